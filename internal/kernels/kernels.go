@@ -1,0 +1,7 @@
+// Package kernels holds the numeric loops, on slices and sizes, without any notion of a graph.
+//
+// The generic code here is the specification: it runs for float32 and float64, on every processor.
+package kernels
+
+// Float is the element type of a kernel.
+type Float interface{ ~float32 | ~float64 }
