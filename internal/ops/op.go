@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"hash"
 	"hash/fnv"
+	"sync"
 	"sync/atomic"
 
 	"github.com/chewxy/hm"
@@ -331,3 +332,14 @@ func span(n, parts, i int) (from, to int) {
 const chunk = 1 << 14
 
 func chunks(n int) int { return max(1, (n+chunk-1)/chunk) }
+
+// building guards Gorgonia's package-level state (type inference, node pools), which building and
+// differentiating graphs use and running them does not.
+var building sync.Mutex
+
+// Building runs f while nobody else in the process builds a graph through this function.
+func Building(f func() error) error {
+	building.Lock()
+	defer building.Unlock()
+	return f()
+}

@@ -1,0 +1,229 @@
+// Package exec runs a Gorgonia graph by a static plan: order, memory and aliases are settled once, so that a
+// run allocates nothing.
+//
+// Compile makes a Plan, which is read-only and may be shared; each VM owns the memory of one run at a time.
+package exec
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"gorgonia.org/gorgonia"
+	"gorgonia.org/tensor"
+
+	"github.com/onnx-entropy/onnx-entropy/internal/ops"
+)
+
+// A Plan is a graph lowered to a list of instructions over numbered slots.
+type Plan struct {
+	slots  []slot
+	code   []instr
+	inputs map[*gorgonia.Node]int // slot of each graph input
+	values map[*gorgonia.Node]int // slot of each node of the plan
+	size   [kinds]int             // elements of the arena, by element type
+	shared int                    // elements of scratch that the largest instruction wants
+	worker int
+}
+
+// A slot is a value: memory of its own, or a range of another slot's.
+type slot struct {
+	node   *gorgonia.Node
+	kind   kind
+	shape  tensor.Shape
+	len    int
+	home   home
+	root   int // slot that owns the memory; itself unless an alias
+	offset int // in elements: of an arena slot in the arena, of an alias in its root
+	value  *ops.Buf
+}
+
+// home says who provides the memory of a slot.
+type home uint8
+
+const (
+	arena    home = iota // the machine
+	input                // the caller, before a run
+	output               // the caller, before a run: a result written where it is wanted
+	constant             // the graph
+	alias                // another slot
+)
+
+type kind uint8
+
+const (
+	f32 kind = iota
+	f64
+	i64
+	kinds
+)
+
+func kindOf(dt tensor.Dtype) (kind, error) {
+	switch dt {
+	case tensor.Float32:
+		return f32, nil
+	case tensor.Float64:
+		return f64, nil
+	case tensor.Int64:
+		return i64, nil
+	}
+	return 0, fmt.Errorf("element type %v: only float32, float64 and int64 are run", dt)
+}
+
+type instr struct {
+	node   *gorgonia.Node
+	op     ops.Op      // nil for an operator of another package:
+	stock  gorgonia.Op // then this is run by its Do method, which allocates
+	in     []int
+	out    int
+	phases []int
+	shared int
+	worker int
+}
+
+// Options of Compile.
+type Options struct {
+	// Direct lists results that the caller provides memory for at each run (VM.Bind): they are computed
+	// in place where the graph allows and copied there where it does not.
+	Direct []*gorgonia.Node
+}
+
+// Compile plans the computation of the given nodes, which stay readable after a run. It does not change the
+// graph. The graph's nodes must be of float32, float64 or int64.
+func Compile(results []*gorgonia.Node, o Options) (*Plan, error) {
+	all := append(slices.Clone(results), o.Direct...)
+	if len(all) == 0 {
+		return nil, fmt.Errorf("exec: nothing to compute")
+	}
+	p := &Plan{inputs: map[*gorgonia.Node]int{}, values: map[*gorgonia.Node]int{}}
+	for _, n := range reachable(all) {
+		if err := p.lower(n); err != nil {
+			return nil, fmt.Errorf("exec: %s: %w", describe(n), err)
+		}
+	}
+	p.place(results, o.Direct)
+	return p, nil
+}
+
+// reachable returns the nodes that the results depend on, operands first. Gorgonia numbers a node after
+// its operands, so the order of the numbers will do.
+func reachable(results []*gorgonia.Node) []*gorgonia.Node {
+	seen := map[*gorgonia.Node]bool{}
+	var order []*gorgonia.Node
+	stack := slices.Clone(results)
+	for len(stack) > 0 {
+		n := stack[len(stack)-1]
+		stack = stack[:len(stack)-1]
+		if seen[n] {
+			continue
+		}
+		seen[n] = true
+		order = append(order, n)
+		stack = append(stack, operands(n)...)
+	}
+	slices.SortFunc(order, func(a, b *gorgonia.Node) int { return int(a.ID() - b.ID()) })
+	return order
+}
+
+// operands returns the children of n in order, with repetitions.
+func operands(n *gorgonia.Node) []*gorgonia.Node {
+	var out []*gorgonia.Node
+	for it := n.Graph().From(n.ID()); it.Next(); {
+		out = append(out, it.Node().(*gorgonia.Node))
+	}
+	return out
+}
+
+func describe(n *gorgonia.Node) string {
+	if n.Op() == nil {
+		return fmt.Sprintf("input %q", n.Name())
+	}
+	return fmt.Sprintf("node %d (%v %v)", n.ID(), n.Op(), n.Shape())
+}
+
+// lower makes the slot of n and, if n computes something, its instruction.
+func (p *Plan) lower(n *gorgonia.Node) error {
+	k, err := kindOf(n.Dtype())
+	if err != nil {
+		return err
+	}
+	shape := n.Shape()
+	id := len(p.slots)
+	s := slot{node: n, kind: k, shape: shape, len: elements(shape), root: id}
+	op := n.Op()
+	in := operands(n)
+	switch {
+	case op == nil && n.Value() == nil:
+		s.home = input
+		p.inputs[n] = id
+	case len(in) == 0:
+		if n.Value() == nil {
+			return fmt.Errorf("a leaf without a value")
+		}
+		s.home = constant
+		if s.value, err = ops.FromValue(n.Value()); err != nil {
+			return err
+		}
+	default:
+		c := instr{node: n, out: id, stock: op}
+		for _, child := range in {
+			c.in = append(c.in, p.values[child])
+		}
+		if own, ok := op.(ops.Op); ok {
+			c.op, c.stock = own, nil
+		} else if isStockAdd(op, n, in) {
+			c.op, c.stock = ops.StockAdd(n), nil
+		}
+		if v, ok := c.op.(ops.Viewer); ok {
+			operand, offset := v.View()
+			of := p.slots[c.in[operand]]
+			s.home, s.root, s.offset = alias, of.root, offset
+			if of.home == alias {
+				s.offset += of.offset
+			}
+			break
+		}
+		if c.op != nil {
+			c.phases = c.op.Phases()
+			c.shared, c.worker = c.op.Scratch()
+			p.shared, p.worker = max(p.shared, c.shared), max(p.worker, c.worker)
+		}
+		p.code = append(p.code, c)
+	}
+	p.slots = append(p.slots, s)
+	p.values[n] = id
+	return nil
+}
+
+// isStockAdd tells whether n is Gorgonia's own sum of two tensors of one shape: Grad makes it where several
+// derivatives of one value meet.
+func isStockAdd(op gorgonia.Op, n *gorgonia.Node, in []*gorgonia.Node) bool {
+	_, binary := op.(gorgonia.BinaryOp)
+	return binary && strings.HasPrefix(op.String(), "+ ") && len(in) == 2 &&
+		in[0].Shape().Eq(n.Shape()) && in[1].Shape().Eq(n.Shape())
+}
+
+func elements(shape []int) int {
+	n := 1
+	for _, d := range shape {
+		n *= d
+	}
+	return n
+}
+
+// Inputs returns the nodes that must be bound before a run.
+func (p *Plan) Inputs() []*gorgonia.Node {
+	var in []*gorgonia.Node
+	for _, s := range p.slots {
+		if s.home == input {
+			in = append(in, s.node)
+		}
+	}
+	return in
+}
+
+// Len is the number of instructions.
+func (p *Plan) Len() int { return len(p.code) }
+
+// ArenaBytes is the memory that a VM holds for intermediate values, scratch apart.
+func (p *Plan) ArenaBytes() int { return 4*p.size[f32] + 8*p.size[f64] + 8*p.size[i64] }
