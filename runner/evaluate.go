@@ -1,0 +1,181 @@
+package runner
+
+import (
+	"context"
+	"fmt"
+	"math"
+
+	"gorgonia.org/tensor"
+
+	"github.com/onnx-entropy/onnx-entropy/internal/exec"
+)
+
+// Metrics is what Evaluate measures.
+type Metrics struct {
+	Loss  float64 // mean over the samples
+	Error float64 // fraction of positions whose largest output is not the target; NaN if targets are not classes
+	Count int     // positions: samples, unless the network gives several answers a sample
+}
+
+// Predict returns the trained output for the inputs of b, in inference mode: dropout off, running statistics.
+// The tensor is the caller's.
+func (s *Step) Predict(ctx context.Context, x, running []float32, b *Batch) (*tensor.Dense, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	c, err := s.infer(ctx, forInference, x, running, b)
+	if err != nil {
+		return nil, err
+	}
+	y := c.vm.Buf(c.net.Outputs[s.o.Output])
+	return tensor.New(tensor.WithShape(y.Shape...), tensor.WithBacking(append([]float32(nil), y.F32...))), nil
+}
+
+func (s *Step) infer(ctx context.Context, u use, x, running []float32, b *Batch) (*compiled, error) {
+	if len(x) != s.Dim() || len(running) != s.net.RunningDim() {
+		return nil, fmt.Errorf("runner: %d weights and %d running statistics for a network of %d and %d", len(x), len(running), s.Dim(), s.net.RunningDim())
+	}
+	c, err := s.compile(u, b)
+	if err != nil {
+		return nil, err
+	}
+	return c, c.run(ctx, x, running, b, exec.Draw{})
+}
+
+// evalBatch is the number of samples that are evaluated at a time.
+const evalBatch = 256
+
+// Evaluate measures loss and error over all of src at the weights x, in inference mode.
+func (s *Step) Evaluate(ctx context.Context, x, running []float32, src Source) (Metrics, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var m Metrics
+	var loss float64
+	wrong, classes := 0, true
+	err := inOrder(src, src.Len(), evalBatch, func(b *Batch, n int) error {
+		c, err := s.infer(ctx, forLoss, x, running, b)
+		if err != nil {
+			return err
+		}
+		loss += float64(c.vm.Buf(c.loss).F32[0]) * float64(n)
+		if t, ok := b.Targets[0].Data().([]int64); ok {
+			y := c.vm.Buf(c.net.Outputs[s.o.Output])
+			wrong += misses(y.F32, y.Shape, t, b.Targets[0].Shape())
+			m.Count += len(t)
+		} else {
+			classes = false
+			m.Count += n
+		}
+		return nil
+	})
+	if err != nil {
+		return Metrics{}, err
+	}
+	m.Loss = loss / float64(src.Len())
+	m.Error = float64(wrong) / float64(m.Count)
+	if !classes {
+		m.Error = math.NaN()
+	}
+	return m, nil
+}
+
+// inOrder reads the first n samples of src in batches.
+func inOrder(src Source, n, batch int, f func(b *Batch, n int) error) error {
+	if n == 0 {
+		return fmt.Errorf("runner: the data has no samples")
+	}
+	var b Batch
+	idx := make([]int, 0, batch)
+	for from := 0; from < n; from += batch {
+		idx = idx[:0]
+		for i := from; i < min(from+batch, n); i++ {
+			idx = append(idx, i)
+		}
+		if err := src.Read(&b, idx); err != nil {
+			return err
+		}
+		if err := f(&b, len(idx)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// misses counts the positions at which the largest of y along the class axis is not the target. The class
+// axis is the one that the targets' shape lacks: axis 1 if that fits, else the last.
+func misses(y []float32, shape []int, target []int64, tshape tensor.Shape) int {
+	axis := len(shape) - 1
+	if rest := append(tensor.Shape{shape[0]}, shape[2:]...); rest.Eq(tshape) {
+		axis = 1
+	}
+	inner := 1
+	for _, d := range shape[axis+1:] {
+		inner *= d
+	}
+	classes := shape[axis]
+	wrong := 0
+	for p, t := range target {
+		at := p/inner*classes*inner + p%inner
+		best, known := 0, true
+		for c := range classes {
+			v := y[at+c*inner]
+			known = known && v == v // NaN is no answer
+			if v > y[at+best*inner] {
+				best = c
+			}
+		}
+		if int64(best) != t || !known {
+			wrong++
+		}
+	}
+	return wrong
+}
+
+// Statistics estimates the running statistics of BatchNormalization at the weights x with dropout off: the
+// averages of the means and variances of batches of the first n samples of src in order, each weighted by
+// its number of samples. Below opset 14 the variances are unbiased. A network without BatchNormalization
+// gets back the statistics of its file.
+func (s *Step) Statistics(ctx context.Context, x []float32, src Source, n, batch int) ([]float32, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	running := s.net.Running()
+	if len(s.net.Stats) == 0 {
+		return running, nil
+	}
+	n = min(n, src.Len())
+	sums := make([]float64, len(running))
+	err := inOrder(src, n, batch, func(b *Batch, count int) error {
+		c, err := s.compile(forStatistics, b)
+		if err != nil {
+			return err
+		}
+		if err := c.run(ctx, x, nil, b, exec.Draw{}); err != nil {
+			return err
+		}
+		for _, st := range c.net.Stats {
+			v := c.vm.Buf(st.Node).F32
+			channels := len(v) / 2
+			scale := float64(count)
+			mean, variance := c.net.Buffers[st.Mean].From, c.net.Buffers[st.Var].From
+			correction := 1.0
+			if st.Unbiased && st.Count > 1 {
+				correction = float64(st.Count) / float64(st.Count-1)
+			}
+			for k := range channels {
+				sums[mean+k] += scale * float64(v[k])
+				sums[variance+k] += scale * correction * float64(v[channels+k])
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	for _, st := range s.net.Stats {
+		for _, b := range []int{st.Mean, st.Var} {
+			for i := s.net.Buffers[b].From; i < s.net.Buffers[b].To; i++ {
+				running[i] = float32(sums[i] / float64(n))
+			}
+		}
+	}
+	return running, nil
+}

@@ -1,0 +1,330 @@
+// Package runner trains a network: it compiles a loss and its gradient, repeats what an optimizer.Method
+// asks for, and evaluates. It prints nothing, keeps no state outside its values, and stops when its
+// context ends.
+package runner
+
+import (
+	"context"
+	"fmt"
+	"sync"
+
+	"gorgonia.org/gorgonia"
+	"gorgonia.org/tensor"
+
+	"github.com/onnx-entropy/onnx-entropy/internal/exec"
+	"github.com/onnx-entropy/onnx-entropy/internal/ops"
+	"github.com/onnx-entropy/onnx-entropy/internal/parallel"
+	"github.com/onnx-entropy/onnx-entropy/onnxload"
+	"github.com/onnx-entropy/onnx-entropy/optimizer"
+)
+
+// Options of Compile.
+type Options struct {
+	// Threads is the number of threads; 0 means one for each processor. Results do not depend on it.
+	Threads int
+	// Dropout, when not nil, replaces the ratio of every Dropout node.
+	Dropout *float64
+	// Seed is that of the dropout masks.
+	Seed uint64
+	// Output is the number of the network's output that is trained and evaluated.
+	Output int
+}
+
+// A Step computes losses, gradients and outputs of one network. Weights and running statistics are the
+// caller's: flat vectors in the order of onnxload.Net's Params and Buffers. A graph is compiled for each
+// size of batch that occurs, the first time. Its methods may be called from several goroutines; they take
+// turns.
+type Step struct {
+	net  *onnxload.Net
+	loss Loss
+	o    Options
+	pool *parallel.Pool
+
+	mu    sync.Mutex
+	plans []*compiled
+}
+
+// use is what a graph is compiled for.
+type use uint8
+
+const (
+	forGradient   use = iota // loss and gradient, batch statistics, dropout
+	forStatistics            // batch statistics, no dropout
+	forInference             // outputs, running statistics, no dropout
+	forLoss                  // forInference with the loss
+)
+
+// compiled is a graph with its machine.
+type compiled struct {
+	use     use
+	shapes  [2][]tensor.Shape // of inputs and targets
+	net     *onnxload.Net
+	vm      *exec.VM
+	loss    *gorgonia.Node
+	params  []binding // ranges of the weights
+	grads   []binding // ranges of the gradient
+	unused  [][2]int  // ranges of the gradient that no path of the graph reaches: always zero
+	buffers []binding // ranges of the running statistics
+	inputs  []int     // handles; -1 where the graph does not use the input
+	targets []int     // none if the use has no loss
+}
+
+type binding struct{ handle, from, to int }
+
+// Compile prepares to train net, a network that was built with onnxload's Options.Training. It fails if the
+// network has nothing to train.
+func Compile(net *onnxload.Net, loss Loss, o Options) (*Step, error) {
+	if len(net.Params) == 0 {
+		return nil, fmt.Errorf("runner: the network has no trainable weights")
+	}
+	if o.Output < 0 || o.Output >= len(net.Outputs) {
+		return nil, fmt.Errorf("runner: output %d: the network has %d", o.Output, len(net.Outputs))
+	}
+	return &Step{net: net, loss: loss, o: o, pool: parallel.New(o.Threads)}, nil
+}
+
+// Dim is the number of trainable weights.
+func (s *Step) Dim() int { return s.net.Dim() }
+
+// Net is the network that the step was compiled from.
+func (s *Step) Net() *onnxload.Net { return s.net }
+
+// Grad overwrites grad with the mean gradient of the loss at the weights x over b and returns the mean loss.
+// It is pure in (x, b, at): dropout masks are a function of the seed and at, running statistics are not
+// touched. grad and x have Dim elements.
+func (s *Step) Grad(ctx context.Context, grad, x []float32, b *Batch, at optimizer.Draw) (float64, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(grad) != s.Dim() || len(x) != s.Dim() {
+		return 0, fmt.Errorf("runner: gradient of %d and weights of %d elements for a network of %d", len(grad), len(x), s.Dim())
+	}
+	c, err := s.compile(forGradient, b)
+	if err != nil {
+		return 0, err
+	}
+	for _, u := range c.unused {
+		clear(grad[u[0]:u[1]])
+	}
+	for _, g := range c.grads {
+		if err := c.vm.BindF32(g.handle, grad[g.from:g.to]); err != nil {
+			return 0, err
+		}
+	}
+	if err := c.run(ctx, x, nil, b, exec.Draw{Seed: s.o.Seed, Replica: uint32(at.Replica), Eval: at.Eval}); err != nil {
+		return 0, err
+	}
+	return float64(c.vm.Buf(c.loss).F32[0]), nil
+}
+
+// run binds everything but the gradients and runs the machine.
+func (c *compiled) run(ctx context.Context, x, running []float32, b *Batch, d exec.Draw) error {
+	for _, p := range c.params {
+		if err := c.vm.BindF32(p.handle, x[p.from:p.to]); err != nil {
+			return err
+		}
+	}
+	for _, p := range c.buffers {
+		if err := c.vm.BindF32(p.handle, running[p.from:p.to]); err != nil {
+			return err
+		}
+	}
+	if err := bindAll(c.vm, c.inputs, b.Inputs); err != nil {
+		return fmt.Errorf("runner: inputs: %w", err)
+	}
+	if len(c.targets) > 0 {
+		if err := bindAll(c.vm, c.targets, b.Targets); err != nil {
+			return fmt.Errorf("runner: targets: %w", err)
+		}
+	}
+	return c.vm.Run(ctx, d)
+}
+
+func bindAll(vm *exec.VM, handles []int, ts []*tensor.Dense) error {
+	if len(ts) != len(handles) {
+		return fmt.Errorf("%d tensors where %d are wanted", len(ts), len(handles))
+	}
+	for i, h := range handles {
+		if h < 0 {
+			continue
+		}
+		var err error
+		switch d := ts[i].Data().(type) {
+		case []float32:
+			err = vm.BindF32(h, d)
+		case []int64:
+			err = vm.BindI64(h, d)
+		default:
+			err = fmt.Errorf("elements of %v; float32 or int64 are wanted", ts[i].Dtype())
+		}
+		if err != nil {
+			return fmt.Errorf("tensor %d: %w", i, err)
+		}
+	}
+	return nil
+}
+
+// compile returns the machine for a use and the shapes of b, making it the first time.
+func (s *Step) compile(u use, b *Batch) (*compiled, error) {
+	for _, c := range s.plans {
+		if c.use == u && sameShapes(c.shapes[0], b.Inputs) && (!u.hasLoss() || sameShapes(c.shapes[1], b.Targets)) {
+			return c, nil
+		}
+	}
+	batch, err := s.check(b)
+	if err != nil {
+		return nil, err
+	}
+	o := s.net.Options()
+	o.Training = u == forGradient || u == forStatistics
+	o.Dropout = s.o.Dropout
+	if u == forStatistics {
+		o.Dropout = new(float64)
+	}
+	net, err := s.net.Model().Build(batch, o)
+	if err != nil {
+		return nil, err
+	}
+	var c *compiled
+	err = ops.Building(func() (err error) {
+		c, err = s.differentiate(net, u, b)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	c.use, c.shapes = u, [2][]tensor.Shape{shapesOf(b.Inputs), shapesOf(b.Targets)}
+	s.plans = append(s.plans, c)
+	return c, nil
+}
+
+func (u use) hasLoss() bool { return u == forGradient || u == forLoss }
+
+func sameShapes(want []tensor.Shape, ts []*tensor.Dense) bool {
+	if len(want) != len(ts) {
+		return false
+	}
+	for i, t := range ts {
+		if !want[i].Eq(t.Shape()) {
+			return false
+		}
+	}
+	return true
+}
+
+func shapesOf(ts []*tensor.Dense) []tensor.Shape {
+	var s []tensor.Shape
+	for _, t := range ts {
+		s = append(s, t.Shape().Clone())
+	}
+	return s
+}
+
+// check compares the batch's inputs with the network's and returns the number of samples.
+func (s *Step) check(b *Batch) (batch int, err error) {
+	if len(b.Inputs) != len(s.net.Inputs) || len(b.Inputs) == 0 {
+		return 0, fmt.Errorf("runner: a batch of %d inputs for a network of %d", len(b.Inputs), len(s.net.Inputs))
+	}
+	for i, t := range b.Inputs {
+		name, want, got := s.net.Inputs[i].Name(), s.net.Inputs[i].Shape(), t.Shape()
+		if len(got) == 0 || len(want) != len(got) || !want[1:].Eq(got[1:]) {
+			return 0, fmt.Errorf("runner: input %q takes samples of shape %v; the data's are %v", name, want[1:], got[min(1, len(got)):])
+		}
+		if got[0] == 0 || i > 0 && got[0] != batch {
+			return 0, fmt.Errorf("runner: input %q: %d samples where %d are expected", name, got[0], max(batch, 1))
+		}
+		batch = got[0]
+	}
+	return batch, nil
+}
+
+// differentiate adds to net's graph what u wants and compiles it.
+func (s *Step) differentiate(net *onnxload.Net, u use, b *Batch) (*compiled, error) {
+	c := &compiled{net: net}
+	results, direct := gorgonia.Nodes{}, gorgonia.Nodes{}
+	var targets gorgonia.Nodes
+	var trained []onnxload.Param
+	var err error
+	if u.hasLoss() {
+		if c.loss, targets, err = s.loss(gorgonia.Nodes{net.Outputs[s.o.Output]}, shapesOf(b.Targets)); err != nil {
+			return nil, err
+		}
+		results = append(results, c.loss)
+	}
+	switch u {
+	case forInference, forLoss:
+		results = append(results, net.Outputs[s.o.Output])
+	case forStatistics:
+		for _, st := range net.Stats {
+			results = append(results, st.Node)
+		}
+	case forGradient:
+		var wrt gorgonia.Nodes
+		reached := below(c.loss)
+		for _, p := range net.Params {
+			if reached[p.Node] {
+				wrt = append(wrt, p.Node)
+				trained = append(trained, p)
+			} else {
+				c.unused = append(c.unused, [2]int{p.From, p.To})
+			}
+		}
+		if len(wrt) == 0 {
+			return nil, fmt.Errorf("runner: no trainable weight influences output %d", s.o.Output)
+		}
+		if direct, err = gorgonia.Grad(c.loss, wrt...); err != nil {
+			return nil, fmt.Errorf("runner: gradient: %w", err)
+		}
+	}
+	plan, err := exec.Compile(results, exec.Options{Direct: direct})
+	if err != nil {
+		return nil, err
+	}
+	c.vm = plan.New(s.pool)
+	for i, p := range trained {
+		h, _ := c.vm.Handle(direct[i])
+		c.grads = append(c.grads, binding{h, p.From, p.To})
+	}
+	for _, p := range net.Params {
+		if h, ok := c.vm.Handle(p.Node); ok {
+			c.params = append(c.params, binding{h, p.From, p.To})
+		}
+	}
+	for _, f := range net.Buffers {
+		if f.Node == nil {
+			continue
+		}
+		if h, ok := c.vm.Handle(f.Node); ok {
+			c.buffers = append(c.buffers, binding{h, f.From, f.To})
+		}
+	}
+	c.inputs, c.targets = handles(c.vm, net.Inputs), handles(c.vm, targets)
+	return c, nil
+}
+
+func handles(vm *exec.VM, nodes gorgonia.Nodes) []int {
+	var hs []int
+	for _, n := range nodes {
+		h, ok := vm.Handle(n)
+		if !ok {
+			h = -1
+		}
+		hs = append(hs, h)
+	}
+	return hs
+}
+
+// below returns the nodes that n is computed from.
+func below(n *gorgonia.Node) map[*gorgonia.Node]bool {
+	seen := map[*gorgonia.Node]bool{n: true}
+	for stack := []*gorgonia.Node{n}; len(stack) > 0; {
+		n := stack[len(stack)-1]
+		stack = stack[:len(stack)-1]
+		for it := n.Graph().From(n.ID()); it.Next(); {
+			if c := it.Node().(*gorgonia.Node); !seen[c] {
+				seen[c] = true
+				stack = append(stack, c)
+			}
+		}
+	}
+	return seen
+}
