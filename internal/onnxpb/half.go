@@ -1,0 +1,45 @@
+package onnxpb
+
+import "math"
+
+// halfToFloat converts the bits of an IEEE 754 binary16 number.
+func halfToFloat(h uint16) float32 {
+	sign := uint32(h>>15) << 31
+	exp := uint32(h>>10) & 31
+	frac := uint32(h) & 1023
+	switch exp {
+	case 0: // zero and subnormal: frac * 2^-24
+		f := float32(frac) * (1.0 / (1 << 24))
+		return math.Float32frombits(math.Float32bits(f) | sign)
+	case 31: // infinity and NaN
+		return math.Float32frombits(sign | 255<<23 | frac<<13)
+	}
+	return math.Float32frombits(sign | (exp+112)<<23 | frac<<13)
+}
+
+// floatToHalf rounds to the nearest binary16 number, ties to even; what is too large becomes infinite.
+func floatToHalf(f float32) uint16 {
+	b := math.Float32bits(f)
+	sign := uint16(b>>16) & 0x8000
+	b &= 1<<31 - 1
+	switch {
+	case b > 255<<23: // NaN keeps its upper bits and stays one
+		return sign | 0x7e00 | uint16(b>>13)&0x3ff
+	case b >= 0x477ff000: // 65520, half-way between the largest number and 2^16
+		return sign | 0x7c00
+	case b < 113<<23: // below 2^-14: the result counts units of 2^-24
+		x := float64(math.Float32frombits(b)) * (1 << 24)
+		return sign | uint16(math.RoundToEven(x))
+	}
+	b += 0xfff + b>>13&1 // to nearest even at bit 13
+	return sign | uint16((b-112<<23)>>13)
+}
+
+// floatToBfloat rounds to the nearest bfloat16 number, ties to even.
+func floatToBfloat(f float32) uint16 {
+	b := math.Float32bits(f)
+	if b&(1<<31-1) > 255<<23 {
+		return uint16(b>>16) | 0x40
+	}
+	return uint16((b + 0x7fff + b>>16&1) >> 16)
+}
