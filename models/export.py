@@ -1,0 +1,175 @@
+"""Export the networks of the Entropy-SGD paper (arXiv 1611.01838) from PyTorch to ONNX.
+
+    python models/export.py                 writes the files that models.go embeds, beside this script
+    python models/export.py --dir D         writes D/NAME_MODE.onnx for every network and mode
+
+Versions used for the committed files: Python 3, torch 2.15.0, onnx 1.23.2 (and onnxscript 0.7.2 for the
+exporter that is torch's default). Rerunning gives the same bytes with the same versions; torch's initial
+weights come from seed 0 and may differ between releases of torch.
+
+The layers are those of the authors' PyTorch program, where it and the paper agree:
+
+  mnistfc    784-1024-1024-10, BatchNorm + ReLU + dropout 0.15 after each hidden layer. The input is
+             [N,1,28,28] and the graph flattens it. (The program also drops 0.2 of the input; the paper not.)
+  mnistconv  conv5x5(20) BN ReLU maxpool3 dropout, conv5x5(50) BN ReLU maxpool2 dropout, 500 BN ReLU dropout, 10;
+             dropout 0.25.
+  allcnn     input dropout 0.2; 3x3 convolutions 96, 96, 96/2, dropout 0.5, 192, 192, 192/2, dropout 0.5, 192, 192,
+             then 1x1 to 10 planes, average over the 8x8 plane. BN + ReLU follow EVERY convolution, the last too,
+             and the eighth is 3x3, not 1x1: so it is in both programs, and so it has the paper's 1.67 M weights.
+
+Modes, as torch.onnx.export(training=...) names them. They exist in the TorchScript exporter only (dynamo=False:
+deprecated, but present in 2.15, for opsets 6 to 22 at least):
+
+  EVAL       what most people export: BatchNorm folded into the convolution before it, Dropout gone
+  PRESERVE   of a module in eval() mode: BatchNorm stays, with training_mode=0, and Dropout is gone.
+             Of a module in train() mode the bytes are those of TRAINING.
+  TRAINING   BatchNormalization with training_mode=1 and Dropout with training_mode=true
+
+EVAL and PRESERVE keep ONE initializer of those that hold equal values and reach it through Identity. In a fresh network
+these are the ones of every BatchNorm's scale AND running variance, and the zeros of its bias and running mean. A
+network that was trained before (`trained`) is not tied so.
+"""
+import argparse
+import collections
+import gzip
+import io
+import pathlib
+import warnings
+
+import numpy as np
+import onnx
+import torch
+from torch import nn
+
+OPSET = 17
+HERE = pathlib.Path(__file__).parent
+
+
+def sequential(*layers):
+    return nn.Sequential(collections.OrderedDict(layers))
+
+
+def mnistfc(width=1024, drop=0.15):
+    layers, n = [("flatten", nn.Flatten())], 784
+    for i in (1, 2):
+        layers += [(f"fc{i}", nn.Linear(n, width)), (f"bn{i}", nn.BatchNorm1d(width)),
+                   (f"relu{i}", nn.ReLU()), (f"drop{i}", nn.Dropout(drop))]
+        n = width
+    return sequential(*layers, ("fc3", nn.Linear(n, 10)))
+
+
+def mnistconv(drop=0.25):
+    layers, planes = [], 1
+    for i, (out, pool) in enumerate([(20, 3), (50, 2)], 1):
+        layers += [(f"conv{i}", nn.Conv2d(planes, out, 5)), (f"bn{i}", nn.BatchNorm2d(out)), (f"relu{i}", nn.ReLU()),
+                   (f"pool{i}", nn.MaxPool2d(pool)), (f"drop{i}", nn.Dropout(drop))]
+        planes = out
+    return sequential(*layers, ("flatten", nn.Flatten()), ("fc1", nn.Linear(200, 500)), ("bn3", nn.BatchNorm1d(500)),
+                      ("relu3", nn.ReLU()), ("drop3", nn.Dropout(drop)), ("fc2", nn.Linear(500, 10)))
+
+
+def allcnn(drop=0.5, input_drop=0.2):
+    layers, planes = [("drop0", nn.Dropout(input_drop))], 3
+    plan = [(96, 3, 1), (96, 3, 1), (96, 3, 2), (192, 3, 1), (192, 3, 1), (192, 3, 2), (192, 3, 1), (192, 3, 1), (10, 1, 1)]
+    for i, (out, kernel, stride) in enumerate(plan, 1):
+        layers += [(f"conv{i}", nn.Conv2d(planes, out, kernel, stride, kernel // 2)), (f"bn{i}", nn.BatchNorm2d(out)),
+                   (f"relu{i}", nn.ReLU())]
+        if stride == 2:
+            layers.append((f"drop{i}", nn.Dropout(drop)))
+        planes = out
+    return sequential(*layers, ("pool", nn.AvgPool2d(8)), ("flatten", nn.Flatten()))
+
+
+NETWORKS = {"mnistfc": (mnistfc, (1, 28, 28)), "mnistconv": (mnistconv, (1, 28, 28)), "allcnn": (allcnn, (3, 32, 32))}
+MODES = ("eval", "preserve", "training")
+
+
+def network(name, seed=0):
+    torch.manual_seed(seed)
+    return NETWORKS[name][0]()
+
+
+def trained(model):
+    """The model with distinct values in every BatchNorm, as training leaves them."""
+    for module in model.modules():
+        if isinstance(module, (nn.BatchNorm1d, nn.BatchNorm2d)):
+            for t in (module.weight, module.bias, module.running_mean, module.running_var):
+                t.data += 0.1 * torch.rand_like(t)
+    return model
+
+
+def export(model, shape, mode, opset=OPSET, train=None):
+    """The bytes of a module for inputs of `shape` (without the batch) from the TorchScript exporter. train: whether the
+    module is in train() mode while it is exported; by default only in mode TRAINING."""
+    model.train(mode == "training" if train is None else train)
+    out = io.BytesIO()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # deprecation of dynamo=False, and "exporting in training mode"
+        torch.onnx.export(model, (torch.zeros(2, *shape),), out, dynamo=False, opset_version=opset,
+                          training=getattr(torch.onnx.TrainingMode, mode.upper()), do_constant_folding=mode == "eval",
+                          input_names=["input"], output_names=["output"],
+                          dynamic_axes={"input": {0: "batch"}, "output": {0: "batch"}})
+    return out.getvalue()
+
+
+def export_fresh(name, mode, **options):
+    return export(network(name), NETWORKS[name][1], mode, **options)
+
+
+def export_dynamo(name, dir):
+    """The bytes of network `name` from torch's default exporter, inference only. external_data=False keeps the weights
+    in the file. It notes the exporting machine's source paths in metadata_props of every node: they are removed."""
+    path = pathlib.Path(dir) / f"{name}_dynamo.onnx"
+    torch.onnx.export(network(name).eval(), (torch.zeros(2, *NETWORKS[name][1]),), path, external_data=False, verbose=False,
+                      input_names=["input"], output_names=["output"], dynamic_shapes=({0: torch.export.Dim("batch")},))
+    model = onnx.load(path)
+    for part in [model.graph, *model.graph.node, *model.graph.value_info, *model.graph.input, *model.graph.output,
+                 *model.graph.initializer]:
+        part.ClearField("metadata_props")
+    return model.SerializeToString()
+
+
+def reset_statistics(data):
+    """The model with fresh running statistics. Tracing runs a module in train() mode once, so they have moved towards the
+    statistics of the example input, zeros."""
+    model = onnx.load_from_string(data)
+    for t in model.graph.initializer:
+        for suffix, value in ((".running_mean", 0), (".running_var", 1)):
+            if t.name.endswith(suffix):
+                t.raw_data = np.full(t.dims, value, "<f4").tobytes()
+    return model.SerializeToString()
+
+
+def without_weights(data):
+    """The model with the weights and biases of convolutions and linear layers zeroed; models.go fills them. BatchNorm's
+    ones and zeros stay."""
+    model = onnx.load_from_string(data)
+    by_name = {t.name: t for t in model.graph.initializer}
+    for t in list(by_name.values()):
+        if t.name.endswith(".weight") and len(t.dims) > 1:
+            for u in (t, by_name[t.name.removesuffix("weight") + "bias"]):
+                u.raw_data = bytes(len(u.raw_data))
+    return model.SerializeToString()
+
+
+def embedded(name):
+    return reset_statistics(export_fresh(name, "training"))
+
+
+def main():
+    args = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    args.add_argument("--dir", type=pathlib.Path)
+    dir = args.parse_args().dir
+    if dir:
+        dir.mkdir(parents=True, exist_ok=True)
+        for name in NETWORKS:
+            for mode in MODES:
+                (dir / f"{name}_{mode}.onnx").write_bytes(export_fresh(name, mode))
+        return
+    (HERE / "mnistconv.onnx").write_bytes(embedded("mnistconv"))
+    for name in ("mnistfc", "allcnn"):
+        (HERE / f"{name}.onnx.gz").write_bytes(gzip.compress(without_weights(embedded(name)), 9, mtime=0))
+
+
+if __name__ == "__main__":
+    main()
