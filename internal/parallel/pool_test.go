@@ -1,0 +1,97 @@
+package parallel
+
+import (
+	"runtime"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+// count notes how often each part ran, and that no two parts shared a worker at the same time.
+type count struct {
+	parts []atomic.Int32
+	busy  []atomic.Int32
+	clash atomic.Bool
+	panic int // part that panics; -1 for none
+}
+
+func newCount(parts, workers int) *count {
+	return &count{parts: make([]atomic.Int32, parts), busy: make([]atomic.Int32, workers), panic: -1}
+}
+
+func (c *count) Part(worker, part int) {
+	if c.busy[worker].Add(1) != 1 {
+		c.clash.Store(true)
+	}
+	if part == c.panic {
+		defer c.busy[worker].Add(-1)
+		panic("part " + string(rune('0'+part)))
+	}
+	c.parts[part].Add(1)
+	runtime.Gosched()
+	c.busy[worker].Add(-1)
+}
+
+func TestRunRunsEachPartOnce(t *testing.T) {
+	for _, threads := range []int{1, 2, 5} {
+		p := New(threads)
+		for _, parts := range []int{0, 1, 2, 3, 100} {
+			c := newCount(parts, threads)
+			for range 20 {
+				p.Run(parts, c)
+			}
+			for i := range c.parts {
+				if n := c.parts[i].Load(); n != 20 {
+					t.Errorf("%d threads, %d parts: part %d ran %d times in 20 runs", threads, parts, i, n)
+				}
+			}
+			if c.clash.Load() {
+				t.Errorf("%d threads, %d parts: two parts ran as one worker", threads, parts)
+			}
+		}
+	}
+}
+
+func TestRunAllocatesNothing(t *testing.T) {
+	p, c := New(2), newCount(8, 2)
+	if n := testing.AllocsPerRun(100, func() { p.Run(8, c) }); n != 0 {
+		t.Errorf("%v allocations a run", n)
+	}
+}
+
+func TestRunReraisesAPanic(t *testing.T) {
+	for _, threads := range []int{1, 3} {
+		p, c := New(threads), newCount(6, threads)
+		c.panic = 4
+		func() {
+			defer func() {
+				r := recover()
+				if r == nil {
+					t.Fatalf("%d threads: no panic reached the caller", threads)
+				}
+				if e, ok := r.(*Panic); ok && (!strings.Contains(e.Error(), "part 4") || !strings.Contains(e.Error(), "pool_test.go")) {
+					t.Errorf("%d threads: %v lacks the value or the stack", threads, e)
+				}
+			}()
+			p.Run(6, c)
+		}()
+		c.panic = -1
+		p.Run(6, c) // the pool still works
+	}
+}
+
+func TestAbandonedPoolEndsItsGoroutines(t *testing.T) {
+	before := runtime.NumGoroutine()
+	for range 10 {
+		New(4).Run(4, newCount(4, 4))
+	}
+	for range 100 {
+		runtime.GC()
+		if runtime.NumGoroutine() <= before {
+			return
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	t.Errorf("%d goroutines, %d before the pools", runtime.NumGoroutine(), before)
+}
