@@ -1,0 +1,84 @@
+// Package optimizer holds Entropy-SGD and its family as state machines over one flat vector of weights.
+//
+// A driver repeats: Ask where a gradient is wanted, take it there, Tell the result.
+//
+//	s := m.Init(weights, groups)
+//	for s.Evals < budget {
+//		q = m.Ask(s, q[:0])
+//		... r[i] = loss and gradient at q[i].Point on mini-batch q[i].At.Batch ...
+//		outer := m.Tell(s, r)
+//	}
+//	weights = m.Params(s)
+//
+// The package knows neither Gorgonia nor ONNX; package solver connects a Method to a Gorgonia program.
+package optimizer
+
+// A Method is an optimizer written as a state machine. It never calls the model, so a run can stop and
+// resume between any two gradients. All memory between calls is in State: a Method holds settings only,
+// and an equal one continues the run with the same bits.
+//
+// A Method keeps scratch and may be used by one goroutine at a time.
+type Method interface {
+	// Init begins a run at x, which it copies. groups are as in CheckGroups; nil means one group of all
+	// weights with LRScale 1 and Decay.
+	Init(x []float32, groups []Group) *State
+	// Ask appends to q the evaluations wanted next. It does not change s.
+	Ask(s *State, q []Query) []Query
+	// Tell takes one result for each query, in order, and reports whether an outer step is complete. It
+	// may overwrite the gradients.
+	Tell(s *State, r []Result) (outer bool)
+	// Params is the weights to evaluate and export, which for Entropy-SGD are not the point asked for.
+	// The slice belongs to s.
+	Params(s *State) []float32
+}
+
+// State is the whole memory of a run: what a checkpoint has to hold besides the settings.
+type State struct {
+	Evals, Outer uint64      // gradients consumed; outer steps completed
+	Phase        uint32      // place inside the outer step
+	Scalars      []float64   // numbers that a method keeps
+	Vecs         [][]float32 // vectors that a method keeps; the method's doc gives their order
+	Groups       []Group     // as given to Init
+}
+
+// A Query asks for the gradient at Point, which is borrowed until Tell.
+type Query struct {
+	At    Draw
+	Point []float32
+}
+
+// Draw says which random numbers an evaluation uses: it has mini-batch number Batch, counted from the
+// start of the run, and the dropout masks of evaluation Eval. Replicas of a network draw different ones.
+type Draw struct {
+	Replica     int
+	Batch, Eval uint64
+}
+
+// Result is the mean loss of the mini-batch and its gradient. Loss is NaN if the driver does not know it.
+type Result struct {
+	Loss float64
+	Grad []float32
+}
+
+// Settled is a Method with settings that can be wrong, and whose states can come from a file.
+type Settled interface {
+	Method
+	// Validate names every setting that is out of range, or without effect.
+	Validate() error
+	// CheckState says what is wrong with a state that was read for n weights. Ask, Tell and Params are
+	// safe with a state that passes.
+	CheckState(s *State, n int) error
+	// OuterEvals is the number of gradients that an outer step takes.
+	OuterEvals() int
+}
+
+// RoundBudget is the smallest budget of gradients of whole outer steps that is not below evals.
+func RoundBudget(m Settled, evals uint64) uint64 {
+	l := uint64(max(m.OuterEvals(), 1))
+	return (evals + l - 1) / l * l
+}
+
+var (
+	_ Settled = (*EntropySGD)(nil)
+	_ Settled = (*SGD)(nil)
+)
