@@ -26,9 +26,8 @@ const (
 	maxTileCols = 32
 	// packPart is about the number of elements of B that one part packs.
 	packPart = 1 << 15
-	// A block of C is one part. A block of A, 96 x 256 float32, is a fifth of a second-level cache of 512 KiB.
-	blockRows, blockCols         = 96, 256
-	minBlockRows, minBlockCols   = 24, 64
+	// A block of C is one part. Blocks get smaller until there are enoughParts for many threads, but not
+	// below about minBlockProduct multiplications, a few microseconds.
 	enoughParts, minBlockProduct = 16, 1 << 17
 )
 
@@ -97,22 +96,17 @@ func GemmPart[T Float](g *Gemm, phase, part int, c, a, b, shared, worker []T) {
 	}
 }
 
-// block returns the size of the blocks of C: smaller than the largest until there are enough of them.
+// block returns the size of the blocks of C: smaller than the largest until there are enough of them. Rows
+// go first, because A is packed again for each block of columns, B for none.
 func (g *Gemm) block() (rows, cols int) {
-	rows, cols = min(blockRows, max(g.M, 1)), blockCols
-	for ceilDiv(g.M, rows)*ceilDiv(g.N, cols) < enoughParts && rows*cols*g.K > minBlockProduct {
-		switch {
-		case cols > minBlockCols && g.N > cols/2:
-			cols /= 2
-		case rows > minBlockRows:
-			rows = ceilDiv(rows, 2)
-		case cols > minBlockCols:
-			cols /= 2
-		default:
-			return rows, cols
+	sizes := [...][2]int{{96, 256}, {48, 256}, {48, 128}, {24, 128}, {24, 64}}
+	for _, s := range sizes {
+		rows, cols = s[0], s[1]
+		if ceilDiv(g.M, rows)*ceilDiv(g.N, cols) >= enoughParts || rows*cols*g.K <= minBlockProduct {
+			break
 		}
 	}
-	return rows, cols
+	return min(rows, max(g.M, 1)), cols
 }
 
 // packCols is the number of columns of B that one part packs.

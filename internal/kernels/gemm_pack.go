@@ -7,15 +7,22 @@ func packedA(m, k int) int { return (m + maxTileRows) * k }
 // elements of one column lie side by side. The last panel is filled up with zeros.
 func packA[T Float](dst, a []T, lda int, trans bool, m, k int) panels[T] {
 	rows := panelRows[T](m)
+	p := panels[T]{dst, rows, rows * k}
+	packPanels(p, a, lda, trans, m, k)
+	return p
+}
+
+// packPanels is packA into panels that may be longer than k.
+func packPanels[T Float](dst panels[T], a []T, lda int, trans bool, m, k int) {
+	rows := dst.ld
 	for i := 0; i < m; i += rows {
-		d := dst[i*k:][:rows*k]
+		d := dst.data[i/rows*dst.stride:][:rows*k]
 		if trans {
 			copyRows(d, a[i:], lda, k, min(rows, m-i), rows)
 		} else {
 			interleave(d, a[i*lda:], lda, k, min(rows, m-i), rows)
 		}
 	}
-	return panels[T]{dst, rows, rows * k}
 }
 
 // packB copies the k x n matrix b (with trans: its transpose, n x k) into panels of the tile's columns.
@@ -57,7 +64,7 @@ func interleave[T Float](dst, src []T, ld, k, count, width int) {
 		s0, s1, s2, s3 := src[i*ld:][:k], src[(i+1)*ld:][:k], src[(i+2)*ld:][:k], src[(i+3)*ld:][:k]
 		at := i
 		for p, v := range s0 {
-			d := dst[at:][:4]
+			d := (*[4]T)(dst[at:])
 			d[0], d[1], d[2], d[3] = v, s1[p], s2[p], s3[p]
 			at += width
 		}
