@@ -156,16 +156,19 @@ def embedded(name):
     return reset_statistics(export_fresh(name, "training"))
 
 
+def export_all(dir):
+    dir.mkdir(parents=True, exist_ok=True)
+    for name in NETWORKS:
+        for mode in MODES:
+            (dir / f"{name}_{mode}.onnx").write_bytes(export_fresh(name, mode))
+
+
 def main():
     args = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     args.add_argument("--dir", type=pathlib.Path)
     dir = args.parse_args().dir
     if dir:
-        dir.mkdir(parents=True, exist_ok=True)
-        for name in NETWORKS:
-            for mode in MODES:
-                (dir / f"{name}_{mode}.onnx").write_bytes(export_fresh(name, mode))
-        return
+        return export_all(dir)
     (HERE / "mnistconv.onnx").write_bytes(embedded("mnistconv"))
     for name in ("mnistfc", "allcnn"):
         (HERE / f"{name}.onnx.gz").write_bytes(gzip.compress(without_weights(embedded(name)), 9, mtime=0))
