@@ -1,0 +1,260 @@
+package solver_test
+
+import (
+	"math"
+	"slices"
+	"strings"
+	"testing"
+
+	"gorgonia.org/gorgonia"
+	"gorgonia.org/tensor"
+
+	"github.com/onnx-entropy/onnx-entropy/optimizer"
+	"github.com/onnx-entropy/onnx-entropy/optimizer/solver"
+)
+
+// pair is a value with a gradient, and a name for errors.
+type pair struct {
+	name        string
+	value, grad gorgonia.Value
+}
+
+func (p *pair) Value() gorgonia.Value         { return p.value }
+func (p *pair) Grad() (gorgonia.Value, error) { return p.grad, nil }
+func (p *pair) Name() string                  { return p.name }
+
+func dense[T any](x ...T) *tensor.Dense {
+	return tensor.New(tensor.WithShape(len(x)/2, 2), tensor.WithBacking(x))
+}
+
+// mixed has a value of every kind: seven weights.
+func mixed() []gorgonia.ValueGrad {
+	return []gorgonia.ValueGrad{
+		&pair{"a", dense[float32](1, -2), dense[float32](0, 0)},
+		&pair{"b", gorgonia.NewF32(3), gorgonia.NewF32(0)},
+		&pair{"c", dense(0.5, 1.25), dense(0., 0.)},
+		&pair{"d", gorgonia.NewF64(-4), gorgonia.NewF64(0)},
+		&pair{"e", tensor.New(tensor.FromScalar(float32(7))), tensor.New(tensor.FromScalar(float32(0)))},
+	}
+}
+
+func flat(t *testing.T, model []gorgonia.ValueGrad) (x []float32) {
+	for _, vg := range model {
+		switch v := vg.Value().(type) {
+		case *gorgonia.F32:
+			x = append(x, float32(*v))
+		case *gorgonia.F64:
+			x = append(x, float32(*v))
+		case *tensor.Dense:
+			switch d := v.Data().(type) {
+			case []float32:
+				x = append(x, d...)
+			case []float64:
+				x = append(x, float32(d[0]), float32(d[1]))
+			case float32:
+				x = append(x, d)
+			}
+		}
+	}
+	return x
+}
+
+// setGrads sets each gradient to half its weight plus k, and checks that it was 0.
+func setGrads(t *testing.T, model []gorgonia.ValueGrad, k int) {
+	set := func(old, x float64) float64 {
+		if old != 0 {
+			t.Fatalf("a gradient is %v before it is made", old)
+		}
+		return x/2 + float64(k)
+	}
+	for _, vg := range model {
+		g, _ := vg.Grad()
+		switch v := vg.Value().(type) {
+		case *gorgonia.F32:
+			*g.(*gorgonia.F32) = gorgonia.F32(set(float64(*g.(*gorgonia.F32)), float64(*v)))
+		case *gorgonia.F64:
+			*g.(*gorgonia.F64) = gorgonia.F64(set(float64(*g.(*gorgonia.F64)), float64(*v)))
+		case *tensor.Dense:
+			g := g.(*tensor.Dense)
+			if v.Dtype() == tensor.Float64 {
+				for i, x := range v.Float64s() {
+					g.Float64s()[i] = set(g.Float64s()[i], x)
+				}
+				continue
+			}
+			for i, x := range v.Float32s() {
+				g.Float32s()[i] = float32(set(float64(g.Float32s()[i]), float64(x)))
+			}
+		}
+	}
+}
+
+func entropy() *optimizer.EntropySGD {
+	m := optimizer.DefaultEntropySGD()
+	m.L, m.WeightDecay, m.Seed = 3, 0.1, 5
+	return m
+}
+
+// The solver gives the bits of the method that it drives, for all kinds of values in one model.
+func TestSolverIsTheMethod(t *testing.T) {
+	model := mixed()
+	start := flat(t, model)
+	s, m := solver.New(entropy()), entropy()
+	state := m.Init(start, []optimizer.Group{ // decay for more than one dimension
+		{From: 0, To: 2, LRScale: 1, Decay: true}, {From: 2, To: 3, LRScale: 1},
+		{From: 3, To: 5, LRScale: 1, Decay: true}, {From: 5, To: 7, LRScale: 1}})
+	for k := range 8 {
+		point := m.Ask(state, nil)[0].Point
+		if !slices.Equal(flat(t, model), point) {
+			t.Fatalf("step %d: the nodes hold %v, want %v", k, flat(t, model), point)
+		}
+		grad := make([]float32, len(point))
+		for i, x := range point {
+			grad[i] = x/2 + float32(k)
+		}
+		m.Tell(state, []optimizer.Result{{Grad: grad}})
+		setGrads(t, model, k)
+		if err := s.Step(model); err != nil {
+			t.Fatal(err)
+		}
+		if k == 4 { // a look between
+			if err := s.Finish(); err != nil || !slices.Equal(flat(t, model), m.Params(state)) {
+				t.Fatalf("Finish: %v, %v", flat(t, model), err)
+			}
+			if err := s.Step(model); err == nil || !strings.Contains(err.Error(), "Continue") {
+				t.Fatalf("Step after Finish: %v", err)
+			}
+			if err := s.Continue(); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if err := s.Finish(); err != nil || !slices.Equal(flat(t, model), m.Params(state)) {
+		t.Fatalf("Finish: %v, want %v, %v", flat(t, model), m.Params(state), err)
+	}
+}
+
+// Plain SGD against the solver of Gorgonia on least squares, float32 and float64.
+func TestSolverAgainstVanilla(t *testing.T) {
+	train := func(of tensor.Dtype, s gorgonia.Solver, x, y, start any) []float64 {
+		g := gorgonia.NewGraph()
+		vector := func(name string, v any, n int) *gorgonia.Node {
+			return gorgonia.NewVector(g, of, gorgonia.WithName(name), gorgonia.WithShape(n),
+				gorgonia.WithValue(tensor.New(tensor.WithShape(n), tensor.WithBacking(v))))
+		}
+		w := vector("w", start, 3)
+		d := gorgonia.Must(gorgonia.Sub(gorgonia.Must(gorgonia.HadamardProd(vector("x", x, 3), w)), vector("y", y, 3)))
+		loss := gorgonia.Must(gorgonia.Sum(gorgonia.Must(gorgonia.Square(d))))
+		if _, err := gorgonia.Grad(loss, w); err != nil {
+			t.Fatal(err)
+		}
+		machine := gorgonia.NewTapeMachine(g, gorgonia.BindDualValues(w))
+		defer machine.Close()
+		for range 30 {
+			if err := machine.RunAll(); err != nil {
+				t.Fatal(err)
+			}
+			if err := s.Step([]gorgonia.ValueGrad{w}); err != nil {
+				t.Fatal(err)
+			}
+			machine.Reset()
+		}
+		var got []float64
+		switch d := w.Value().Data().(type) {
+		case []float32:
+			for _, v := range d {
+				got = append(got, float64(v))
+			}
+		case []float64:
+			got = d
+		}
+		return got
+	}
+	for _, of := range []tensor.Dtype{tensor.Float32, tensor.Float64} {
+		run := func(s gorgonia.Solver) []float64 {
+			if of == tensor.Float32 {
+				return train(of, s, []float32{1, 2, -1}, []float32{3, 1, 2}, []float32{0.1, 0.2, 0.3})
+			}
+			return train(of, s, []float64{1, 2, -1}, []float64{3, 1, 2}, []float64{0.1, 0.2, 0.3})
+		}
+		want := run(gorgonia.NewVanillaSolver(gorgonia.WithLearnRate(0.05)))
+		got := run(solver.New(&optimizer.SGD{LR: 0.05}))
+		for i := range want {
+			if math.Abs(got[i]-want[i]) > 1e-6 { // the weights are float32 numbers of about 1
+				t.Errorf("%v: weight %d is %v, Gorgonia has %v", of, i, got[i], want[i])
+			}
+		}
+	}
+}
+
+// twins is a method that asks for two gradients at once and moves by their mean.
+type twins struct{ optimizer.SGD }
+
+func (m *twins) Ask(s *optimizer.State, q []optimizer.Query) []optimizer.Query {
+	one := m.SGD.Ask(s, nil)[0]
+	two := one
+	two.Point = slices.Clone(one.Point)
+	two.Point[0]++
+	return append(q, one, two)
+}
+
+func (m *twins) Tell(s *optimizer.State, r []optimizer.Result) bool {
+	for i := range r[0].Grad {
+		r[0].Grad[i] = (r[0].Grad[i] + r[1].Grad[i]) / 2
+	}
+	return m.SGD.Tell(s, r[:1])
+}
+
+func TestSolverAnswersQueriesInTurn(t *testing.T) {
+	v, g := gorgonia.NewF32(2), gorgonia.NewF32(0)
+	model := []gorgonia.ValueGrad{&pair{"w", v, g}}
+	s := solver.New(&twins{optimizer.SGD{LR: 0.5}})
+	step := func(grad, want float32) {
+		t.Helper()
+		*g = gorgonia.F32(grad)
+		if err := s.Step(model); err != nil || float32(*v) != want {
+			t.Fatalf("the node holds %v, want %v, %v", *v, want, err)
+		}
+	}
+	step(1, 3)  // the second query is at 2+1
+	step(3, 1)  // 2 - 0.5 (1+3)/2
+	step(-1, 2) // 1+1
+}
+
+func TestSolverErrors(t *testing.T) {
+	wide := tensor.New(tensor.WithShape(2, 4), tensor.WithBacking(make([]float32, 8)))
+	view, err := wide.Slice(nil, tensor.S(0, 2))
+	if err != nil {
+		t.Fatal(err)
+	}
+	good := func() gorgonia.Value { return dense[float32](1, 2) }
+	for _, c := range []struct {
+		value, grad gorgonia.Value
+		want        string
+	}{
+		{nil, good(), `node "w" has no value`},
+		{good(), nil, `node "w": gradient: there is no value`},
+		{dense(1, 2), good(), "int"},
+		{gorgonia.NewI(1), good(), "*gorgonia.I"},
+		{good(), dense[float32](1, 2, 3, 4), "4 elements instead of 2"},
+		{view.(*tensor.Dense), good(), "view"},
+	} {
+		err := solver.New(entropy()).Step([]gorgonia.ValueGrad{&pair{"w", c.value, c.grad}})
+		if err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%v, want %q", err, c.want)
+		}
+	}
+	if err := solver.New(&optimizer.EntropySGD{}).Step(mixed()); err == nil || !strings.Contains(err.Error(), "InnerLR") {
+		t.Errorf("settings: %v", err)
+	}
+	s := solver.New(entropy())
+	if err := s.Finish(); err != nil {
+		t.Errorf("Finish before Step: %v", err)
+	}
+	if err := s.Step(mixed()); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Step(mixed()[1:]); err == nil || !strings.Contains(err.Error(), "4 nodes") {
+		t.Errorf("other nodes: %v", err)
+	}
+}
