@@ -179,9 +179,10 @@ func TestEntropySGDAgainstFloat64(t *testing.T) {
 	}
 }
 
-// On f = h/2 x^2 with eta = 1 and no momentum every weight is the same random walk: a step takes
-// y = x'-distance to y a + b + sqrt(eta') eps xi with a = 1 - eta'(h+gamma), b = eta' gamma x, and mu is a
-// weighted sum of the y. So the mean and the variance over many weights after an outer step are known.
+// On f = h/2 x^2 with eta = 1 and no momentum all weights are independent copies of one linear walk,
+// x' = a x' + eta' gamma x + sqrt(eta') eps xi with a = 1 - eta'(h+gamma), and mu is a weighted sum of its
+// places. So the mean and the variance over many weights after an outer step are known; the bounds are
+// four standard errors.
 func TestEntropySGDOnQuadratic(t *testing.T) {
 	const n, h = 40000, 2.0
 	m := &EntropySGD{L: 6, LR: 1, InnerLR: 0.15, Alpha: 0.7, Noise: 0.5, Gamma: 0.8, Seed: 4}
