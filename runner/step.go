@@ -281,11 +281,10 @@ func (s *Step) differentiate(net *onnxload.Net, u use, b *Batch) (*compiled, err
 	}
 	c.vm = plan.New(s.pool)
 	for i, p := range trained {
-		h, _ := c.vm.Handle(direct[i])
-		c.grads = append(c.grads, binding{h, p.From, p.To})
+		c.grads = append(c.grads, binding{c.vm.Direct(direct[i]), p.From, p.To})
 	}
 	for _, p := range net.Params {
-		if h, ok := c.vm.Handle(p.Node); ok {
+		if h, ok := c.vm.Input(p.Node); ok {
 			c.params = append(c.params, binding{h, p.From, p.To})
 		}
 	}
@@ -293,7 +292,7 @@ func (s *Step) differentiate(net *onnxload.Net, u use, b *Batch) (*compiled, err
 		if f.Node == nil {
 			continue
 		}
-		if h, ok := c.vm.Handle(f.Node); ok {
+		if h, ok := c.vm.Input(f.Node); ok {
 			c.buffers = append(c.buffers, binding{h, f.From, f.To})
 		}
 	}
@@ -304,7 +303,7 @@ func (s *Step) differentiate(net *onnxload.Net, u use, b *Batch) (*compiled, err
 func handles(vm *exec.VM, nodes gorgonia.Nodes) []int {
 	var hs []int
 	for _, n := range nodes {
-		h, ok := vm.Handle(n)
+		h, ok := vm.Input(n)
 		if !ok {
 			h = -1
 		}

@@ -86,6 +86,12 @@ func Train(ctx context.Context, s *Step, m optimizer.Method, src Source, cfg Con
 	if cfg.Evals == 0 {
 		return nil, fmt.Errorf("runner: a budget of 0 gradient evaluations")
 	}
+	if v, ok := m.(optimizer.Settled); ok {
+		if err := v.Validate(); err != nil {
+			return nil, fmt.Errorf("runner: %w", err)
+		}
+		cfg.Evals = optimizer.RoundBudget(v, cfg.Evals)
+	}
 	sampler, err := dataset.NewSampler(src.Len(), cfg.Batch, cfg.Seed, !cfg.InOrder)
 	if err != nil {
 		return nil, fmt.Errorf("runner: %w", err)

@@ -25,8 +25,9 @@ type VM struct {
 	copies  []copyOut
 	scratch scratch
 	env     ops.Env
-	bound   []bool
+	bound   []bool // by handle
 	unbound int
+	direct  []bool // slots that Direct gave away
 
 	cur     *instr
 	curArgs []*ops.Buf
@@ -57,7 +58,7 @@ type Draw struct {
 
 // New returns a machine for p that spreads the parts of an instruction over pool.
 func (p *Plan) New(pool *parallel.Pool) *VM {
-	vm := &VM{plan: p, pool: pool, bufs: make([]ops.Buf, len(p.slots)), aliases: make([][]int, len(p.slots)), bound: make([]bool, len(p.slots))}
+	vm := &VM{plan: p, pool: pool, bufs: make([]ops.Buf, len(p.slots)), aliases: make([][]int, len(p.slots)), bound: make([]bool, len(p.slots)), direct: make([]bool, len(p.slots))}
 	a32, a64, aint := aligned[float32](p.size[f32]), aligned[float64](p.size[f64]), aligned[int64](p.size[i64])
 	for i, s := range p.slots {
 		b := &vm.bufs[i]
@@ -151,20 +152,24 @@ func (vm *VM) realias(root int) {
 	}
 }
 
-// Handle returns a number for Bind: of an input, or of a direct result. Nodes that the plan does not use
-// have none.
-func (vm *VM) Handle(n *gorgonia.Node) (int, bool) {
-	id, ok := vm.plan.values[n]
-	if !ok {
-		return 0, false
-	}
-	if h := vm.plan.slots[id].home; h == input || h == output {
-		return id, true
+// Input returns the number that binds an input; a node that the plan does not use has none.
+func (vm *VM) Input(n *gorgonia.Node) (handle int, ok bool) {
+	handle, ok = vm.plan.inputs[n]
+	return handle, ok
+}
+
+// Direct returns a number that binds memory for a direct result. A result that another one shares memory
+// with, or an input, is copied there at the end of each run.
+func (vm *VM) Direct(n *gorgonia.Node) (handle int) {
+	id := vm.plan.values[n]
+	if vm.plan.slots[id].home == output && !vm.direct[id] {
+		vm.direct[id] = true
+		return id
 	}
 	vm.copies = append(vm.copies, copyOut{slot: id})
 	vm.unbound++
 	vm.bound = append(vm.bound, false)
-	return len(vm.plan.slots) + len(vm.copies) - 1, true
+	return len(vm.plan.slots) + len(vm.copies) - 1
 }
 
 // BindF32 gives the machine the memory of an input or a direct result, until it is bound again.
@@ -293,7 +298,8 @@ func cut(b *ops.Buf, n int) ops.Buf {
 func (vm *VM) Part(worker, part int) {
 	c := vm.cur
 	if err := c.op.Run(&vm.env, worker, vm.phase, part, &vm.bufs[c.out], vm.curArgs); err != nil {
-		vm.failure.CompareAndSwap(nil, &err)
+		failure := err // a variable of its own, so that err stays on the stack
+		vm.failure.CompareAndSwap(nil, &failure)
 	}
 }
 

@@ -40,23 +40,6 @@ func (s Stream) fourNormals(block uint32) (four [4]float32) {
 	return four
 }
 
-// words sets w to the blocks from the given one on. It is Block with the words in registers.
-func (s Stream) words(w []uint32, block uint32) {
-	seed0, seed1 := uint32(s.Seed), uint32(s.Seed>>32)
-	for i := 0; i+4 <= len(w); i += 4 {
-		c0, c1, c2, c3 := block, s.Purpose, uint32(s.Eval), uint32(s.Eval>>32)<<16|uint32(s.Replica)
-		k0, k1 := seed0, seed1
-		for range 10 {
-			p0, p1 := uint64(c0)*mul0, uint64(c2)*mul1
-			c0, c1, c2, c3 = uint32(p1>>32)^c1^k0, uint32(p1), uint32(p0>>32)^c3^k1, uint32(p0)
-			k0 += weyl0
-			k1 += weyl1
-		}
-		w[i], w[i+1], w[i+2], w[i+3] = c0, c1, c2, c3
-		block++
-	}
-}
-
 // boxMuller makes two independent normals: a point at a random angle, at the distance sqrt(-2 ln u) from
 // the origin with u uniform in (0, 1]. radius gives u; the lowest 30 bits of angle give a direction within
 // 45 degrees of (1, 0), and the highest two reflect it at the diagonal and at the origin, which covers

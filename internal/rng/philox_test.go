@@ -16,16 +16,22 @@ func TestPhiloxKnownAnswers(t *testing.T) {
 		{[4]uint32{0x243f6a88, 0x85a308d3, 0x13198a2e, 0x03707344}, [2]uint32{0xa4093822, 0x299f31d0},
 			[4]uint32{0xd16cfe09, 0x94fdcceb, 0x5001e420, 0x24126ea1}},
 	} {
-		if got := philox(c.counter, c.key); got != c.want {
-			t.Errorf("philox(%08x, %08x) = %08x, want %08x", c.counter, c.key, got, c.want)
+		s := Stream{
+			Seed:    uint64(c.key[1])<<32 | uint64(c.key[0]),
+			Purpose: c.counter[1],
+			Replica: uint16(c.counter[3]),
+			Eval:    uint64(c.counter[3]>>16)<<32 | uint64(c.counter[2]),
+		}
+		if got := s.Block(c.counter[0]); got != c.want {
+			t.Errorf("counter %08x, key %08x: %08x, want %08x", c.counter, c.key, got, c.want)
 		}
 	}
 }
 
-func TestStreamFieldsEnterTheCounter(t *testing.T) {
-	s := Stream{Seed: 0x299f31d0_a4093822, Purpose: 0x85a308d3, Replica: 0x7344, Eval: 0x0370_13198a2e}
-	want := [4]uint32{0xd16cfe09, 0x94fdcceb, 0x5001e420, 0x24126ea1} // the third vector above
-	if got := s.Block(0x243f6a88); got != want {
-		t.Errorf("Block = %08x, want %08x", got, want)
+func TestUniformIsInside(t *testing.T) {
+	for w, want := range map[uint32]float32{0: 1.0 / (1 << 24), 1<<32 - 1: 1 - 1.0/(1<<24), 1 << 31: 0.5 + 1.0/(1<<24)} {
+		if got := Uniform(w); got != want {
+			t.Errorf("Uniform(%08x) = %v, want %v", w, got, want)
+		}
 	}
 }
