@@ -1,0 +1,281 @@
+package onnxload
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/owulveryck/onnx-go"
+	"gorgonia.org/gorgonia"
+	"gorgonia.org/tensor"
+
+	"github.com/onnx-entropy/onnx-entropy/internal/onnxpb"
+	"github.com/onnx-entropy/onnx-entropy/internal/ops"
+)
+
+// Build returns a new graph of the model for batches of the given size. The batch is dimension 0 of every free
+// input; Options.Shapes gives other shapes. If nodes are not supported, the error is an *UnsupportedError that
+// lists them all.
+func (m *Model) Build(batch int, o Options) (net *Net, err error) {
+	err = ops.Building(func() (err error) {
+		net, err = m.build(batch, o)
+		return err
+	})
+	return net, err
+}
+
+func (m *Model) build(batch int, o Options) (net *Net, err error) {
+	// A broken file must not stop the program that reads it: Gorgonia and onnx-go panic where they should
+	// return errors.
+	defer func() {
+		if p := recover(); p != nil {
+			net, err = nil, fmt.Errorf("onnxload: the graph cannot be built: %v", p)
+		}
+	}()
+	if batch < 1 {
+		return nil, fmt.Errorf("onnxload: a batch of %d; it must be at least 1", batch)
+	}
+	if o.Dtype == (tensor.Dtype{}) {
+		o.Dtype = tensor.Float32
+	}
+	if o.Dtype != tensor.Float32 && o.Dtype != tensor.Float64 {
+		return nil, fmt.Errorf("onnxload: graphs of %v are not supported; use Float32 or Float64", o.Dtype)
+	}
+	if o.Dropout != nil && !(*o.Dropout >= 0 && *o.Dropout < 1) {
+		return nil, fmt.Errorf("onnxload: a dropout ratio of %g; it must be in [0, 1)", *o.Dropout)
+	}
+	if o.MaxElements <= 0 {
+		o.MaxElements = 1 << 31
+	}
+	shapes, err := m.inputShapes(batch, o)
+	if err != nil {
+		return nil, err
+	}
+	b := &builder{
+		model: m, opts: o, values: map[string]*value{}, names: map[string]bool{}, unsupported: map[int]string{},
+		net: &Net{Graph: gorgonia.NewGraph(), Batch: batch, model: m, opts: o, names: map[int64]string{}},
+	}
+	if err := b.declare(shapes); err != nil {
+		return nil, err
+	}
+	data, err := m.normalise(shapes)
+	if err != nil {
+		return nil, err
+	}
+	if err := onnx.NewModel(&backend{apply: b.applyNode}).UnmarshalBinary(data); err != nil {
+		return nil, fmt.Errorf("onnxload: onnx-go: %w", err)
+	}
+	if err := b.outputs(); err != nil {
+		return nil, err
+	}
+	if err := b.finish(); err != nil {
+		return nil, err
+	}
+	return b.net, nil
+}
+
+// A builder makes one Net.
+type builder struct {
+	model  *Model
+	opts   Options
+	net    *Net
+	values map[string]*value
+	names  map[string]bool // names given to graph inputs that are no values of the file
+	folded int             // numbers computed so far while folding
+
+	dropouts    int            // Dropout nodes so far
+	unsupported map[int]string // reasons by index of the node
+	failed      error          // of the first node that is wrong
+}
+
+// declare makes the values that no node computes: inputs, initializers and Constants.
+func (b *builder) declare(shapes map[string][]int) error {
+	g := b.model.proto.Graph
+	for i, t := range g.Initializer {
+		b.values[t.GetName()] = b.fromFile(sourceOf(t.GetName(), t, i, -1))
+	}
+	for i, n := range g.Node {
+		if n.GetOpType() != "Constant" || !b.model.isDefault(n) {
+			continue
+		}
+		b.values[n.Output[0]] = &value{name: n.Output[0], poisoned: true}
+		t, reason := constantTensor(n)
+		if reason == "" && !onnxpb.IsFloat(t.GetDataType()) && !onnxpb.IsInt(t.GetDataType()) {
+			reason = fmt.Sprintf("a constant of type %s is not supported", t.TypeName())
+		}
+		if reason != "" {
+			b.unsupported[i] = reason
+			continue
+		}
+		b.values[n.Output[0]] = b.fromFile(sourceOf(n.Output[0], t, -1, i))
+	}
+	for _, v := range g.Input {
+		name := v.GetName()
+		if _, ok := b.values[name]; ok {
+			continue
+		}
+		if d := b.opts.Known[name]; d != nil {
+			h, err := hostOf(d)
+			if err != nil {
+				return fmt.Errorf("onnxload: the value given for input %q: %w", name, err)
+			}
+			b.values[name] = b.fromHost(name, h)
+			continue
+		}
+		elem := v.GetType().GetTensorType().GetElemType()
+		dt := b.opts.Dtype
+		if elem == elemINT64 || elem == elemINT32 {
+			dt = tensor.Int64
+		} else if !onnxpb.IsFloat(elem) {
+			return fmt.Errorf("onnxload: input %q has elements of type %s; only floating-point numbers, INT32 and INT64 are supported",
+				name, onnxpb.TypeName(elem))
+		}
+		if _, ok := elements(shapes[name], b.opts.MaxElements); !ok {
+			return fmt.Errorf("onnxload: input %q of shape %v is larger than %d elements", name, shapes[name], b.opts.MaxElements)
+		}
+		n := b.input(name, dt, shapes[name])
+		b.net.Inputs = append(b.net.Inputs, n)
+		b.values[name] = &value{name: name, elem: elem, shape: shapes[name], node: n}
+	}
+	return nil
+}
+
+// input adds an input to the graph. name must be used for this one only.
+func (b *builder) input(name string, dt tensor.Dtype, shape []int, opts ...gorgonia.NodeConsOpt) *gorgonia.Node {
+	opts = append(opts, gorgonia.WithName(name))
+	if len(shape) == 0 {
+		return gorgonia.NewScalar(b.net.Graph, dt, opts...)
+	}
+	opts = append(opts, gorgonia.WithShape(shape...))
+	return gorgonia.NewTensor(b.net.Graph, dt, len(shape), opts...)
+}
+
+// unique returns name, or name with a number behind it if the file or the builder already uses that.
+func (b *builder) unique(name string) string {
+	c := name
+	for k := 2; b.names[c] || b.model.info.has(c); k++ {
+		c = fmt.Sprintf("%s.%d", name, k)
+	}
+	b.names[c] = true
+	return c
+}
+
+// fromFile makes the value of a tensor of the file. It becomes a parameter when it is first read as a node in
+// a place where it is trainable.
+func (b *builder) fromFile(s *source) *value {
+	v := &value{name: s.name, elem: s.elem(), shape: s.shape, src: s}
+	if s.trainable(true) {
+		v.roots = []*source{s}
+	}
+	v.makeHost = func() (*host, error) { return b.read(s) }
+	v.makeNode = func(train bool) (*gorgonia.Node, error) {
+		if s.trainable(train) {
+			n := b.input(s.name, b.opts.Dtype, s.shape)
+			b.net.Params = append(b.net.Params, Param{Name: s.name, Shape: s.shape, Node: n, src: s})
+			return n, nil
+		}
+		h, err := v.numbers()
+		if err != nil {
+			return nil, err
+		}
+		return b.constNode(s.name, h)
+	}
+	return v
+}
+
+// fromHost makes the value of numbers that were computed.
+func (b *builder) fromHost(name string, h *host) *value {
+	return &value{name: name, elem: h.elem, shape: h.shape, host: h, makeNode: func(bool) (*gorgonia.Node, error) {
+		return b.constNode(name, h)
+	}}
+}
+
+// constNode adds a constant to the graph: an input with a value. Gorgonia's own constants are merged when they
+// print alike, so they are not used.
+func (b *builder) constNode(name string, h *host) (*gorgonia.Node, error) {
+	dt := b.opts.Dtype
+	if h.f == nil {
+		dt = tensor.Int64
+	}
+	if h.size() == 0 {
+		return nil, fmt.Errorf("a tensor without elements (shape %v) has no place in the graph", h.shape)
+	}
+	n := b.input(name, dt, h.shape)
+	var backing any
+	switch dt {
+	case tensor.Float32:
+		x := make([]float32, len(h.f))
+		for i, v := range h.f {
+			x[i] = float32(v)
+		}
+		backing = x
+	case tensor.Float64:
+		backing = append([]float64{}, h.f...)
+	default:
+		backing = append([]int64{}, h.i...)
+	}
+	if err := gorgonia.Let(n, valueOf(backing, h.shape)); err != nil {
+		return nil, err
+	}
+	b.net.Consts = append(b.net.Consts, n)
+	return n, nil
+}
+
+func valueOf(backing any, shape []int) gorgonia.Value {
+	if len(shape) > 0 {
+		return tensor.New(tensor.WithShape(shape...), tensor.WithBacking(backing))
+	}
+	switch x := backing.(type) {
+	case []float32:
+		return gorgonia.NewF32(x[0])
+	case []float64:
+		return gorgonia.NewF64(x[0])
+	}
+	return gorgonia.NewI64(backing.([]int64)[0])
+}
+
+// outputs sets the outputs of the net, or returns the error of the whole build.
+func (b *builder) outputs() error {
+	if len(b.unsupported) > 0 {
+		e := new(UnsupportedError)
+		for _, i := range slices.Sorted(maps.Keys(b.unsupported)) {
+			e.Nodes = append(e.Nodes, b.model.unsupported(i, b.unsupported[i]))
+		}
+		return e
+	}
+	if b.failed != nil {
+		return b.failed
+	}
+	for _, o := range b.model.proto.Graph.Output {
+		v := b.values[o.GetName()]
+		if v.statistic {
+			continue // a statistic of BatchNormalization
+		}
+		if v.missing != "" {
+			return fmt.Errorf("onnxload: output %q: %s", v.name, v.missing)
+		}
+		n, err := v.graphNode(false)
+		if err != nil {
+			return fmt.Errorf("onnxload: output %q: %w", v.name, err)
+		}
+		b.net.Outputs = append(b.net.Outputs, n)
+		b.net.OutputNames = append(b.net.OutputNames, v.name)
+	}
+	if len(b.net.Outputs) == 0 {
+		return fmt.Errorf("onnxload: the graph has no output that can be computed")
+	}
+	return nil
+}
+
+func (m *Model) unsupported(i int, reason string) Unsupported {
+	n := m.proto.Graph.Node[i]
+	u := Unsupported{Name: shownName(n, i), Op: n.GetOpType(), Opset: m.opsetOf(n), Reason: reason}
+	if !m.isDefault(n) {
+		u.Domain = n.GetDomain()
+	}
+	return u
+}
+
+func (b *builder) errorAt(i int, format string, a ...any) error {
+	return fmt.Errorf("onnxload: %s: %w", b.model.nodeName(i), fmt.Errorf(format, a...))
+}

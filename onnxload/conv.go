@@ -1,0 +1,122 @@
+package onnxload
+
+import (
+	"fmt"
+	"slices"
+
+	"gorgonia.org/gorgonia"
+
+	"github.com/onnx-entropy/onnx-entropy/internal/ops"
+)
+
+// conv is Conv: X (N, C, spatial...), W (M, C/group, kernel...), optional B (M).
+func conv(c *nodeCtx) error {
+	x, err := c.data(0)
+	if err != nil {
+		return err
+	}
+	w, err := c.weight(1, role{})
+	if err != nil {
+		return err
+	}
+	rank := x.Dims() - 2
+	if rank != 1 && rank != 2 {
+		return unsupportedf("a convolution over %d dimensions; only 1 and 2 are supported", rank)
+	}
+	if w.Dims() != x.Dims() {
+		return fmt.Errorf("its weights of shape %v do not fit an input of shape %v", w.Shape(), x.Shape())
+	}
+	kernel := []int(w.Shape()[2:])
+	if k, err := c.sizes("kernel_shape", rank, 0, 1); err != nil {
+		return err
+	} else if c.attr("kernel_shape") != nil && !slices.Equal(k, kernel) {
+		return fmt.Errorf("its kernel_shape %v differs from its weights of shape %v", k, w.Shape())
+	}
+	var a ops.ConvAttr
+	if a.Strides, a.Dilations, a.Pads, err = c.window(x.Shape()[2:], kernel); err != nil {
+		return err
+	}
+	if a.Group, err = c.int("group", 1); err != nil {
+		return err
+	}
+	fanIn := w.Shape()[1:].TotalSize()
+	c.setRole(1, role{kind: roleWeight, fanIn: fanIn})
+	var bias *gorgonia.Node
+	if c.has(2) {
+		if bias, err = c.weight(2, role{kind: roleBias, fanIn: fanIn}); err != nil {
+			return err
+		}
+	}
+	y, err := ops.Conv(x, w, bias, a)
+	return c.set(0, y, err)
+}
+
+// window reads strides, dilations and pads of an operator that moves a window of the given kernel over the
+// given spatial dimensions. auto_pad is resolved to pads.
+func (c *nodeCtx) window(spatial, kernel []int) (strides, dilations, pads []int, err error) {
+	rank := len(spatial)
+	if strides, err = c.sizes("strides", rank, 1, 1); err != nil {
+		return
+	}
+	if dilations, err = c.sizes("dilations", rank, 1, 1); err != nil {
+		return
+	}
+	auto, err := c.string("auto_pad", "NOTSET")
+	if err != nil {
+		return
+	}
+	switch auto {
+	case "NOTSET", "":
+		pads, err = c.sizes("pads", 2*rank, 0, 0)
+	case "VALID":
+		pads = make([]int, 2*rank)
+	case "SAME_UPPER", "SAME_LOWER":
+		pads = make([]int, 2*rank)
+		for d := range rank {
+			// As many positions as strides begin inside the input; an odd pad goes to the end or the beginning.
+			out := (spatial[d] + strides[d] - 1) / strides[d]
+			total := max(0, (out-1)*strides[d]+(kernel[d]-1)*dilations[d]+1-spatial[d])
+			pads[d], pads[rank+d] = total/2, total-total/2
+			if auto == "SAME_LOWER" {
+				pads[d], pads[rank+d] = pads[rank+d], pads[d]
+			}
+		}
+	default:
+		err = unsupportedf("auto_pad %q is unknown; it must be NOTSET, SAME_UPPER, SAME_LOWER or VALID", auto)
+	}
+	return
+}
+
+func maxPool(c *nodeCtx) error { return pool(c, ops.MaxPool) }
+
+func averagePool(c *nodeCtx) error { return pool(c, ops.AveragePool) }
+
+// pool is MaxPool and AveragePool. The indices that MaxPool can give are not computed.
+func pool(c *nodeCtx, f func(*gorgonia.Node, ops.PoolAttr) (*gorgonia.Node, error)) error {
+	x, err := c.data(0)
+	if err != nil {
+		return err
+	}
+	rank := x.Dims() - 2
+	if rank != 1 && rank != 2 {
+		return unsupportedf("pooling over %d dimensions; only 1 and 2 are supported", rank)
+	}
+	var a ops.PoolAttr
+	if c.attr("kernel_shape") == nil {
+		return fmt.Errorf("it has no kernel_shape")
+	}
+	if a.Kernel, err = c.sizes("kernel_shape", rank, 1, 1); err != nil {
+		return err
+	}
+	if a.Strides, a.Dilations, a.Pads, err = c.window(x.Shape()[2:], a.Kernel); err != nil {
+		return err
+	}
+	if a.CeilMode, err = c.bool("ceil_mode", false); err != nil {
+		return err
+	}
+	if a.CountIncludePad, err = c.bool("count_include_pad", false); err != nil {
+		return err
+	}
+	y, err := f(x, a)
+	return c.set(0, y, err)
+}

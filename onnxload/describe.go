@@ -1,0 +1,134 @@
+package onnxload
+
+import (
+	"bytes"
+	"fmt"
+	"strings"
+
+	"github.com/onnx-entropy/onnx-entropy/internal/onnxpb"
+)
+
+// TrainingMode tells whether the file was exported in training mode: whether some BatchNormalization or Dropout
+// would use batch statistics or drop wherever the file is run.
+func (m *Model) TrainingMode() bool {
+	for _, n := range m.proto.Graph.Node {
+		if m.trainingNode(n) {
+			return true
+		}
+	}
+	return false
+}
+
+// HasBatchNorm tells whether the graph has a BatchNormalization.
+func (m *Model) HasBatchNorm() bool { return m.count("BatchNormalization") > 0 }
+
+// DropoutNodes returns the number of Dropout nodes.
+func (m *Model) DropoutNodes() int { return m.count("Dropout") }
+
+func (m *Model) count(op string) int {
+	k := 0
+	for _, n := range m.proto.Graph.Node {
+		if n.GetOpType() == op && m.isDefault(n) {
+			k++
+		}
+	}
+	return k
+}
+
+// DynamicBatch tells whether dimension 0 of some input has no fixed size.
+func (m *Model) DynamicBatch() bool {
+	for _, v := range m.Inputs {
+		if len(v.Shape) > 0 && !isNumber(v.Shape[0]) {
+			return true
+		}
+	}
+	return false
+}
+
+const exportBetter = "torch.onnx.export(model.train(), args, file, training=torch.onnx.TrainingMode.TRAINING, do_constant_folding=False, dynamo=False)"
+
+// Warnings returns what about the file may surprise somebody who trains it, each with a remedy. They are
+// guesses: a file does not say what it was made from.
+func (m *Model) Warnings() []string {
+	var w []string
+	convs := m.count("Conv")
+	if convs > 0 && !m.HasBatchNorm() {
+		w = append(w, fmt.Sprintf("There are %d convolutions and no BatchNormalization. If the network had any, exporting it for inference "+
+			"has folded them into the convolutions, and they cannot be trained; export it with %s.", convs, exportBetter))
+	}
+	if m.DropoutNodes() == 0 {
+		w = append(w, "There is no Dropout. If the network had any, exporting it for inference has removed it; export it with "+exportBetter+".")
+	}
+	if t := m.tied(); len(t) > 0 {
+		more := ""
+		if len(t) > 4 {
+			more = fmt.Sprintf(" and %d more", len(t)-4)
+			t = t[:4]
+		}
+		w = append(w, fmt.Sprintf("Tensors are tied: %s%s. If the layers share them on purpose, all is well. If not, the exporter has merged "+
+			"tensors that were equal, as they are in a fresh network, and they are trained as one; export it with %s.",
+			strings.Join(t, "; "), more, exportBetter))
+	}
+	if e := m.equalTensors(); len(e) > 0 {
+		w = append(w, fmt.Sprintf("Tensors are equal but trained apart: %s. If they were shared (tied), the exporter has copied them.", strings.Join(e, "; ")))
+	}
+	if len(m.Inputs) > 0 && !m.DynamicBatch() && len(m.Inputs[0].Shape) > 0 {
+		w = append(w, fmt.Sprintf("The batch is fixed: dimension 0 of input %q is %s. Other batch sizes work if no node depends on it; "+
+			"to be safe export with dynamic_axes={%q: {0: \"batch\"}}.", m.Inputs[0].Name, m.Inputs[0].Shape[0], m.Inputs[0].Name))
+	}
+	return w
+}
+
+// tied lists floating-point initializers that several places read, directly or through Identity nodes.
+func (m *Model) tied() []string {
+	uses := map[string][]string{}
+	g := m.proto.Graph
+	for i, n := range g.Node {
+		if n.GetOpType() == "Identity" && m.isDefault(n) {
+			continue
+		}
+		for _, in := range n.Input {
+			root := m.identityRoot(in)
+			if k, ok := m.info.initializer[root]; ok && onnxpb.IsFloat(g.Initializer[k].GetDataType()) && len(g.Initializer[k].GetDims()) > 0 {
+				uses[root] = append(uses[root], fmt.Sprintf("%q", shownName(n, i)))
+			}
+		}
+	}
+	var out []string
+	for _, t := range g.Initializer {
+		if u := uses[t.GetName()]; len(u) > 1 {
+			out = append(out, fmt.Sprintf("%q is read %d times (by %s and %s)", t.GetName(), len(u), u[0], u[len(u)-1]))
+		}
+	}
+	return out
+}
+
+func (m *Model) identityRoot(name string) string {
+	for range 64 {
+		i, ok := m.info.producer[name]
+		if !ok || m.proto.Graph.Node[i].GetOpType() != "Identity" || len(m.proto.Graph.Node[i].Input) != 1 {
+			return name
+		}
+		name = m.proto.Graph.Node[i].Input[0]
+	}
+	return name
+}
+
+// equalTensors lists pairs of matrices with the same numbers, not all equal. Vectors start equal in most
+// networks.
+func (m *Model) equalTensors() []string {
+	byRaw := map[string]string{}
+	var out []string
+	for _, t := range m.proto.Graph.Initializer {
+		if len(t.GetDims()) < 2 || !onnxpb.IsFloat(t.GetDataType()) || len(t.RawData) < 32 || bytes.Count(t.RawData, t.RawData[:4]) >= len(t.RawData)/4 {
+			continue
+		}
+		key := fmt.Sprint(t.GetDims(), t.GetDataType()) + string(t.RawData)
+		if first, ok := byRaw[key]; ok {
+			out = append(out, fmt.Sprintf("%q and %q", first, t.GetName()))
+		} else {
+			byRaw[key] = t.GetName()
+		}
+	}
+	return out
+}

@@ -1,0 +1,309 @@
+package onnxload
+
+import (
+	"bytes"
+	"fmt"
+	"maps"
+	"math"
+	"slices"
+
+	"google.golang.org/protobuf/encoding/protowire"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/onnx-entropy/onnx-entropy/internal/onnxpb"
+)
+
+// ExportOptions say what Export writes besides the numbers.
+type ExportOptions struct {
+	// Same keeps a file that was exported in training mode in that mode. Without it, Dropout and
+	// BatchNormalization are switched to inference, so that the file predicts wherever it is deployed.
+	Same bool
+	// Metadata is added to metadata_props; an entry replaces one of the same key.
+	Metadata map[string]string
+}
+
+// A rewire makes an input of a node read another tensor than the file says, because one tensor of the file
+// stands for several that have become different.
+type rewire struct {
+	at       slot
+	name     string // of the new initializer
+	src      *source
+	buffer   int  // 1 + the index of the buffer whose numbers it gets, or 0
+	constant bool // it keeps the numbers of src, which is trained
+}
+
+// Export returns the model's file with new weights and running statistics (vectors as Weights and Running
+// return them). Everything else keeps its bytes; each tensor keeps its type and the way it is stored, except
+// that numbers from other files are written into this one. If the numbers are those of the file and there are
+// no metadata, the result is a copy of the original bytes.
+//
+// Tensors are added only where one tensor of the file stands for several: exporters merge equal tensors, such as
+// the running means of a fresh network.
+func (n *Net) Export(weights, running []float32, o ExportOptions) ([]byte, error) {
+	if len(weights) != n.NumWeights() || len(running) != n.NumRunning() {
+		return nil, fmt.Errorf("onnxload: export of %d weights and %d running statistics; the model has %d and %d",
+			len(weights), len(running), n.NumWeights(), n.NumRunning())
+	}
+	p := n.newPatch(weights, running)
+	if p.empty() && len(o.Metadata) == 0 && !n.model.external() {
+		return bytes.Clone(n.model.raw), nil
+	}
+	if err := p.addWiring(running); err != nil {
+		return nil, err
+	}
+	if !o.Same {
+		if err := p.toInference(); err != nil {
+			return nil, err
+		}
+	}
+	return p.write(o.Metadata)
+}
+
+// external tells whether some tensor lies in another file.
+func (m *Model) external() bool {
+	return slices.ContainsFunc(tensorsOf(m.proto.Graph), func(t *onnxpb.TensorProto) bool {
+		return t.GetDataLocation() == onnxpb.TensorProto_EXTERNAL
+	})
+}
+
+// A patch collects what changes in a file.
+type patch struct {
+	m       *Model
+	net     *Net
+	values  map[*source][]float32     // new numbers
+	own     map[int]bool              // buffers with a tensor of their own that change
+	nodes   map[int]*onnxpb.NodeProto // changed nodes; nil: dropped
+	after   map[int][]*onnxpb.NodeProto
+	added   []*onnxpb.TensorProto
+	gone    map[string]bool // names that no node computes any more, for value_info
+	changed bool
+}
+
+func (n *Net) newPatch(weights, running []float32) *patch {
+	p := &patch{
+		m: n.model, net: n, values: map[*source][]float32{}, own: map[int]bool{},
+		nodes: map[int]*onnxpb.NodeProto{}, after: map[int][]*onnxpb.NodeProto{}, gone: map[string]bool{},
+	}
+	for _, q := range n.Params {
+		if w := weights[q.From:q.To]; !sameBits(w, q.src.floats()) {
+			p.values[q.src] = w
+		}
+	}
+	for i, b := range n.Buffers {
+		w := running[b.From:b.To]
+		if sameBits(w, b.src.floats()) {
+			// Still it needs a tensor of its own if the one it shares changes.
+			continue
+		}
+		if b.own {
+			p.values[b.src] = w
+		} else {
+			p.own[i] = true
+		}
+	}
+	return p
+}
+
+func (p *patch) empty() bool { return len(p.values) == 0 && len(p.own) == 0 }
+
+func sameBits(a, b []float32) bool {
+	return slices.EqualFunc(a, b, func(x, y float32) bool { return math.Float32bits(x) == math.Float32bits(y) })
+}
+
+// addWiring adds the tensors of Net.edits that are needed: those that now differ from the tensor that the file
+// has in their place.
+func (p *patch) addWiring(running []float32) error {
+	for _, e := range p.net.edits {
+		_, changed := p.values[e.src]
+		if e.buffer > 0 {
+			changed = changed || p.own[e.buffer-1]
+		}
+		if !changed {
+			continue
+		}
+		t := proto.Clone(e.src.tensor).(*onnxpb.TensorProto)
+		t.Name = proto.String(e.name)
+		inline(t)
+		if e.buffer > 0 {
+			b := p.net.Buffers[e.buffer-1]
+			if err := t.SetFloats(running[b.From:b.To]); err != nil {
+				return fmt.Errorf("onnxload: tensor %q: %w", e.name, err)
+			}
+		}
+		p.added = append(p.added, t)
+		if i, ok := p.m.info.producer[e.name]; ok {
+			p.nodes[i] = nil // the Identity whose output the new initializer is
+			continue
+		}
+		p.node(e.at.node).Input[e.at.input] = e.name
+	}
+	return nil
+}
+
+// node returns node i to be changed.
+func (p *patch) node(i int) *onnxpb.NodeProto {
+	if n, ok := p.nodes[i]; ok {
+		return n
+	}
+	n := proto.Clone(p.m.proto.Graph.Node[i]).(*onnxpb.NodeProto)
+	p.nodes[i] = n
+	return n
+}
+
+// inline makes a tensor whose numbers were read from another file one that holds them.
+func inline(t *onnxpb.TensorProto) {
+	if t.GetDataLocation() == onnxpb.TensorProto_EXTERNAL {
+		t.DataLocation, t.ExternalData = nil, nil
+	}
+}
+
+// write makes the new file.
+func (p *patch) write(metadata map[string]string) ([]byte, error) {
+	byInit := map[int][]float32{}
+	for s, x := range p.values {
+		if s.initializer >= 0 {
+			byInit[s.initializer] = x
+			continue
+		}
+		if err := setConstant(p.node(s.constant), x); err != nil {
+			return nil, fmt.Errorf("onnxload: %s: %w", p.m.nodeName(s.constant), err)
+		}
+	}
+	marshal := func(m proto.Message) ([]byte, error) { return proto.MarshalOptions{Deterministic: true}.Marshal(m) }
+
+	inits, nodes, graphs := 0, 0, 0
+	editGraph := func(num protowire.Number, _ int, body []byte) ([][]byte, bool, error) {
+		switch num {
+		case graphInitializer:
+			i := inits
+			inits++
+			t := p.m.proto.Graph.Initializer[i]
+			x, ok := byInit[i]
+			if !ok && t.GetDataLocation() != onnxpb.TensorProto_EXTERNAL {
+				return nil, true, nil
+			}
+			t = proto.Clone(t).(*onnxpb.TensorProto)
+			inline(t)
+			if ok {
+				if err := t.SetFloats(x); err != nil {
+					return nil, false, fmt.Errorf("onnxload: initializer %q: %w", t.GetName(), err)
+				}
+			}
+			b, err := marshal(t)
+			return [][]byte{b}, false, err
+		case graphNode:
+			i := nodes
+			nodes++
+			n, ok := p.nodes[i]
+			if !ok && p.hasExternal(i) {
+				n, ok = p.node(i), true
+			}
+			if !ok && len(p.after[i]) == 0 {
+				return nil, true, nil
+			}
+			var out [][]byte
+			switch {
+			case !ok:
+				out = append(out, body)
+			case n != nil:
+				for _, a := range n.Attribute {
+					if a.T != nil {
+						inline(a.T)
+					}
+				}
+				b, err := marshal(n)
+				if err != nil {
+					return nil, false, err
+				}
+				out = append(out, b)
+			}
+			for _, extra := range p.after[i] {
+				b, err := marshal(extra)
+				if err != nil {
+					return nil, false, err
+				}
+				out = append(out, b)
+			}
+			return out, false, nil
+		case graphValueInfo:
+			v := new(onnxpb.ValueInfoProto)
+			if err := proto.Unmarshal(body, v); err != nil {
+				return nil, false, errWire
+			}
+			return nil, !p.gone[v.GetName()], nil
+		}
+		return nil, true, nil
+	}
+	edit := func(num protowire.Number, _ int, body []byte) ([][]byte, bool, error) {
+		switch num {
+		case modelGraph:
+			g, err := rewriteFields(make([]byte, 0, len(body)+1024), body, editGraph)
+			if err != nil {
+				return nil, false, err
+			}
+			if graphs++; graphs == 1 {
+				for _, t := range p.added {
+					b, err := marshal(t)
+					if err != nil {
+						return nil, false, err
+					}
+					g = protowire.AppendTag(g, graphInitializer, protowire.BytesType)
+					g = protowire.AppendBytes(g, b)
+				}
+			}
+			return [][]byte{g}, false, nil
+		case modelMetadata:
+			e := new(onnxpb.StringStringEntryProto)
+			if err := proto.Unmarshal(body, e); err != nil {
+				return nil, false, errWire
+			}
+			_, replaced := metadata[e.GetKey()]
+			return nil, !replaced, nil
+		}
+		return nil, true, nil
+	}
+	out, err := rewriteFields(make([]byte, 0, len(p.m.raw)+4096), p.m.raw, edit)
+	if err != nil {
+		return nil, err
+	}
+	for _, key := range slices.Sorted(maps.Keys(metadata)) {
+		b, err := marshal(&onnxpb.StringStringEntryProto{Key: proto.String(key), Value: proto.String(metadata[key])})
+		if err != nil {
+			return nil, err
+		}
+		out = protowire.AppendTag(out, modelMetadata, protowire.BytesType)
+		out = protowire.AppendBytes(out, b)
+	}
+	if len(out) >= math.MaxInt32 {
+		return nil, fmt.Errorf("onnxload: the exported file has %d bytes, but a protocol buffer cannot have 2^31; "+
+			"models of that size need external data, which export does not write yet", len(out))
+	}
+	return out, nil
+}
+
+func (p *patch) hasExternal(i int) bool {
+	for _, a := range p.m.proto.Graph.Node[i].Attribute {
+		if a.T != nil && a.T.GetDataLocation() == onnxpb.TensorProto_EXTERNAL {
+			return true
+		}
+	}
+	return false
+}
+
+// setConstant writes numbers into a Constant node, in the attribute that has them.
+func setConstant(n *onnxpb.NodeProto, x []float32) error {
+	for _, a := range n.Attribute {
+		switch a.GetName() {
+		case "value":
+			inline(a.T)
+			return a.T.SetFloats(x)
+		case "value_float":
+			a.F = proto.Float32(x[0])
+			return nil
+		case "value_floats":
+			a.Floats = append([]float32(nil), x...)
+			return nil
+		}
+	}
+	return fmt.Errorf("it has no value")
+}

@@ -1,0 +1,255 @@
+package onnxload
+
+import (
+	"fmt"
+	"math"
+
+	"gorgonia.org/tensor"
+
+	"github.com/onnx-entropy/onnx-entropy/internal/onnxpb"
+)
+
+// A host is a tensor whose numbers are known while the graph is built: row-major, in i if the type is an
+// integer or bool, else in f. Numbers of type FLOAT in f are rounded to float32.
+type host struct {
+	elem  int32
+	shape []int
+	i     []int64
+	f     []float64
+}
+
+// Element types with short names.
+const (
+	elemFLOAT  = int32(onnxpb.TensorProto_FLOAT)
+	elemDOUBLE = int32(onnxpb.TensorProto_DOUBLE)
+	elemINT64  = int32(onnxpb.TensorProto_INT64)
+	elemINT32  = int32(onnxpb.TensorProto_INT32)
+	elemBOOL   = int32(onnxpb.TensorProto_BOOL)
+)
+
+func (h *host) size() int { return len(h.i) + len(h.f) }
+
+// hostLimit bounds the elements that all foldings of one Build may produce together.
+const hostLimit = 1 << 26
+
+// newHost returns a zeroed tensor, within the limit.
+func (b *builder) newHost(elem int32, shape []int) (*host, error) {
+	n, ok := elements(shape, hostLimit)
+	if !ok || b.folded+n > hostLimit {
+		return nil, fmt.Errorf("its constant result of shape %v is too large to be computed ahead (limit %d numbers)", shape, hostLimit)
+	}
+	b.folded += n
+	h := &host{elem: elem, shape: append([]int{}, shape...)}
+	switch {
+	case onnxpb.IsFloat(elem):
+		h.f = make([]float64, n)
+	case onnxpb.IsInt(elem):
+		h.i = make([]int64, n)
+	default:
+		return nil, fmt.Errorf("constants of type %s cannot be computed with", onnxpb.TypeName(elem))
+	}
+	return h, nil
+}
+
+// elements is the product of shape, if no dimension is negative and it is at most limit.
+func elements(shape []int, limit int) (int, bool) {
+	n := 1
+	for _, d := range shape {
+		if d == 0 {
+			return 0, true
+		}
+	}
+	for _, d := range shape {
+		if d < 0 || n > limit/d {
+			return 0, false
+		}
+		n *= d
+	}
+	return n, n <= limit
+}
+
+// read returns the numbers of a tensor of the file.
+func (b *builder) read(s *source) (*host, error) {
+	h, err := b.newHost(s.elem(), s.shape)
+	if err != nil {
+		return nil, err
+	}
+	if h.f != nil {
+		h.f, err = s.tensor.Doubles()
+	} else {
+		h.i, err = s.tensor.Ints()
+	}
+	return h, err
+}
+
+// hostOf converts a known value.
+func hostOf(t *tensor.Dense) (*host, error) {
+	h := &host{shape: append([]int{}, t.Shape()...)}
+	if t.RequiresIterator() {
+		t = t.Materialize().(*tensor.Dense)
+	}
+	switch d := t.Data().(type) {
+	case []float32:
+		h.elem = elemFLOAT
+		for _, v := range d {
+			h.f = append(h.f, float64(v))
+		}
+	case []float64:
+		h.elem, h.f = elemDOUBLE, append(h.f, d...)
+	case []int64:
+		h.elem, h.i = elemINT64, append(h.i, d...)
+	case []int32:
+		h.elem = elemINT32
+		for _, v := range d {
+			h.i = append(h.i, int64(v))
+		}
+	case []bool:
+		h.elem = elemBOOL
+		for _, v := range d {
+			h.i = append(h.i, boolInt(v))
+		}
+	case float32:
+		h.elem, h.f = elemFLOAT, []float64{float64(d)}
+	case float64:
+		h.elem, h.f = elemDOUBLE, []float64{d}
+	case int64:
+		h.elem, h.i = elemINT64, []int64{d}
+	case int32:
+		h.elem, h.i = elemINT32, []int64{int64(d)}
+	case bool:
+		h.elem, h.i = elemBOOL, []int64{boolInt(d)}
+	default:
+		return nil, fmt.Errorf("numbers of type %v are not known", t.Dtype())
+	}
+	if n, ok := elements(h.shape, hostLimit); !ok || n != h.size() {
+		return nil, fmt.Errorf("shape %v does not fit %d numbers", h.shape, h.size())
+	}
+	return h, nil
+}
+
+func boolInt(b bool) int64 {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// round makes x a number of the type.
+func round(elem int32, x float64) float64 {
+	if elem == elemFLOAT {
+		return float64(float32(x))
+	}
+	return x
+}
+
+// ints returns the numbers of an integer tensor as Go ints. Those beyond 2^40 are cut there, which keeps
+// the customary "to the end" of Slice and rules out overflow in sums and differences.
+func (h *host) ints() ([]int, error) {
+	if h.f != nil {
+		return nil, fmt.Errorf("%s numbers where integers are needed", onnxpb.TypeName(h.elem))
+	}
+	x := make([]int, len(h.i))
+	for k, v := range h.i {
+		x[k] = int(max(min(v, 1<<40), -1<<40))
+	}
+	return x, nil
+}
+
+// at returns element k as a float64.
+func (h *host) at(k int) float64 {
+	if h.f != nil {
+		return h.f[k]
+	}
+	return float64(h.i[k])
+}
+
+// scalar returns the only element.
+func (h *host) scalar() (float64, error) {
+	if h.size() != 1 {
+		return math.NaN(), fmt.Errorf("shape %v where one number is needed", h.shape)
+	}
+	return h.at(0), nil
+}
+
+// take copies element k of src to element j of h; both hold the same kind of number.
+func (h *host) take(j int, src *host, k int) {
+	if h.f != nil {
+		h.f[j] = src.f[k]
+	} else {
+		h.i[j] = src.i[k]
+	}
+}
+
+// broadcastShape is the shape that operands of shapes a and b have together, by NumPy's rule.
+func broadcastShape(a, b []int) ([]int, error) {
+	n := max(len(a), len(b))
+	out := make([]int, n)
+	for k := range n {
+		x, y := 1, 1
+		if i := len(a) - n + k; i >= 0 {
+			x = a[i]
+		}
+		if i := len(b) - n + k; i >= 0 {
+			y = b[i]
+		}
+		switch {
+		case x == y || y == 1:
+			out[k] = x
+		case x == 1:
+			out[k] = y
+		default:
+			return nil, fmt.Errorf("shapes %v and %v do not fit each other", a, b)
+		}
+	}
+	return out, nil
+}
+
+// walk calls f with every position of a tensor of the given shape, in row-major order, and with the offset
+// that the position has under each of the strides.
+func walk(shape []int, strides [][]int, f func(k int, at []int)) {
+	n, ok := elements(shape, hostLimit)
+	if !ok || n == 0 {
+		return
+	}
+	idx := make([]int, len(shape))
+	at := make([]int, len(strides))
+	for k := range n {
+		f(k, at)
+		for d := len(shape) - 1; d >= 0; d-- {
+			idx[d]++
+			for s := range at {
+				at[s] += strides[s][d]
+			}
+			if idx[d] < shape[d] {
+				break
+			}
+			for s := range at {
+				at[s] -= shape[d] * strides[s][d]
+			}
+			idx[d] = 0
+		}
+	}
+}
+
+// rowMajor returns the strides of a shape.
+func rowMajor(shape []int) []int {
+	s := make([]int, len(shape))
+	n := 1
+	for d := len(shape) - 1; d >= 0; d-- {
+		s[d] = n
+		n *= shape[d]
+	}
+	return s
+}
+
+// broadcastStrides returns the strides with which a tensor of shape from is read as one of shape to.
+func broadcastStrides(from, to []int) []int {
+	own := rowMajor(from)
+	s := make([]int, len(to))
+	for d := range from {
+		if from[d] != 1 {
+			s[len(to)-len(from)+d] = own[d]
+		}
+	}
+	return s
+}

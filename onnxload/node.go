@@ -1,0 +1,355 @@
+package onnxload
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+
+	"gorgonia.org/gorgonia"
+	"gorgonia.org/tensor"
+
+	"github.com/onnx-entropy/onnx-entropy/internal/onnxpb"
+)
+
+// An operator says what becomes of the nodes of one ONNX operator.
+type operator struct {
+	inputs, most int // fewest and most inputs; most < 0: any number
+	// graph makes Gorgonia nodes for the outputs.
+	graph func(*nodeCtx) error
+	// host computes the only output from constants. If all inputs are constants it is preferred to graph.
+	host func(*nodeCtx) (*host, error)
+	// shapeOnly tells that host needs no more than the shapes of its inputs, which may then be data.
+	shapeOnly bool
+}
+
+// A nodeCtx is one node of the file while its part of the graph is made.
+type nodeCtx struct {
+	b     *builder
+	index int // of the node in the file
+	n     *onnxpb.NodeProto
+	opset int
+	in    []*value // nil where an optional input is absent
+	out   []*value // nil where an output is not wanted
+	train bool     // the output is wanted in a place for weights
+}
+
+// unsupportedError is the error of an operator that this program does not know in that form.
+type unsupportedError string
+
+func (e unsupportedError) Error() string { return string(e) }
+
+func unsupportedf(format string, a ...any) error { return unsupportedError(fmt.Sprintf(format, a...)) }
+
+// applyNode is called by onnx-go for every node but Constants, after those that the node reads.
+func (b *builder) applyNode(index int64, inputs, outputs []string) error {
+	i := int(index)
+	n := b.model.proto.Graph.Node[i]
+	c := &nodeCtx{b: b, index: i, n: n, opset: b.model.Opset}
+	number := b.dropouts
+	if n.GetOpType() == "Dropout" && b.model.isDefault(n) {
+		b.dropouts++ // also if it cannot be built or is the identity, so that a number always means the same node
+	}
+	poisoned := false
+	for k, name := range n.Input {
+		var v *value
+		if name != "" {
+			v = b.values[inputs[k]]
+		}
+		if name != "" && v == nil {
+			b.unsupported[i] = fmt.Sprintf("its input %q is a sparse initializer; export it dense", name)
+			poisoned = true
+		} else if v != nil && v.poisoned {
+			poisoned = true
+		}
+		c.in = append(c.in, v)
+	}
+	for k, name := range n.Output {
+		var v *value
+		if name != "" {
+			v = &value{name: outputs[k]}
+			b.values[name] = v
+		}
+		c.out = append(c.out, v)
+	}
+	op, reason := b.model.operatorOf(n)
+	if reason != "" {
+		b.unsupported[i] = reason
+	}
+	if poisoned || reason != "" {
+		c.poison()
+		return nil
+	}
+	if err := c.apply(op, number); err != nil {
+		var u unsupportedError
+		if errors.As(err, &u) {
+			b.unsupported[i] = string(u)
+		} else if b.failed == nil {
+			b.failed = b.errorAt(i, "%w", b.hint(err))
+		}
+		c.poison()
+	}
+	return nil
+}
+
+// operatorOf returns what the node's operator is, or why it is unsupported.
+func (m *Model) operatorOf(n *onnxpb.NodeProto) (operator, string) {
+	if !m.isDefault(n) {
+		for _, f := range m.proto.Functions {
+			if f.GetDomain() == n.GetDomain() && f.GetName() == n.GetOpType() {
+				return operator{}, "functions of the model are not supported; write it with onnx.inliner.inline_local_functions"
+			}
+		}
+		return operator{}, fmt.Sprintf("operators of domain %q are not supported; export without fused or custom operators", n.GetDomain())
+	}
+	op, ok := operators[n.GetOpType()]
+	if !ok {
+		return operator{}, "this operator is not supported"
+	}
+	return op, ""
+}
+
+// hint adds the likely cause where a file with a fixed batch is built for another.
+func (b *builder) hint(err error) error {
+	for _, v := range b.model.Inputs {
+		if len(v.Shape) > 0 && b.opts.Shapes[v.Name] == nil && v.Shape[0] != fmt.Sprint(b.net.Batch) && isNumber(v.Shape[0]) {
+			return fmt.Errorf("%w (the file fixes dimension 0 of input %q at %s and the batch is %d; export with a dynamic batch)",
+				err, v.Name, v.Shape[0], b.net.Batch)
+		}
+	}
+	return err
+}
+
+func isNumber(s string) bool { return s[0] >= '0' && s[0] <= '9' }
+
+func (c *nodeCtx) apply(op operator, number int) error {
+	if len(c.in) < op.inputs || op.most >= 0 && len(c.in) > op.most {
+		return fmt.Errorf("it has %d inputs; the operator takes %d to %d", len(c.in), op.inputs, op.most)
+	}
+	for k := range op.inputs {
+		if c.in[k] == nil {
+			return fmt.Errorf("its input %d is absent", k)
+		}
+	}
+	constant := op.host != nil
+	var roots []*source
+	for _, v := range c.in {
+		switch {
+		case v == nil:
+		case v.missing != "":
+			return unsupportedf("its input %q: %s", v.name, v.missing)
+		case !v.constant():
+			constant = constant && op.shapeOnly
+		default:
+			roots = append(roots, v.roots...)
+		}
+	}
+	if c.n.GetOpType() == "Dropout" {
+		return dropout(c, number)
+	}
+	if constant {
+		return c.fold(op, roots)
+	}
+	if op.graph == nil {
+		return unsupportedf("this operator is supported only in shape arithmetic, on values that the shapes of the inputs determine")
+	}
+	before := len(c.b.net.Params)
+	if err := op.graph(c); err != nil {
+		return err
+	}
+	c.layer(before)
+	return nil
+}
+
+// fold makes the first output a constant. Integers and what comes from Constant nodes are computed at once;
+// what weights go into is left until somebody reads it.
+func (c *nodeCtx) fold(op operator, roots []*source) error {
+	v := c.out[0]
+	if v == nil {
+		return nil
+	}
+	for _, o := range c.out[1:] {
+		if o != nil {
+			o.missing = "output " + o.name + " cannot be computed ahead"
+		}
+	}
+	if c.n.GetOpType() == "Identity" {
+		in := c.in[0]
+		v.elem, v.shape, v.src, v.roots = in.elem, in.shape, in.src, in.roots
+		v.makeHost, v.makeNode = in.numbers, in.graphNode
+		return nil
+	}
+	v.makeHost = func() (*host, error) { return op.host(c) }
+	weights := len(roots) > 0 && op.graph != nil && !op.shapeOnly
+	if !weights {
+		h, err := v.numbers()
+		if err != nil {
+			return err
+		}
+		v.elem, v.shape = h.elem, h.shape
+		v.makeNode = func(bool) (*gorgonia.Node, error) { return c.b.constNode(v.name, h) }
+		return nil
+	}
+	v.elem, v.roots = c.in[0].elem, roots
+	v.makeNode = func(train bool) (*gorgonia.Node, error) {
+		c.train = train
+		if err := op.graph(c); err != nil {
+			return nil, c.b.errorAt(c.index, "%w", err)
+		}
+		return v.node, nil
+	}
+	return nil
+}
+
+func (c *nodeCtx) poison() {
+	for _, v := range c.out {
+		if v != nil {
+			*v = value{name: v.name, poisoned: true}
+		}
+	}
+}
+
+// layer records the node for Net.Layers. before is the number of parameters before it.
+func (c *nodeCtx) layer(before int) {
+	l := Layer{Name: shownName(c.n, c.index), Op: opName(c.n), Opset: c.opset}
+	if len(c.out) > 0 && c.out[0] != nil {
+		l.OutShape = slices.Clone(c.out[0].shape)
+	}
+	for _, p := range c.b.net.Params[before:] {
+		l.Params += p.src.size()
+	}
+	for _, v := range c.in {
+		if v == nil {
+			continue
+		}
+		for _, s := range v.roots {
+			l.Trainable = l.Trainable || slices.ContainsFunc(s.nodeUses, func(u slot) bool { return u.node == c.index })
+		}
+	}
+	c.b.net.Layers = append(c.b.net.Layers, l)
+}
+
+// has tells whether input i is present.
+func (c *nodeCtx) has(i int) bool { return i < len(c.in) && c.in[i] != nil }
+
+// data returns input i as a floating-point node.
+func (c *nodeCtx) data(i int) (*gorgonia.Node, error) { return c.operand(i, c.train) }
+
+// weight returns input i, which is a place for weights of the given role, as a floating-point node.
+func (c *nodeCtx) weight(i int, r role) (*gorgonia.Node, error) {
+	n, err := c.operand(i, true)
+	if err != nil {
+		return nil, err
+	}
+	for _, s := range c.in[i].roots {
+		if s.role.kind == roleOther {
+			s.role = r
+		}
+	}
+	return n, nil
+}
+
+func (c *nodeCtx) operand(i int, train bool) (*gorgonia.Node, error) {
+	if !c.has(i) {
+		return nil, fmt.Errorf("its input %d is absent", i)
+	}
+	v := c.in[i]
+	n, err := v.graphNode(train)
+	if err != nil {
+		return nil, err
+	}
+	if n.Dtype() == tensor.Int64 {
+		return nil, unsupportedf("its input %q holds integers that are not known before the network runs", v.name)
+	}
+	v.shape = n.Shape()
+	at := slot{c.index, i}
+	for _, s := range v.roots {
+		if s.op == "" {
+			s.op = c.n.GetOpType()
+		}
+		if v.src == s && !slices.Contains(s.nodeUses, at) {
+			s.nodeUses = append(s.nodeUses, at)
+		} else if v.src == nil && !slices.ContainsFunc(s.nodeUses, func(u slot) bool { return u.node == c.index }) {
+			s.nodeUses = append(s.nodeUses, at)
+		}
+	}
+	return n, nil
+}
+
+// constant returns the numbers of input i.
+func (c *nodeCtx) constant(i int) (*host, error) {
+	if !c.has(i) {
+		return nil, fmt.Errorf("its input %d is absent", i)
+	}
+	v := c.in[i]
+	if !v.constant() {
+		return nil, unsupportedf("its input %d (%q) must be a constant, or follow from the shapes of the inputs", i, v.name)
+	}
+	if s := v.src; s != nil {
+		if at := (slot{c.index, i}); !slices.Contains(s.hostUses, at) {
+			s.hostUses = append(s.hostUses, at)
+		}
+	}
+	return v.numbers()
+}
+
+// constInts returns the numbers of input i, which must be integers.
+func (c *nodeCtx) constInts(i int) ([]int, error) {
+	h, err := c.constant(i)
+	if err != nil {
+		return nil, err
+	}
+	x, err := h.ints()
+	if err != nil {
+		return nil, fmt.Errorf("input %d: %w", i, err)
+	}
+	return x, nil
+}
+
+// scalar returns the only number of input i.
+func (c *nodeCtx) scalar(i int) (float64, error) {
+	h, err := c.constant(i)
+	if err != nil {
+		return 0, err
+	}
+	x, err := h.scalar()
+	if err != nil {
+		return 0, fmt.Errorf("input %d: %w", i, err)
+	}
+	return x, nil
+}
+
+// set makes n output k, after its shape was found to be bearable. It takes an error so that it can be given
+// the results of an operator of package ops.
+func (c *nodeCtx) set(k int, n *gorgonia.Node, err error) error {
+	if err != nil {
+		return err
+	}
+	if _, ok := elements(n.Shape(), c.b.opts.MaxElements); !ok {
+		return fmt.Errorf("its output of shape %v has more than %d elements", n.Shape(), c.b.opts.MaxElements)
+	}
+	c.b.net.names[n.ID()] = shownName(c.n, c.index)
+	for j := k + 1; j < len(c.out); j++ {
+		if v := c.out[j]; v != nil && v.node == nil && v.missing == "" {
+			v.missing = fmt.Sprintf("output %d of %s is not computed", j, c.n.GetOpType())
+		}
+	}
+	if v := c.out[k]; v != nil {
+		v.node, v.shape = n, n.Shape()
+		if v.elem == 0 {
+			v.elem = elemFLOAT
+		}
+	}
+	return nil
+}
+
+// unary is the graph function of an operator of one operand without attributes.
+func unary(f func(*gorgonia.Node) (*gorgonia.Node, error)) func(*nodeCtx) error {
+	return func(c *nodeCtx) error {
+		x, err := c.data(0)
+		if err != nil {
+			return err
+		}
+		y, err := f(x)
+		return c.set(0, y, err)
+	}
+}

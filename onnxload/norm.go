@@ -1,0 +1,104 @@
+package onnxload
+
+import (
+	"fmt"
+
+	"gorgonia.org/gorgonia"
+
+	"github.com/onnx-entropy/onnx-entropy/internal/ops"
+)
+
+// batchNorm is BatchNormalization: X (N, C, ...), scale, B, mean and variance (C).
+//
+// A training graph normalises with the statistics of the batch and records them in Net.Stats; another uses the
+// running statistics. Only the first output is computed; in inference the others, the updated running
+// statistics, are the running statistics themselves.
+func batchNorm(c *nodeCtx) error {
+	if spatial, err := c.bool("spatial", true); err != nil {
+		return err
+	} else if !spatial {
+		return unsupportedf("statistics for every position (spatial=0) are not supported; export with opset 9 or newer")
+	}
+	eps, err := c.float("epsilon", 1e-5)
+	if err != nil {
+		return err
+	}
+	momentum, err := c.float("momentum", 0.9)
+	if err != nil {
+		return err
+	}
+	x, err := c.data(0)
+	if err != nil {
+		return err
+	}
+	if x.Dims() < 2 {
+		return fmt.Errorf("an input of shape %v, which has no channels", x.Shape())
+	}
+	scale, err := c.weight(1, role{kind: roleScale})
+	if err != nil {
+		return err
+	}
+	bias, err := c.weight(2, role{kind: roleShift})
+	if err != nil {
+		return err
+	}
+	channels := x.Shape()[1]
+	mean, err := c.buffer(3, channels)
+	if err != nil {
+		return err
+	}
+	variance, err := c.buffer(4, channels)
+	if err != nil {
+		return err
+	}
+	net := c.b.net
+	first := len(net.Buffers) - 2
+	if c.b.opts.Training {
+		y, stats, err := ops.BatchNormTrain(x, scale, bias, eps)
+		if err != nil {
+			return err
+		}
+		net.Stats = append(net.Stats, Stat{
+			Node: stats, Mean: first, Var: first + 1, Count: x.Shape().TotalSize() / channels,
+			Unbiased: c.opset < 14, Momentum: momentum, Layer: shownName(c.n, c.index),
+		})
+		net.names[stats.ID()] = shownName(c.n, c.index)
+		for _, v := range c.out[1:] {
+			if v != nil {
+				v.statistic = true
+				v.missing = "running statistics are not computed by the training graph"
+			}
+		}
+		return c.set(0, y, nil)
+	}
+	y, err := ops.BatchNorm(x, scale, bias, mean, variance, eps)
+	if err := c.set(0, y, err); err != nil {
+		return err
+	}
+	for k, v := range c.out[1:] {
+		if v != nil {
+			*v = value{name: v.name, statistic: true, elem: c.in[3].elem, shape: []int{channels}, node: []*gorgonia.Node{mean, variance}[k%2]}
+		}
+	}
+	return nil
+}
+
+// buffer adds input i, a running statistic, to Net.Buffers. The node is nil in a training graph.
+func (c *nodeCtx) buffer(i, channels int) (*gorgonia.Node, error) {
+	v := c.in[i]
+	if v.src == nil {
+		return nil, unsupportedf("its running statistics %q are computed by other nodes; export with training=TrainingMode.TRAINING", v.name)
+	}
+	if len(v.src.shape) != 1 || v.src.shape[0] != channels || !v.src.trainable(true) {
+		return nil, fmt.Errorf("its running statistics %q are of shape %v and type %s; %d floating-point numbers are needed",
+			v.name, v.src.shape, v.src.typeName(), channels)
+	}
+	f := Buffer{Shape: v.src.shape, src: v.src, at: slot{c.index, i}, mean: i == 3}
+	if !c.b.opts.Training {
+		// Not the tensor's own name: another BatchNormalization may use the same one.
+		name := fmt.Sprintf("%s.running.%d", shownName(c.n, c.index), i)
+		f.Node = c.b.input(c.b.unique(name), c.b.opts.Dtype, f.Shape)
+	}
+	c.b.net.Buffers = append(c.b.net.Buffers, f)
+	return f.Node, nil
+}

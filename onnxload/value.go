@@ -1,0 +1,172 @@
+package onnxload
+
+import (
+	"cmp"
+	"fmt"
+
+	"google.golang.org/protobuf/proto"
+	"gorgonia.org/gorgonia"
+
+	"github.com/onnx-entropy/onnx-entropy/internal/onnxpb"
+)
+
+// A value is what a name of the file stands for. It is one of
+//   - data: a Gorgonia node;
+//   - a constant: numbers known now. It may still become a node, a trainable one if weights go into it.
+//     Both are made when first asked for, because only the reader decides which it needs, and a weight that
+//     comes through a Transpose has to stay a weight;
+//   - missing: nothing that can be used, for the reason given;
+//   - poisoned: computed by a node that could not be built.
+type value struct {
+	name  string
+	elem  int32 // ONNX element type
+	shape []int // of data, and of constants as far as known before the numbers are
+
+	node     *gorgonia.Node
+	makeNode func(train bool) (*gorgonia.Node, error)
+	host     *host
+	makeHost func() (*host, error)
+
+	src      *source   // the tensor of the file that this is, unchanged
+	roots    []*source // the trainable tensors that go into a constant
+	fanIn    int       // of the matrix product that this is the output of, else 0
+	missing  string
+	poisoned bool
+
+	statistic bool // missing because it is a running statistic
+}
+
+func (v *value) constant() bool { return v.host != nil || v.makeHost != nil }
+
+// numbers returns the numbers of a constant.
+func (v *value) numbers() (*host, error) {
+	if v.host == nil {
+		h, err := v.makeHost()
+		if err != nil {
+			return nil, err
+		}
+		v.host = h
+	}
+	return v.host, nil
+}
+
+// graphNode returns the value as a node. train tells that the place is one for weights, where a number from a
+// Constant node is trained too.
+func (v *value) graphNode(train bool) (*gorgonia.Node, error) {
+	if v.node == nil {
+		n, err := v.makeNode(train)
+		if err != nil {
+			return nil, err
+		}
+		v.node = n
+	}
+	return v.node, nil
+}
+
+// dims returns the shape.
+func (v *value) dims() ([]int, error) {
+	if v.shape == nil && v.constant() {
+		h, err := v.numbers()
+		if err != nil {
+			return nil, err
+		}
+		v.shape = h.shape
+	}
+	return v.shape, nil
+}
+
+// A slot is an input of a node of the file.
+type slot struct{ node, input int }
+
+// A source is a tensor of the file: an initializer, or the value of a Constant node.
+type source struct {
+	name        string
+	tensor      *onnxpb.TensorProto
+	shape       []int
+	initializer int // index of the initializer, or -1
+	constant    int // index of the Constant node, or -1
+
+	role     role
+	op       string // operator that first used it as a node
+	hostUses []slot // read as numbers
+	nodeUses []slot // read as a node
+}
+
+func (s *source) elem() int32      { return s.tensor.GetDataType() }
+func (s *source) typeName() string { return s.tensor.TypeName() }
+func (s *source) size() int        { n, _ := onnxpb.Count(s.tensor.GetDims()); return n }
+
+// floats returns the numbers; Parse has checked that they are there.
+func (s *source) floats() []float32 {
+	x, _ := s.tensor.Floats()
+	return x
+}
+
+// compare orders sources as the file does: initializers, then Constant nodes.
+func (s *source) compare(t *source) int {
+	if (s.initializer < 0) != (t.initializer < 0) {
+		return cmp.Compare(t.initializer, s.initializer)
+	}
+	return cmp.Or(cmp.Compare(s.initializer, t.initializer), cmp.Compare(s.constant, t.constant))
+}
+
+// trainable tells whether the tensor is trained when it is read as a node. slot tells that the operator has
+// weights in that place; in others, such as an operand of Add, a Constant node is taken for a constant that
+// somebody wrote into the program.
+func (s *source) trainable(slot bool) bool {
+	if !onnxpb.IsFloat(s.elem()) || s.size() == 0 {
+		return false
+	}
+	return slot || s.initializer >= 0 && !s.lifted()
+}
+
+// lifted recognises a number of the program that PyTorch's exporter (dynamo=True) has made an initializer: of
+// rank 0 and named val_ and a number. A parameter has the name of its attribute.
+func (s *source) lifted() bool {
+	var k int
+	n, err := fmt.Sscanf(s.name, "val_%d", &k)
+	return len(s.shape) == 0 && n == 1 && err == nil
+}
+
+// sourceOf returns the source for a tensor.
+func sourceOf(name string, t *onnxpb.TensorProto, initializer, constant int) *source {
+	s := &source{name: name, tensor: t, initializer: initializer, constant: constant, shape: []int{}}
+	for _, d := range t.GetDims() {
+		s.shape = append(s.shape, int(d))
+	}
+	return s
+}
+
+// constantTensor returns the value of a Constant node as a tensor.
+func constantTensor(n *onnxpb.NodeProto) (*onnxpb.TensorProto, string) {
+	for _, a := range n.Attribute {
+		t := new(onnxpb.TensorProto)
+		switch a.GetName() {
+		case "value":
+			if a.T == nil {
+				return nil, "its value is no tensor"
+			}
+			return a.T, ""
+		case "value_float":
+			t.DataType = proto.Int32(elemFLOAT)
+			t.FloatData = []float32{a.GetF()}
+		case "value_floats":
+			t.DataType = proto.Int32(elemFLOAT)
+			t.FloatData = append([]float32{}, a.Floats...)
+			t.Dims = []int64{int64(len(a.Floats))}
+		case "value_int":
+			t.DataType = proto.Int32(elemINT64)
+			t.Int64Data = []int64{a.GetI()}
+		case "value_ints":
+			t.DataType = proto.Int32(elemINT64)
+			t.Int64Data = append([]int64{}, a.Ints...)
+			t.Dims = []int64{int64(len(a.Ints))}
+		case "value_string", "value_strings", "sparse_value":
+			return nil, fmt.Sprintf("constants given by %s are not known", a.GetName())
+		default:
+			continue
+		}
+		return t, ""
+	}
+	return nil, "it has no value"
+}
