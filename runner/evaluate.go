@@ -31,8 +31,8 @@ func (s *Step) Predict(ctx context.Context, x, running []float32, b *Batch) (*te
 }
 
 func (s *Step) infer(ctx context.Context, u use, x, running []float32, b *Batch) (*compiled, error) {
-	if len(x) != s.Dim() || len(running) != s.net.RunningDim() {
-		return nil, fmt.Errorf("runner: %d weights and %d running statistics for a network of %d and %d", len(x), len(running), s.Dim(), s.net.RunningDim())
+	if len(x) != s.Dim() || len(running) != s.net.NumRunning() {
+		return nil, fmt.Errorf("runner: %d weights and %d running statistics for a network of %d and %d", len(x), len(running), s.Dim(), s.net.NumRunning())
 	}
 	c, err := s.compile(u, b)
 	if err != nil {

@@ -84,7 +84,7 @@ func Compile(net *onnxload.Net, loss Loss, o Options) (*Step, error) {
 }
 
 // Dim is the number of trainable weights.
-func (s *Step) Dim() int { return s.net.Dim() }
+func (s *Step) Dim() int { return s.net.NumWeights() }
 
 // Net is the network that the step was compiled from.
 func (s *Step) Net() *onnxload.Net { return s.net }
@@ -148,11 +148,11 @@ func bindAll(vm *exec.VM, handles []int, ts []*tensor.Dense) error {
 			continue
 		}
 		var err error
-		switch d := ts[i].Data().(type) {
-		case []float32:
-			err = vm.BindF32(h, d)
-		case []int64:
-			err = vm.BindI64(h, d)
+		switch ts[i].Dtype() { // not by Data, which allocates
+		case tensor.Float32:
+			err = vm.BindF32(h, ts[i].Float32s())
+		case tensor.Int64:
+			err = vm.BindI64(h, ts[i].Int64s())
 		default:
 			err = fmt.Errorf("elements of %v; float32 or int64 are wanted", ts[i].Dtype())
 		}

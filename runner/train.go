@@ -104,8 +104,8 @@ func Train(ctx context.Context, s *Step, m optimizer.Method, src Source, cfg Con
 	if r.running == nil {
 		r.running = s.net.Running()
 	}
-	if len(x) != s.Dim() || len(r.running) != s.net.RunningDim() {
-		return nil, fmt.Errorf("runner: the start has %d weights and %d running statistics, the network %d and %d", len(x), len(r.running), s.Dim(), s.net.RunningDim())
+	if len(x) != s.Dim() || len(r.running) != s.net.NumRunning() {
+		return nil, fmt.Errorf("runner: the start has %d weights and %d running statistics, the network %d and %d", len(x), len(r.running), s.Dim(), s.net.NumRunning())
 	}
 	if r.cfg.StatisticsSamples == 0 {
 		r.cfg.StatisticsSamples = 10000
