@@ -116,3 +116,45 @@ func TestOutputsArePyTorchs(t *testing.T) {
 		}
 	})
 }
+
+// TestStatisticsArePyTorchs re-estimates running statistics on one batch, where they are the batch's own.
+func TestStatisticsArePyTorchs(t *testing.T) {
+	fixtures(t, func(t *testing.T, s *runner.Step, b *runner.Batch, e fixture.Expected) {
+		src, err := runner.NewMemory(b.Inputs, b.Targets)
+		if err != nil {
+			t.Fatal(err)
+		}
+		running, err := s.Statistics(context.Background(), s.Net().Weights(), src, 1000, len(e.Labels))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(s.Net().Stats) != len(e.Train.Statistics) {
+			t.Fatalf("%d BatchNormalizations, PyTorch has %d", len(s.Net().Stats), len(e.Train.Statistics))
+		}
+		for i, st := range s.Net().Stats {
+			want := e.Train.Statistics[i]
+			correction := 1.0 // to the biased variance that was recorded
+			if e.Opset < 14 {
+				correction = float64(want.Count) / float64(want.Count-1)
+			}
+			for _, c := range []struct {
+				what   string
+				buffer onnxload.Buffer
+				sum    float64
+				l2     float64
+			}{
+				{"mean", s.Net().Buffers[st.Mean], want.Mean.Sum, want.Mean.L2},
+				{"variance", s.Net().Buffers[st.Var], want.Var.Sum * correction, want.Var.L2 * correction},
+			} {
+				var sum, square float64
+				for _, v := range running[c.buffer.From:c.buffer.To] {
+					sum += float64(v)
+					square += float64(v) * float64(v)
+				}
+				if math.Abs(sum-c.sum) > 1e-5*c.l2*math.Sqrt(float64(c.buffer.To-c.buffer.From)) || math.Abs(math.Sqrt(square)-c.l2) > 1e-5*c.l2 {
+					t.Errorf("%s %q: sum %v, l2 %v; PyTorch %v, %v", c.what, c.buffer.Name, sum, math.Sqrt(square), c.sum, c.l2)
+				}
+			}
+		}
+	})
+}
