@@ -1,11 +1,135 @@
 package kernels
 
-// Relu sets y[i] = x[i] if x[i] > 0 or is NaN, else 0. y and x may be the same slice.
+import "math"
+
+// The loops of this file take slices of one length. The output may be the same slice as any input.
+// Transcendental functions are computed in float64 and rounded once.
+
+// Relu sets y[i] = x[i] if x[i] > 0 or is NaN, else 0.
 func Relu[T Float](y, x []T) {
+	y = y[:len(x)]
 	for i, v := range x {
 		if v <= 0 {
 			v = 0
 		}
 		y[i] = v
+	}
+}
+
+// ReluGrad sets dx[i] = dy[i] where y[i] > 0 or is NaN, else 0; y is the output of Relu, or its input.
+func ReluGrad[T Float](dx, y, dy []T) {
+	dx, dy = dx[:len(y)], dy[:len(y)]
+	for i, v := range y {
+		g := dy[i]
+		if v <= 0 {
+			g = 0
+		}
+		dx[i] = g
+	}
+}
+
+// LeakyRelu sets y[i] = x[i] if x[i] > 0, else alpha*x[i].
+func LeakyRelu[T Float](y, x []T, alpha T) {
+	y = y[:len(x)]
+	for i, v := range x {
+		if !(v > 0) {
+			v *= alpha
+		}
+		y[i] = v
+	}
+}
+
+// LeakyReluGrad sets dx[i] = dy[i] if x[i] > 0, else alpha*dy[i].
+func LeakyReluGrad[T Float](dx, x, dy []T, alpha T) {
+	dx, dy = dx[:len(x)], dy[:len(x)]
+	for i, v := range x {
+		g := dy[i]
+		if !(v > 0) {
+			g *= alpha
+		}
+		dx[i] = g
+	}
+}
+
+// Sigmoid sets y[i] = 1/(1+exp(-x[i])), by the form whose exponential cannot overflow.
+func Sigmoid[T Float](y, x []T) {
+	y = y[:len(x)]
+	for i, v := range x {
+		y[i] = T(sigmoid(float64(v)))
+	}
+}
+
+func sigmoid(x float64) float64 {
+	if x >= 0 {
+		return 1 / (1 + math.Exp(-x))
+	}
+	e := math.Exp(x)
+	return e / (1 + e)
+}
+
+// SigmoidGrad sets dx[i] = dy[i]*y[i]*(1-y[i]); y is the output of Sigmoid.
+func SigmoidGrad[T Float](dx, y, dy []T) {
+	dx, dy = dx[:len(y)], dy[:len(y)]
+	for i, v := range y {
+		dx[i] = dy[i] * T(v*(1-v))
+	}
+}
+
+// Tanh sets y[i] = tanh(x[i]).
+func Tanh[T Float](y, x []T) {
+	y = y[:len(x)]
+	for i, v := range x {
+		y[i] = T(math.Tanh(float64(v)))
+	}
+}
+
+// TanhGrad sets dx[i] = dy[i]*(1-y[i]^2); y is the output of Tanh.
+func TanhGrad[T Float](dx, y, dy []T) {
+	dx, dy = dx[:len(y)], dy[:len(y)]
+	for i, v := range y {
+		dx[i] = dy[i] * (1 - T(v*v))
+	}
+}
+
+// Softplus sets y[i] = log(1+exp(x[i])), written as max(x, 0) + log(1+exp(-|x|)).
+func Softplus[T Float](y, x []T) {
+	y = y[:len(x)]
+	for i, v := range x {
+		f := float64(v)
+		y[i] = T(max(f, 0) + math.Log1p(math.Exp(-math.Abs(f))))
+	}
+}
+
+// SoftplusGrad sets dx[i] = dy[i]*sigmoid(x[i]).
+func SoftplusGrad[T Float](dx, x, dy []T) {
+	dx, dy = dx[:len(x)], dy[:len(x)]
+	for i, v := range x {
+		dx[i] = dy[i] * T(sigmoid(float64(v)))
+	}
+}
+
+// Clip sets y[i] = min(max(x[i], lo), hi). NaN stays NaN.
+func Clip[T Float](y, x []T, lo, hi T) {
+	y = y[:len(x)]
+	for i, v := range x {
+		if v < lo {
+			v = lo
+		}
+		if v > hi {
+			v = hi
+		}
+		y[i] = v
+	}
+}
+
+// ClipGrad sets dx[i] = dy[i] where lo <= x[i] <= hi, else 0.
+func ClipGrad[T Float](dx, x, dy []T, lo, hi T) {
+	dx, dy = dx[:len(x)], dy[:len(x)]
+	for i, v := range x {
+		var g T
+		if v >= lo && v <= hi {
+			g = dy[i]
+		}
+		dx[i] = g
 	}
 }

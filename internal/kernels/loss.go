@@ -1,0 +1,54 @@
+package kernels
+
+import "math"
+
+// In the loops of this file, as in softmax.go, x[i*stride+j] is the score of class i at position j, for
+// i < n and j < columns <= Tile; labels[j] is in [0, n).
+
+// CrossEntropy returns the sum over positions of log(sum(exp(x))) - x[label].
+func CrossEntropy[T Float](x []T, labels []int64, n, stride, columns int) float64 {
+	var top, sum [Tile]float64
+	columnMax(&top, x, n, stride, columns)
+	logSumExp(&sum, &top, x, n, stride, columns)
+	var loss float64
+	for j := range columns {
+		loss += sum[j] + (top[j] - float64(x[int(labels[j])*stride+j]))
+	}
+	return loss
+}
+
+// CrossEntropyGrad sets dx = (softmax(x) - onehot(label))*g. dx and x may be the same slice.
+func CrossEntropyGrad[T Float](dx, x []T, labels []int64, n, stride, columns int, g float64) {
+	var top, sum [Tile]float64
+	columnMax(&top, x, n, stride, columns)
+	logSumExp(&sum, &top, x, n, stride, columns)
+	for i := range n {
+		o := i * stride
+		for j := range columns {
+			p := math.Exp(float64(x[o+j]) - top[j] - sum[j])
+			if int64(i) == labels[j] {
+				p--
+			}
+			dx[o+j] = T(p * g)
+		}
+	}
+}
+
+// SquaredError returns the sum of (y[i]-t[i])^2.
+func SquaredError[T Float](y, t []T) float64 {
+	var s float64
+	t = t[:len(y)]
+	for i, v := range y {
+		d := float64(v) - float64(t[i])
+		s += float64(d * d)
+	}
+	return s
+}
+
+// SquaredErrorGrad sets dx[i] = (y[i]-t[i])*g. dx may be the same slice as y or t.
+func SquaredErrorGrad[T Float](dx, y, t []T, g float64) {
+	dx, t = dx[:len(y)], t[:len(y)]
+	for i, v := range y {
+		dx[i] = T((float64(v) - float64(t[i])) * g)
+	}
+}

@@ -1,0 +1,266 @@
+package ops
+
+import (
+	"fmt"
+	"math"
+
+	"gorgonia.org/gorgonia"
+	"gorgonia.org/tensor"
+
+	"github.com/onnx-entropy/onnx-entropy/internal/kernels"
+)
+
+// BatchNorm returns (x-mean)/sqrt(variance+eps)*scale + bias, a number a channel each (ONNX
+// BatchNormalization for inference). x is (N, C) or (N, C, ...). It is differentiable in x, scale and bias.
+func BatchNorm(x, scale, bias, mean, variance *gorgonia.Node, eps float64) (*gorgonia.Node, error) {
+	if err := checkNorm(x, eps, scale, bias, mean, variance); err != nil {
+		return nil, err
+	}
+	return normalised(x, scale, bias, mean, variance, eps, false)
+}
+
+// BatchNormTrain is BatchNorm with the mean and the biased variance of the batch itself, which stats holds
+// as shape (2, C). The derivative includes that they depend on x; stats has none.
+func BatchNormTrain(x, scale, bias *gorgonia.Node, eps float64) (y, stats *gorgonia.Node, err error) {
+	if err := checkNorm(x, eps, scale, bias); err != nil {
+		return nil, nil, err
+	}
+	c := x.Shape()[1]
+	s := &batchStats{base: base{name: "BatchStats", out: tensor.Shape{2, c}, fixed: []int{0}}, channels: channelsOf(x.Shape())}
+	if stats, err = apply(s, x); err != nil {
+		return nil, nil, err
+	}
+	mean, err := viewOf(stats, 0, tensor.Shape{c})
+	if err != nil {
+		return nil, nil, err
+	}
+	variance, err := viewOf(stats, c, tensor.Shape{c})
+	if err != nil {
+		return nil, nil, err
+	}
+	y, err = normalised(x, scale, bias, mean, variance, eps, true)
+	return y, stats, err
+}
+
+func checkNorm(x *gorgonia.Node, eps float64, params ...*gorgonia.Node) error {
+	if len(x.Shape()) < 2 {
+		return fmt.Errorf("ops: BatchNorm: x has shape %v; (N, C) or (N, C, ...) is needed", x.Shape())
+	}
+	if !(eps >= 0) || math.IsInf(eps, 0) {
+		return fmt.Errorf("ops: BatchNorm: epsilon %v is not a number of 0 or more", eps)
+	}
+	if err := needFloat("BatchNorm", append([]*gorgonia.Node{x}, params...)...); err != nil {
+		return err
+	}
+	c := x.Shape()[1]
+	for i, p := range params {
+		if !sameShape(p.Shape(), []int{c}) {
+			what := [...]string{"scale", "bias", "mean", "variance"}[i]
+			return fmt.Errorf("ops: BatchNorm: %s has shape %v; (%d) is needed, a number for each channel of %v", what, p.Shape(), c, x.Shape())
+		}
+	}
+	return nil
+}
+
+// channels is a tensor seen as n samples of c channels of s elements.
+//
+// Sums over a channel are cut into slices of samples and blocks of channels. Where a channel has one element a
+// sample, its elements are not neighbours, and a loop takes kernels.Tile channels at a time.
+type channels struct{ n, c, s int }
+
+func channelsOf(shape tensor.Shape) channels {
+	return channels{shape[0], shape[1], len0(shape[2:])}
+}
+
+func (d channels) count() int { return d.n * d.s }
+
+// sliceLen is the number of samples of a slice: enough for half a chunk of a channel.
+func (d channels) sliceLen() int {
+	return max(1, min(d.n, ceilDiv(chunk/2, max(1, d.s))))
+}
+
+func (d channels) slices() int { return max(1, ceilDiv(d.n, d.sliceLen())) }
+
+// block is the number of channels of a part.
+func (d channels) block() int {
+	return max(1, min(d.c, chunk/max(1, d.sliceLen()*d.s)))
+}
+
+func (d channels) blocks() int { return ceilDiv(d.c, d.block()) }
+
+// part returns the slice and its samples, and the channels, that a part of slices*blocks has.
+func (d channels) part(i int) (slice, n0, n1, c0, c1 int) {
+	slice = i / d.blocks()
+	c0 = i % d.blocks() * d.block()
+	return slice, slice * d.sliceLen(), min((slice+1)*d.sliceLen(), d.n), c0, min(c0+d.block(), d.c)
+}
+
+// batchStats computes the mean and the biased variance of every channel.
+//
+// A slice sums x-k and its square in float64, k being the slice's first element. Since k is one of the m
+// elements, (k-mean)^2 is at most m times the variance, so the cancellation in sum((x-k)^2) - m*(k-mean)^2
+// costs at most a factor m+1 of float64's precision, whatever the mean. The slices are merged in order by
+// Chan, Golub and LeVeque's update.
+type batchStats struct {
+	base
+	channels
+}
+
+func (o *batchStats) Phases() []int { return []int{o.slices() * o.blocks(), 1} }
+
+// A slice leaves for each channel k, mean-k and the variance.
+func (o *batchStats) Scratch() (shared, worker int) { return 3 * o.c * o.slices(), 0 }
+
+func (o *batchStats) Run(env *Env, _, phase, part int, out *Buf, in []*Buf) error {
+	if o.dt == tensor.Float64 {
+		batchStatsPart(o, phase, part, out.F64, in[0].F64, env.Shared.F64)
+	} else {
+		batchStatsPart(o, phase, part, out.F32, in[0].F32, env.Shared.F32)
+	}
+	return nil
+}
+
+func batchStatsPart[T kernels.Float](o *batchStats, phase, part int, y, x, partial []T) {
+	if phase == 1 {
+		mergeStats(o, y, partial)
+		return
+	}
+	slice, n0, n1, c0, c1 := o.part(part)
+	m := float64((n1 - n0) * o.s)
+	if m == 0 {
+		return
+	}
+	partial = partial[3*o.c*slice:]
+	var sum, square [kernels.Tile]float64
+	for c := c0; c < c1; {
+		w := 1
+		if o.s == 1 {
+			w = min(kernels.Tile, c1-c)
+			sum, square = [kernels.Tile]float64{}, [kernels.Tile]float64{}
+			first := x[n0*o.c+c:][:w]
+			for n := n0; n < n1; n++ {
+				kernels.MomentsRow(&sum, &square, x[n*o.c+c:][:w], first)
+			}
+		} else {
+			sum[0], square[0] = 0, 0
+			k := float64(x[(n0*o.c+c)*o.s])
+			for n := n0; n < n1; n++ {
+				a, b := kernels.Moments(x[(n*o.c+c)*o.s:][:o.s], k)
+				sum[0] += a
+				square[0] += b
+			}
+		}
+		for i := range w {
+			delta := sum[i] / m
+			p := partial[3*(c+i):][:3]
+			p[0] = x[(n0*o.c+c+i)*o.s]
+			p[1] = T(delta)
+			p[2] = T(max(0, square[i]-float64(delta*sum[i])) / m)
+		}
+		c += w
+	}
+}
+
+func mergeStats[T kernels.Float](o *batchStats, y, partial []T) {
+	for c := range o.c {
+		var count, mean, m2 float64
+		for s := range o.slices() {
+			p := partial[3*(o.c*s+c):][:3]
+			m := float64((min((s+1)*o.sliceLen(), o.n) - s*o.sliceLen()) * o.s)
+			if m == 0 {
+				continue
+			}
+			d := float64(p[0]) + float64(p[1]) - mean
+			count += m
+			mean += float64(d * m / count)
+			m2 += float64(float64(p[2])*m) + float64(d*d*(m*(count-m)/count))
+		}
+		y[c] = T(mean)
+		y[o.c+c] = T(m2 / max(count, 1))
+	}
+}
+
+// normalise has the operands x, scale, bias, mean, variance.
+type normalise struct {
+	base
+	channels
+	eps   float64
+	train bool // mean and variance are x's own
+}
+
+func normalised(x, scale, bias, mean, variance *gorgonia.Node, eps float64, train bool) (*gorgonia.Node, error) {
+	name := "BatchNorm"
+	if train {
+		name = "BatchNormTrain"
+	}
+	o := &normalise{base{name: name, out: x.Shape(), fixed: []int{3, 4}}, channelsOf(x.Shape()), eps, train}
+	return apply(o, x, scale, bias, mean, variance)
+}
+
+func (o *normalise) InPlace() []int { return []int{0} }
+
+// The first phase computes scale/sqrt(variance+eps) for every channel.
+func (o *normalise) Phases() []int                 { return []int{1, o.channels.parts()} }
+func (o *normalise) Scratch() (shared, worker int) { return o.c, 0 }
+
+// parts cuts an elementwise loop by whole runs of a channel, of s elements; by whole samples where s is 1.
+func (d channels) parts() int {
+	runs, group := d.runs()
+	return max(1, ceilDiv(runs, group))
+}
+
+func (d channels) runs() (runs, group int) {
+	if d.s == 1 {
+		return d.n, max(1, chunk/max(1, d.c))
+	}
+	return d.n * d.c, max(1, chunk/max(1, d.s))
+}
+
+func (o *normalise) Run(env *Env, _, phase, part int, out *Buf, in []*Buf) error {
+	if o.dt == tensor.Float64 {
+		normalisePart[float64](o, phase, part, out, in, env.Shared.F64)
+	} else {
+		normalisePart[float32](o, phase, part, out, in, env.Shared.F32)
+	}
+	return nil
+}
+
+func normalisePart[T kernels.Float](o *normalise, phase, part int, out *Buf, in []*Buf, a []T) {
+	x, scale, bias, mean, variance := floats[T](in[0]), floats[T](in[1]), floats[T](in[2]), floats[T](in[3]), floats[T](in[4])
+	y := floats[T](out)
+	if phase == 0 {
+		for c := range o.c {
+			a[c] = T(float64(scale[c]) / math.Sqrt(float64(variance[c])+o.eps))
+		}
+		return
+	}
+	runs, group := o.runs()
+	for r := part * group; r < min((part+1)*group, runs); r++ {
+		if o.s == 1 {
+			kernels.NormaliseRow(y[r*o.c:(r+1)*o.c], x[r*o.c:(r+1)*o.c], mean, a, bias)
+			continue
+		}
+		c := r % o.c
+		kernels.Normalise(y[r*o.s:(r+1)*o.s], x[r*o.s:(r+1)*o.s], mean[c], a[c], bias[c])
+	}
+}
+
+func (o *normalise) SymDiff(in gorgonia.Nodes, _, dy *gorgonia.Node) (gorgonia.Nodes, error) {
+	x, scale, mean, variance := in[0], in[1], in[3], in[4]
+	p := &normParamsGrad{base{name: o.name + "ParamsGrad", out: tensor.Shape{2, o.c}}, o.channels, o.eps}
+	params, err := apply(p, x, mean, variance, dy)
+	if err != nil {
+		return nil, err
+	}
+	dscale, err := viewOf(params, 0, tensor.Shape{o.c})
+	if err != nil {
+		return nil, err
+	}
+	dbias, err := viewOf(params, o.c, tensor.Shape{o.c})
+	if err != nil {
+		return nil, err
+	}
+	d := &normGrad{base{name: o.name + "Grad", out: x.Shape()}, o.channels, o.eps, o.train}
+	dx, err := apply(d, x, scale, mean, variance, params, dy)
+	return gorgonia.Nodes{dx, dscale, dbias, nil, nil}, err
+}

@@ -1,0 +1,126 @@
+package ops
+
+import (
+	"math"
+
+	"gorgonia.org/tensor"
+
+	"github.com/onnx-entropy/onnx-entropy/internal/kernels"
+)
+
+// normParamsGrad computes, from x, mean, variance and dy, [dscale; dbias] as shape (2, C):
+// dbias = sum(dy), dscale = sum(dy*(x-mean))/sqrt(variance+eps).
+type normParamsGrad struct {
+	base
+	channels
+	eps float64
+}
+
+func (o *normParamsGrad) Phases() []int                 { return []int{o.slices() * o.blocks(), 1} }
+func (o *normParamsGrad) Scratch() (shared, worker int) { return 2 * o.c * o.slices(), 0 }
+
+func (o *normParamsGrad) Run(env *Env, _, phase, part int, out *Buf, in []*Buf) error {
+	if o.dt == tensor.Float64 {
+		normParamsPart[float64](o, phase, part, out, in, env.Shared.F64)
+	} else {
+		normParamsPart[float32](o, phase, part, out, in, env.Shared.F32)
+	}
+	return nil
+}
+
+func normParamsPart[T kernels.Float](o *normParamsGrad, phase, part int, out *Buf, in []*Buf, partial []T) {
+	x, mean, variance, dy := floats[T](in[0]), floats[T](in[1]), floats[T](in[2]), floats[T](in[3])
+	if phase == 1 {
+		y := floats[T](out)
+		for c := range o.c {
+			dot := kernels.SumStrided(partial[c:], o.slices(), 2*o.c)
+			y[c] = T(dot / math.Sqrt(float64(variance[c])+o.eps))
+			y[o.c+c] = T(kernels.SumStrided(partial[o.c+c:], o.slices(), 2*o.c))
+		}
+		return
+	}
+	slice, n0, n1, c0, c1 := o.part(part)
+	partial = partial[2*o.c*slice:]
+	var sum, dot [kernels.Tile]float64
+	for c := c0; c < c1; {
+		w := 1
+		if o.s == 1 {
+			w = min(kernels.Tile, c1-c)
+			sum, dot = [kernels.Tile]float64{}, [kernels.Tile]float64{}
+			for n := n0; n < n1; n++ {
+				kernels.DotCentredRow(&sum, &dot, x[n*o.c+c:][:w], dy[n*o.c+c:][:w], mean[c:c+w])
+			}
+		} else {
+			sum[0], dot[0] = 0, 0
+			for n := n0; n < n1; n++ {
+				at := (n*o.c + c) * o.s
+				a, b := kernels.DotCentred(x[at:at+o.s], dy[at:at+o.s], mean[c])
+				sum[0] += a
+				dot[0] += b
+			}
+		}
+		for i := range w {
+			partial[c+i], partial[o.c+c+i] = T(dot[i]), T(sum[i])
+		}
+		c += w
+	}
+}
+
+// normGrad computes dx from x, scale, mean, variance, [dscale; dbias] and dy. With r = 1/sqrt(variance+eps) it
+// is scale*r*dy where mean and variance are constants, and
+//
+//	scale*r*(dy - dbias/m - (x-mean)*r*dscale/m)
+//
+// where they are those of the m elements of the channel.
+type normGrad struct {
+	base
+	channels
+	eps   float64
+	train bool
+}
+
+func (o *normGrad) InPlace() []int                { return []int{5, 0} }
+func (o *normGrad) Phases() []int                 { return []int{1, o.channels.parts()} }
+func (o *normGrad) Scratch() (shared, worker int) { return 3 * o.c, 0 }
+
+func (o *normGrad) Run(env *Env, _, phase, part int, out *Buf, in []*Buf) error {
+	if o.dt == tensor.Float64 {
+		normGradPart[float64](o, phase, part, out, in, env.Shared.F64)
+	} else {
+		normGradPart[float32](o, phase, part, out, in, env.Shared.F32)
+	}
+	return nil
+}
+
+func normGradPart[T kernels.Float](o *normGrad, phase, part int, out *Buf, in []*Buf, shared []T) {
+	x, scale, mean, variance, params, dy := floats[T](in[0]), floats[T](in[1]), floats[T](in[2]), floats[T](in[3]), floats[T](in[4]), floats[T](in[5])
+	dx := floats[T](out)
+	a, b, k := shared[:o.c], shared[o.c:2*o.c], shared[2*o.c:3*o.c]
+	if phase == 0 {
+		m := float64(max(1, o.count()))
+		for c := range o.c {
+			r := 1 / math.Sqrt(float64(variance[c])+o.eps)
+			a[c], b[c], k[c] = T(float64(scale[c])*r), 0, 0
+			if o.train {
+				b[c] = T(float64(params[o.c+c]) / m)
+				k[c] = T(float64(params[c]) * r / m)
+			}
+		}
+		return
+	}
+	runs, group := o.runs()
+	for r := part * group; r < min((part+1)*group, runs); r++ {
+		switch c := r % max(1, o.c); {
+		case o.s == 1 && o.train:
+			at, to := r*o.c, (r+1)*o.c
+			kernels.NormaliseGradRow(dx[at:to], x[at:to], dy[at:to], mean, a, b, k)
+		case o.s == 1:
+			kernels.Mul(dx[r*o.c:(r+1)*o.c], dy[r*o.c:(r+1)*o.c], a)
+		case o.train:
+			at, to := r*o.s, (r+1)*o.s
+			kernels.NormaliseGrad(dx[at:to], x[at:to], dy[at:to], mean[c], a[c], b[c], k[c])
+		default:
+			kernels.MulScalar(dx[r*o.s:(r+1)*o.s], dy[r*o.s:(r+1)*o.s], a[c])
+		}
+	}
+}

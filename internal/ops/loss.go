@@ -1,0 +1,148 @@
+package ops
+
+import (
+	"fmt"
+
+	"gorgonia.org/gorgonia"
+	"gorgonia.org/tensor"
+
+	"github.com/onnx-entropy/onnx-entropy/internal/kernels"
+)
+
+// CrossEntropy returns the mean over all positions of log(sum(exp(logits))) - logits[target], the sum over
+// classes, as a scalar. The class axis is the one that targets (int64) lacks: axis 1 if that fits, else the
+// last. A target outside of the classes is an error of the run.
+func CrossEntropy(logits, targets *gorgonia.Node) (*gorgonia.Node, error) {
+	return classLoss("CrossEntropy", logits, targets)
+}
+
+// NLL is CrossEntropy for values that are already logarithms of probabilities: the mean of
+// -logProbs[target].
+func NLL(logProbs, targets *gorgonia.Node) (*gorgonia.Node, error) {
+	return classLoss("NLL", logProbs, targets)
+}
+
+func classLoss(name string, x, targets *gorgonia.Node) (*gorgonia.Node, error) {
+	if err := needFloat(name, x); err != nil {
+		return nil, err
+	}
+	if targets.Dtype() != tensor.Int64 {
+		return nil, fmt.Errorf("ops: %s: targets have elements of type %v; int64 is needed", name, targets.Dtype())
+	}
+	axis, err := classAxis(x.Shape(), targets.Shape())
+	if err != nil {
+		return nil, fmt.Errorf("ops: %s: %w", name, err)
+	}
+	o := &classes{base{name: name, out: tensor.ScalarShape()}, columnsOf(x.Shape(), axis), name == "NLL"}
+	return apply(o, x, targets)
+}
+
+// classAxis returns the axis of shape that targets lacks.
+func classAxis(shape, targets tensor.Shape) (int, error) {
+	for _, axis := range []int{1, len(shape) - 1} {
+		if axis >= 0 && axis < len(shape) && len(targets) == len(shape)-1 &&
+			sameShape(targets[:axis], shape[:axis]) && sameShape(targets[axis:], shape[axis+1:]) {
+			return axis, nil
+		}
+	}
+	return 0, fmt.Errorf("targets of shape %v do not fit scores of shape %v; the scores' shape without the class axis (axis 1 or the last) is needed", targets, shape)
+}
+
+// classes is the loss over class scores; operands are the scores and the targets.
+type classes struct {
+	base
+	columns
+	logs bool // scores are logarithms of probabilities
+}
+
+// The first phase sums over the positions of each part, the second adds the parts in order.
+func (o *classes) Phases() []int                 { return []int{o.parts(), 1} }
+func (o *classes) Scratch() (shared, worker int) { return o.parts(), 0 }
+
+func (o *classes) Run(env *Env, _, phase, part int, out *Buf, in []*Buf) error {
+	if o.dt == tensor.Float64 {
+		return classesPart(o, phase, part, out.F64, in[0].F64, in[1].I64, env.Shared.F64)
+	}
+	return classesPart(o, phase, part, out.F32, in[0].F32, in[1].I64, env.Shared.F32)
+}
+
+func classesPart[T kernels.Float](o *classes, phase, part int, y, x []T, labels []int64, partial []T) error {
+	if phase == 1 {
+		y[0] = T(kernels.Sum(partial[:o.parts()]) / float64(o.outer*o.inner))
+		return nil
+	}
+	var sum float64
+	from, to := o.units(part)
+	for u := from; u < to; u++ {
+		at, first, width := o.unit(u)
+		label := labels[first : first+width]
+		if err := o.check(label, first); err != nil {
+			return err
+		}
+		if o.logs {
+			for j, l := range label {
+				sum -= float64(x[at+int(l)*o.inner+j])
+			}
+		} else {
+			sum += kernels.CrossEntropy(x[at:], label, o.n, o.inner, width)
+		}
+	}
+	partial[part] = T(sum)
+	return nil
+}
+
+// check returns an error that names the first label that is not a class.
+func (c columns) check(labels []int64, first int) error {
+	for j, l := range labels {
+		if l < 0 || l >= int64(c.n) {
+			return fmt.Errorf("position %d has the label %d, but there are %d classes: labels are 0 to %d", first+j, l, c.n, c.n-1)
+		}
+	}
+	return nil
+}
+
+func (o *classes) SymDiff(in gorgonia.Nodes, _, dy *gorgonia.Node) (gorgonia.Nodes, error) {
+	g := &classesGrad{base{name: o.name + "Grad", out: in[0].Shape()}, o.columns, o.logs}
+	dx, err := apply(g, in[0], in[1], dy)
+	return gorgonia.Nodes{dx, nil}, err
+}
+
+// classesGrad has the operands scores, targets and the derivative of the loss, a scalar.
+type classesGrad struct {
+	base
+	columns
+	logs bool
+}
+
+func (o *classesGrad) Phases() []int  { return []int{o.parts()} }
+func (o *classesGrad) InPlace() []int { return []int{0} }
+
+func (o *classesGrad) Run(_ *Env, _, _, part int, out *Buf, in []*Buf) error {
+	if o.dt == tensor.Float64 {
+		return classesGradPart(o, part, out.F64, in[0].F64, in[1].I64, in[2].F64[0])
+	}
+	return classesGradPart(o, part, out.F32, in[0].F32, in[1].I64, in[2].F32[0])
+}
+
+func classesGradPart[T kernels.Float](o *classesGrad, part int, dx, x []T, labels []int64, dy T) error {
+	g := float64(dy) / float64(o.outer*o.inner)
+	from, to := o.units(part)
+	for u := from; u < to; u++ {
+		at, first, width := o.unit(u)
+		label := labels[first : first+width]
+		if err := o.check(label, first); err != nil {
+			return err
+		}
+		if !o.logs {
+			kernels.CrossEntropyGrad(dx[at:], x[at:], label, o.n, o.inner, width, g)
+			continue
+		}
+		for i := range o.n {
+			clear(dx[at+i*o.inner:][:width])
+		}
+		for j, l := range label {
+			dx[at+int(l)*o.inner+j] = T(-g)
+		}
+	}
+	return nil
+}
