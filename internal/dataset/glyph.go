@@ -1,6 +1,7 @@
 package dataset
 
 import (
+	"errors"
 	"fmt"
 	"math"
 
@@ -16,6 +17,8 @@ import (
 	"golang.org/x/image/font/gofont/goregular"
 	"golang.org/x/image/font/gofont/gosmallcaps"
 	"golang.org/x/image/font/gofont/gosmallcapsitalic"
+	"golang.org/x/image/font/sfnt"
+	"golang.org/x/image/math/fixed"
 )
 
 // fonts gives the files of the faces that the digits are drawn with.
@@ -44,11 +47,11 @@ type line struct{ a, b point }
 
 // draw samples the distance to the outline of the digit r in the font file.
 func (g *glyph) draw(ttf []byte, r rune) error {
-	contours, err := truetype(ttf).contours(r)
+	segments, err := load(ttf, r)
 	if err != nil {
 		return fmt.Errorf("dataset: font: digit %c: %w", r, err)
 	}
-	outline := outline(contours)
+	outline := outline(segments)
 	for i := range g {
 		p := point{-glyphHalf + float64(float64(i%glyphSide)*glyphStep), -glyphHalf + float64(float64(i/glyphSide)*glyphStep)}
 		g[i] = float32(distance(outline, p))
@@ -78,33 +81,44 @@ func mix(a, b, t float64) float64 { return a + float64(t*(b-a)) }
 
 func between(a, b point, t float64) point { return point{mix(a.x, b.x, t), mix(a.y, b.y, t)} }
 
-// outline gives contours as straight lines, scaled to height 1 about their centre, y downwards.
-func outline(contours [][]vertex) []line {
+// load gives the contours of r in font units, y downwards.
+func load(ttf []byte, r rune) (sfnt.Segments, error) {
+	font, err := sfnt.Parse(ttf)
+	if err != nil {
+		return nil, err
+	}
+	var buf sfnt.Buffer
+	index, err := font.GlyphIndex(&buf, r)
+	if err != nil {
+		return nil, err
+	}
+	segments, err := font.LoadGlyph(&buf, index, fixed.I(int(font.UnitsPerEm())), nil)
+	if err == nil && len(segments) == 0 {
+		err = errors.New("has no outline")
+	}
+	return segments, err
+}
+
+// outline gives contours as straight lines, scaled to height 1 about their centre.
+func outline(segments sfnt.Segments) []line {
+	at := func(p fixed.Point26_6) point { return point{float64(p.X) / 64, float64(p.Y) / 64} }
 	var lines []line
-	for _, c := range contours {
-		n := len(c)
-		for i, v := range c {
-			before, after := c[(i+n-1)%n], c[(i+1)%n]
-			if v.on {
-				if after.on {
-					lines = append(lines, line{v.point, after.point})
-				}
-				continue
-			}
-			// A curve ends at the next vertex or, if that is a control point too, half-way to it.
-			from, to := before.point, after.point
-			if !before.on {
-				from = between(from, v.point, 0.5)
-			}
-			if !after.on {
-				to = between(v.point, to, 0.5)
-			}
-			last := from
+	var pen point
+	for _, s := range segments {
+		switch s.Op {
+		case sfnt.SegmentOpMoveTo:
+			pen = at(s.Args[0])
+		case sfnt.SegmentOpLineTo:
+			to := at(s.Args[0])
+			lines = append(lines, line{pen, to})
+			pen = to
+		case sfnt.SegmentOpQuadTo: // the only curve of a TrueType font
+			from, control, to := pen, at(s.Args[0]), at(s.Args[1])
 			for k := 1; k <= curveCuts; k++ {
 				t := float64(k) / curveCuts
-				p := between(between(from, v.point, t), between(v.point, to, t), t)
-				lines = append(lines, line{last, p})
-				last = p
+				p := between(between(from, control, t), between(control, to, t), t)
+				lines = append(lines, line{pen, p})
+				pen = p
 			}
 		}
 	}
@@ -115,7 +129,7 @@ func outline(contours [][]vertex) []line {
 	}
 	height := hi.y - lo.y
 	centre := func(p point) point {
-		return point{(p.x - (lo.x+hi.x)/2) / height, ((lo.y+hi.y)/2 - p.y) / height}
+		return point{(p.x - (lo.x+hi.x)/2) / height, (p.y - (lo.y+hi.y)/2) / height}
 	}
 	for i, l := range lines {
 		lines[i] = line{centre(l.a), centre(l.b)}
