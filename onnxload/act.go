@@ -1,7 +1,9 @@
 package onnxload
 
 import (
+	"fmt"
 	"math"
+	"slices"
 
 	"gorgonia.org/gorgonia"
 
@@ -107,31 +109,40 @@ func product(shape []int) int {
 // dropout is Dropout, the number-th of the file. Whether it drops depends on the graph that is built, not on
 // the file. Its ratio is an attribute before opset 12 and then an input.
 func dropout(c *nodeCtx, number int) error {
-	ratio, err := c.float("ratio", 0.5)
-	if err != nil {
-		return err
-	}
-	if c.opset >= 12 && c.has(1) {
-		if ratio, err = c.scalar(1); err != nil {
-			return err
-		}
-	}
-	if c.b.opts.Dropout != nil {
-		ratio = *c.b.opts.Dropout
-	}
 	before := len(c.b.net.Params)
 	x, err := c.data(0)
 	if err != nil {
 		return err
 	}
-	if c.b.opts.Training && ratio != 0 {
-		x, err = ops.Dropout(x, ratio, uint32(number))
+	if c.b.opts.Training {
+		ratio, err := c.dropoutRatio()
+		if err != nil {
+			return err
+		}
+		if !(ratio >= 0 && ratio < 1) {
+			return fmt.Errorf("its ratio is %g; it must be in [0, 1)", ratio)
+		}
+		if ratio > 0 {
+			if x, err = ops.Dropout(x, ratio, uint32(number)); err != nil {
+				return err
+			}
+		}
 	}
-	if err := c.set(0, x, err); err != nil {
+	if err := c.set(0, x, nil); err != nil {
 		return err
 	}
 	c.layer(before)
 	return nil
+}
+
+func (c *nodeCtx) dropoutRatio() (float64, error) {
+	if r := c.b.opts.Dropout; r != nil {
+		return *r, nil
+	}
+	if c.opset >= 12 && c.has(1) {
+		return c.scalar(1)
+	}
+	return c.float("ratio", 0.5)
 }
 
 func identity(c *nodeCtx) error {
@@ -143,7 +154,8 @@ func identity(c *nodeCtx) error {
 
 func hostIdentity(c *nodeCtx) (*host, error) { return c.constant(0) }
 
-// cast is Cast on data: from one floating-point type to another, which are all one in the graph.
+// cast is Cast on data: from one floating-point type to another, which are all one in the graph. That the
+// numbers are not rounded to the type shows only if it is the type of an output.
 func cast(c *nodeCtx) error {
 	to, err := c.int("to", 0)
 	if err != nil {
@@ -156,6 +168,9 @@ func cast(c *nodeCtx) error {
 	}
 	n, err := v.graphNode(c.train)
 	if c.out[0] != nil {
+		if int32(to) != elemFLOAT && int32(to) != elemDOUBLE && slices.Contains(c.b.model.readers(c.out[0].name), -1) {
+			return unsupportedf("an output of type %s; export in float32", onnxpb.TypeName(int32(to)))
+		}
 		c.out[0].elem = int32(to)
 	}
 	return c.set(0, n, err)

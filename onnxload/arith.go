@@ -2,7 +2,6 @@ package onnxload
 
 import (
 	"fmt"
-	"math"
 	"slices"
 
 	"gorgonia.org/gorgonia"
@@ -139,6 +138,11 @@ func hostBinary(name string) func(*nodeCtx) (*host, error) {
 		if err != nil {
 			return nil, err
 		}
+		if fmod, err := c.bool("fmod", false); err != nil {
+			return nil, err
+		} else if name == "Mod" && (fmod || a.f != nil) {
+			return nil, unsupportedf("the remainder with the sign of the dividend (fmod) is not supported")
+		}
 		elem := a.elem
 		if isComparison(name) {
 			elem = elemBOOL
@@ -198,10 +202,8 @@ func floatArith(name string, a, b float64) float64 {
 		return a - b
 	case "Mul":
 		return a * b
-	case "Div":
-		return a / b
 	}
-	return math.Mod(a, b)
+	return a / b
 }
 
 func intArith(name string, a, b int64) (int64, error) {

@@ -20,7 +20,7 @@ const nodeAttribute = "onnx_entropy.node"
 // Constants of other types than a few, and forgets names, domains and the operator set. So the copy has a
 // name for every absent input and output, shapes with numbers only, no value_info, initializers by name only,
 // Constants among them, and of the attributes just those that it can hold; and every node has one attribute
-// more, which leads ApplyOperation to the node as it is in the file.
+// more, which leads ApplyOperation to the node as it is in the file. A graph without nodes gives nothing.
 func (m *Model) normalise(shapes map[string][]int) ([]byte, error) {
 	g := m.proto.Graph
 	out := &onnxpb.GraphProto{Name: proto.String("normalised")}
@@ -76,8 +76,12 @@ func (m *Model) normalise(shapes map[string][]int) ([]byte, error) {
 			out.Output = append(out.Output, &onnxpb.ValueInfoProto{Name: v.Name})
 		}
 	}
-	if len(out.Node) == 0 || len(out.Output) == 0 {
-		return nil, fmt.Errorf("onnxload: the graph computes nothing from its inputs")
+	if len(out.Node) == 0 {
+		return nil, nil
+	}
+	if len(out.Output) == 0 {
+		// All outputs are inputs or constants; onnx-go insists on one.
+		out.Output = []*onnxpb.ValueInfoProto{{Name: proto.String(out.Node[0].Output[0])}}
 	}
 	return proto.MarshalOptions{Deterministic: true}.Marshal(&onnxpb.ModelProto{
 		IrVersion:   proto.Int64(int64(m.IRVersion)),

@@ -1,6 +1,7 @@
 package onnxload
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -62,8 +63,10 @@ func (m *Model) build(batch int, o Options) (net *Net, err error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := onnx.NewModel(&backend{apply: b.applyNode}).UnmarshalBinary(data); err != nil {
-		return nil, fmt.Errorf("onnxload: onnx-go: %w", err)
+	if data != nil {
+		if err := onnx.NewModel(&backend{apply: b.applyNode}).UnmarshalBinary(data); err != nil {
+			return nil, fmt.Errorf("onnxload: onnx-go: %w", err)
+		}
 	}
 	if err := b.outputs(); err != nil {
 		return nil, err
@@ -127,8 +130,8 @@ func (b *builder) declare(shapes map[string][]int) error {
 		if elem == elemINT64 || elem == elemINT32 {
 			dt = tensor.Int64
 		} else if !onnxpb.IsFloat(elem) {
-			return fmt.Errorf("onnxload: input %q has elements of type %s; only floating-point numbers, INT32 and INT64 are supported",
-				name, onnxpb.TypeName(elem))
+			return &UnsupportedError{[]Unsupported{{Name: name, Reason: fmt.Sprintf(
+				"it has elements of type %s; only floating-point numbers, INT32 and INT64 are supported", onnxpb.TypeName(elem))}}}
 		}
 		if _, ok := elements(shapes[name], b.opts.MaxElements); !ok {
 			return fmt.Errorf("onnxload: input %q of shape %v is larger than %d elements", name, shapes[name], b.opts.MaxElements)
@@ -198,7 +201,7 @@ func (b *builder) constNode(name string, h *host) (*gorgonia.Node, error) {
 		dt = tensor.Int64
 	}
 	if h.size() == 0 {
-		return nil, fmt.Errorf("a tensor without elements (shape %v) has no place in the graph", h.shape)
+		return nil, unsupportedf("a tensor without elements (shape %v) has no place in the graph", h.shape)
 	}
 	n := b.input(name, dt, h.shape)
 	var backing any
@@ -236,6 +239,12 @@ func valueOf(backing any, shape []int) gorgonia.Value {
 
 // outputs sets the outputs of the net, or returns the error of the whole build.
 func (b *builder) outputs() error {
+	for _, o := range b.model.proto.Graph.Output {
+		if v := b.values[o.GetName()]; v.missing != "" && !v.statistic {
+			i := b.model.info.producer[v.name]
+			b.unsupported[i] = fmt.Sprintf("output %q of the graph: %s", v.name, v.missing)
+		}
+	}
 	if len(b.unsupported) > 0 {
 		e := new(UnsupportedError)
 		for _, i := range slices.Sorted(maps.Keys(b.unsupported)) {
@@ -248,13 +257,14 @@ func (b *builder) outputs() error {
 	}
 	for _, o := range b.model.proto.Graph.Output {
 		v := b.values[o.GetName()]
-		if v.statistic {
+		if v.missing != "" {
 			continue // a statistic of BatchNormalization
 		}
-		if v.missing != "" {
-			return fmt.Errorf("onnxload: output %q: %s", v.name, v.missing)
-		}
 		n, err := v.graphNode(false)
+		var u unsupportedError
+		if errors.As(err, &u) {
+			return &UnsupportedError{[]Unsupported{b.model.unsupported(b.model.info.producer[v.name], string(u))}}
+		}
 		if err != nil {
 			return fmt.Errorf("onnxload: output %q: %w", v.name, err)
 		}

@@ -2,6 +2,7 @@ package onnxload
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/onnx-entropy/onnx-entropy/internal/onnxpb"
@@ -79,7 +80,7 @@ func (m *Model) checkOpset() error {
 		}
 		m.Opset = int(o.GetVersion())
 	}
-	if m.Opset == 0 {
+	if m.Opset == 0 && (len(m.proto.OpsetImport) == 0 || slices.ContainsFunc(m.proto.Graph.Node, m.isDefault)) {
 		return fmt.Errorf("it does not say which version of the default operator set it uses (opset_import); export it again")
 	}
 	return nil

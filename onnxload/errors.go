@@ -5,7 +5,8 @@ import (
 	"strings"
 )
 
-// An Unsupported is a node that this program cannot turn into a graph.
+// An Unsupported is a node that this program cannot turn into a graph, or an input of an unsupported type, which
+// has a name and a reason only.
 type Unsupported struct {
 	Name   string // of the node, or of its first output
 	Op     string // operator
@@ -15,6 +16,9 @@ type Unsupported struct {
 }
 
 func (u Unsupported) String() string {
+	if u.Op == "" {
+		return fmt.Sprintf("input %q: %s", u.Name, u.Reason)
+	}
 	op := u.Op
 	if u.Domain != "" {
 		op = u.Domain + "." + op

@@ -10,7 +10,7 @@ import (
 )
 
 // A host is a tensor whose numbers are known while the graph is built: row-major, in i if the type is an
-// integer or bool, else in f. Numbers of type FLOAT in f are rounded to float32.
+// integer or bool, else in f. Numbers in f are rounded to the type.
 type host struct {
 	elem  int32
 	shape []int
@@ -88,6 +88,9 @@ func hostOf(t *tensor.Dense) (*host, error) {
 	if t.RequiresIterator() {
 		t = t.Materialize().(*tensor.Dense)
 	}
+	if t.Shape().TotalSize() == 0 {
+		return emptyHost(t.Dtype(), h.shape)
+	}
 	switch d := t.Data().(type) {
 	case []float32:
 		h.elem = elemFLOAT
@@ -127,6 +130,21 @@ func hostOf(t *tensor.Dense) (*host, error) {
 	return h, nil
 }
 
+// emptyHost is a tensor without elements, of which Gorgonia's give no data.
+func emptyHost(dt tensor.Dtype, shape []int) (*host, error) {
+	elem, ok := map[tensor.Dtype]int32{
+		tensor.Float32: elemFLOAT, tensor.Float64: elemDOUBLE, tensor.Int64: elemINT64, tensor.Int32: elemINT32, tensor.Bool: elemBOOL,
+	}[dt]
+	if !ok {
+		return nil, fmt.Errorf("numbers of type %v are not known", dt)
+	}
+	h := &host{elem: elem, shape: shape}
+	if onnxpb.IsFloat(elem) {
+		h.f = []float64{}
+	}
+	return h, nil
+}
+
 func boolInt(b bool) int64 {
 	if b {
 		return 1
@@ -135,12 +153,7 @@ func boolInt(b bool) int64 {
 }
 
 // round makes x a number of the type.
-func round(elem int32, x float64) float64 {
-	if elem == elemFLOAT {
-		return float64(float32(x))
-	}
-	return x
-}
+func round(elem int32, x float64) float64 { return onnxpb.Round(elem, x) }
 
 // ints returns the numbers of an integer tensor as Go ints. Those beyond 2^40 are cut there, which keeps
 // the customary "to the end" of Slice and rules out overflow in sums and differences.

@@ -51,25 +51,8 @@ func batchNorm(c *nodeCtx) error {
 	if err != nil {
 		return err
 	}
-	net := c.b.net
-	first := len(net.Buffers) - 2
 	if c.b.opts.Training {
-		y, stats, err := ops.BatchNormTrain(x, scale, bias, eps)
-		if err != nil {
-			return err
-		}
-		net.Stats = append(net.Stats, Stat{
-			Node: stats, Mean: first, Var: first + 1, Count: x.Shape().TotalSize() / channels,
-			Unbiased: c.opset < 14, Momentum: momentum, Layer: shownName(c.n, c.index),
-		})
-		net.names[stats.ID()] = shownName(c.n, c.index)
-		for _, v := range c.out[1:] {
-			if v != nil {
-				v.statistic = true
-				v.missing = "running statistics are not computed by the training graph"
-			}
-		}
-		return c.set(0, y, nil)
+		return c.batchNormTrain(x, scale, bias, eps, momentum)
 	}
 	y, err := ops.BatchNorm(x, scale, bias, mean, variance, eps)
 	if err := c.set(0, y, err); err != nil {
@@ -83,17 +66,51 @@ func batchNorm(c *nodeCtx) error {
 	return nil
 }
 
-// buffer adds input i, a running statistic, to Net.Buffers. The node is nil in a training graph.
+func (c *nodeCtx) batchNormTrain(x, scale, bias *gorgonia.Node, eps, momentum float64) error {
+	y, stats, err := ops.BatchNormTrain(x, scale, bias, eps)
+	if err != nil {
+		return err
+	}
+	net := c.b.net
+	if n := len(net.Buffers); c.in[3].src != nil && c.in[4].src != nil {
+		net.Stats = append(net.Stats, Stat{
+			Node: stats, Mean: n - 2, Var: n - 1, Count: x.Shape().TotalSize() / x.Shape()[1],
+			Unbiased: c.opset < 14, Momentum: momentum, Layer: shownName(c.n, c.index),
+		})
+	}
+	net.names[stats.ID()] = shownName(c.n, c.index)
+	for _, v := range c.out[1:] {
+		if v != nil {
+			v.statistic = true
+			v.missing = "running statistics are not computed by the training graph"
+		}
+	}
+	return c.set(0, y, nil)
+}
+
+// buffer adds input i, a running statistic, to Net.Buffers; if it is no tensor of the file it is data like any
+// other, which training does not need. The node is nil in a training graph.
 func (c *nodeCtx) buffer(i, channels int) (*gorgonia.Node, error) {
 	v := c.in[i]
-	if v.src == nil {
-		return nil, unsupportedf("its running statistics %q are computed by other nodes; export with training=TrainingMode.TRAINING", v.name)
+	s := v.src
+	if s == nil || c.in[7-i].src == nil {
+		if c.b.opts.Training {
+			return nil, nil
+		}
+		if !v.constant() {
+			return c.data(i)
+		}
+		h, err := c.constant(i)
+		if err != nil {
+			return nil, err
+		}
+		return c.b.constNode(c.b.unique(v.name+".running"), h)
 	}
-	if len(v.src.shape) != 1 || v.src.shape[0] != channels || !v.src.trainable(true) {
+	if len(s.shape) != 1 || s.shape[0] != channels || !s.trainable(true) {
 		return nil, fmt.Errorf("its running statistics %q are of shape %v and type %s; %d floating-point numbers are needed",
-			v.name, v.src.shape, v.src.typeName(), channels)
+			v.name, s.shape, s.typeName(), channels)
 	}
-	f := Buffer{Shape: v.src.shape, src: v.src, at: slot{c.index, i}, mean: i == 3}
+	f := Buffer{Shape: s.shape, src: s, at: slot{c.index, i}, mean: i == 3}
 	if !c.b.opts.Training {
 		// Not the tensor's own name: another BatchNormalization may use the same one.
 		name := fmt.Sprintf("%s.running.%d", shownName(c.n, c.index), i)

@@ -79,7 +79,7 @@ type resolver struct {
 func (r *resolver) scan(v *onnxpb.ValueInfoProto, given []int) error {
 	t := v.GetType().GetTensorType()
 	if t == nil {
-		return fmt.Errorf("onnxload: input %q is no tensor; sequences, maps and optional values are not supported", v.GetName())
+		return &UnsupportedError{[]Unsupported{{Name: v.GetName(), Reason: "it is no tensor; sequences, maps and optional values are not supported"}}}
 	}
 	if t.Shape == nil {
 		if given == nil {
@@ -115,8 +115,11 @@ func (r *resolver) scan(v *onnxpb.ValueInfoProto, given []int) error {
 func (r *resolver) resolve(v *onnxpb.ValueInfoProto, given []int) ([]int, error) {
 	if given != nil {
 		for i, d := range given {
-			if d < 1 {
-				return nil, fmt.Errorf("onnxload: dimension %d of the shape given for input %q is %d", i, v.GetName(), d)
+			if d == 0 {
+				return nil, noElements(v)
+			}
+			if d < 0 {
+				return nil, fmt.Errorf("onnxload: dimension %d of the shape given for input %q is %d; it must be at least 1", i, v.GetName(), d)
 			}
 		}
 		return slices.Clone(given), nil
@@ -141,11 +144,15 @@ func (r *resolver) resolve(v *onnxpb.ValueInfoProto, given []int) ([]int, error)
 			return nil, fmt.Errorf("onnxload: dimension %d (%s) of input %q has no size; give the input's shape in Options.Shapes, "+
 				"or export with only the batch dynamic", i, name, v.GetName())
 		}
-		if shape[i] < 1 {
-			return nil, fmt.Errorf("onnxload: dimension %d of input %q is %d; it must be at least 1", i, v.GetName(), shape[i])
+		if shape[i] == 0 {
+			return nil, noElements(v)
 		}
 	}
 	return shape, nil
+}
+
+func noElements(v *onnxpb.ValueInfoProto) error {
+	return &UnsupportedError{[]Unsupported{{Name: v.GetName(), Reason: "a shape without elements is not supported"}}}
 }
 
 // dimValue returns the number of a dimension. A negative one is how some old exporters wrote "unknown".

@@ -178,7 +178,7 @@ func slice(c *nodeCtx) error {
 	}
 	for _, n := range sizes {
 		if n == 0 {
-			return fmt.Errorf("nothing is left of an input of shape %v", x.Shape())
+			return unsupportedf("nothing is left of an input of shape %v", x.Shape())
 		}
 	}
 	if slices.Equal(sizes, x.Shape()) && !slices.ContainsFunc(steps, func(s int) bool { return s < 0 }) {

@@ -2,6 +2,19 @@ package onnxpb
 
 import "math"
 
+// Round returns the number of a floating-point element type that is nearest to x, ties to even.
+func Round(elem int32, x float64) float64 {
+	switch TensorProto_DataType(elem) {
+	case TensorProto_FLOAT:
+		return float64(float32(x))
+	case TensorProto_FLOAT16:
+		return float64(halfToFloat(floatToHalf(float32(x))))
+	case TensorProto_BFLOAT16:
+		return float64(math.Float32frombits(uint32(floatToBfloat(float32(x))) << 16))
+	}
+	return x
+}
+
 // halfToFloat converts the bits of an IEEE 754 binary16 number.
 func halfToFloat(h uint16) float32 {
 	sign := uint32(h>>15) << 31
