@@ -43,113 +43,132 @@ func (c *Conv) blocks() (samples, positions int) {
 	return min(n/c.area(), c.N), c.area()
 }
 
-// gather sets dst[(q-q0)*step] = x[k,q] for q in [q0, q1), where k = (channel of the group, row, column).
-func gather[T Float](c *Conv, dst []T, step int, x []T, group, k, q0, q1 int) {
-	channel := group*(c.C/c.Groups) + k/(c.KH*c.KW)
-	dh := k/c.KW%c.KH*c.DilationH - c.PadTop
-	dw := k%c.KW*c.DilationW - c.PadLeft
-	first, end := c.inside(dw)
-	n, i, j := q0/c.area(), q0%c.area()/c.OW, q0%c.OW
-	at := 0
-	for q := q0; q < q1; {
-		stop := min(c.OW, j+q1-q)
-		lo := min(max(first, j), stop)
-		hi := max(min(end, stop), lo)
-		h := i*c.StrideH + dh
-		if h < 0 || h >= c.H {
-			lo, hi = stop, stop
+// A run is a rectangle of positions in one sample or, if it is all of them, in several: rows [i, i+rows) and
+// columns [j, j+cols), seen by one tap. The part where x[k,q] is inside the image, rows [top, bottom) and
+// columns [left, right), starts at x[at], or is empty.
+type run struct {
+	samples                  int
+	i, rows, j, cols         int
+	top, bottom, left, right int
+	at                       int
+}
+
+// A tap is one row of x[k,q] on the way through positions.
+type tap struct {
+	c                        *Conv
+	channel, dh, dw          int
+	top, bottom, left, right int // positions whose element is inside the image
+	n, i, j                  int // the next position
+}
+
+func (c *Conv) tap(group, k, q int) tap {
+	t := tap{c: c, channel: group*(c.C/c.Groups) + k/(c.KH*c.KW)}
+	t.dh = k/c.KW%c.KH*c.DilationH - c.PadTop
+	t.dw = k%c.KW*c.DilationW - c.PadLeft
+	t.top, t.bottom = inside(t.dh, c.StrideH, c.H, c.OH)
+	t.left, t.right = inside(t.dw, c.StrideW, c.W, c.OW)
+	t.n, t.i, t.j = q/c.area(), q%c.area()/c.OW, q%c.OW
+	return t
+}
+
+// inside returns the range of i < out with 0 <= i*stride+d < size.
+func inside(d, stride, size, out int) (first, end int) {
+	if d < 0 {
+		first = ceilDiv(-d, stride)
+	}
+	if size > d {
+		end = ceilDiv(size-d, stride)
+	}
+	return min(first, out), min(end, out)
+}
+
+// next returns the rectangle that starts at the next position, with at most left positions, and goes on.
+func (t *tap) next(left int) run {
+	c := t.c
+	r := run{samples: 1, i: t.i, rows: 1, j: t.j, cols: min(c.OW-t.j, left)}
+	if t.j == 0 && left >= c.OW {
+		r.rows = min(c.OH-t.i, left/c.OW)
+		if r.rows == c.OH {
+			r.samples = left / c.area()
 		}
-		for ; j < lo; j++ {
-			dst[at] = 0
-			at += step
+	}
+	r.top, r.bottom = min(max(t.top, r.i), r.i+r.rows), min(t.bottom, r.i+r.rows)
+	r.left, r.right = min(max(t.left, r.j), r.j+r.cols), min(t.right, r.j+r.cols)
+	if r.bottom <= r.top || r.right <= r.left {
+		r.bottom, r.right = r.top, r.left
+	}
+	r.at = ((t.n*c.C+t.channel)*c.H+r.top*c.StrideH+t.dh)*c.W + r.left*c.StrideW + t.dw
+	if t.j += r.cols; t.j == c.OW {
+		t.j = 0
+		t.i += r.rows
+	}
+	if t.i == c.OH {
+		t.i = 0
+		t.n += r.samples
+	}
+	return r
+}
+
+// gather sets dst[q-q0] = x[k,q] for q in [q0, q1), where k = (channel of the group, row, column).
+func gather[T Float](c *Conv, dst, x []T, group, k, q0, q1 int) {
+	t := c.tap(group, k, q0)
+	for dst = dst[:q1-q0]; len(dst) > 0; {
+		r := t.next(len(dst))
+		area := r.rows * r.cols
+		d := dst[:r.samples*area]
+		dst = dst[len(d):]
+		if r.bottom-r.top < r.rows || r.right-r.left < r.cols {
+			clear(d)
 		}
-		if hi > lo {
-			base := ((n*c.C+channel)*c.H+h)*c.W + dw
-			switch {
-			case c.StrideW > 1:
-				from := base + lo*c.StrideW
-				for range hi - lo {
-					dst[at] = x[from]
-					at += step
+		if r.bottom == r.top {
+			continue
+		}
+		d = d[(r.top-r.i)*r.cols+r.left-r.j:]
+		rows, cols := r.bottom-r.top, r.right-r.left
+		if c.StrideW == 1 {
+			copyRows(rects[T]{d, area, r.cols}, rects[T]{x[r.at:], c.C * c.H * c.W, c.StrideH * c.W}, r.samples, rows, cols)
+			continue
+		}
+		for n := range r.samples {
+			for i := range rows {
+				from := r.at + (n*c.C*c.H+i*c.StrideH)*c.W
+				row := d[n*area+i*r.cols:][:cols]
+				for j := range row {
+					row[j] = x[from]
 					from += c.StrideW
 				}
-			case step > 1:
-				for _, v := range x[base+lo : base+hi] {
-					dst[at] = v
-					at += step
-				}
-			case hi-lo < 16:
-				d := dst[at:][:hi-lo]
-				for i, v := range x[base+lo : base+hi][:len(d)] {
-					d[i] = v
-				}
-				at += hi - lo
-			default:
-				copy(dst[at:], x[base+lo:base+hi])
-				at += hi - lo
 			}
-			j = hi
-		}
-		for ; j < stop; j++ {
-			dst[at] = 0
-			at += step
-		}
-		q = q0 + at/step
-		if j = 0; i+1 < c.OH {
-			i++
-		} else {
-			i = 0
-			n++
 		}
 	}
 }
 
 // scatter is the transpose of gather: it adds src[q-q0] to x[k,q].
 func scatter[T Float](c *Conv, x, src []T, group, k, q0, q1 int) {
-	channel := group*(c.C/c.Groups) + k/(c.KH*c.KW)
-	dh := k/c.KW%c.KH*c.DilationH - c.PadTop
-	dw := k%c.KW*c.DilationW - c.PadLeft
-	first, end := c.inside(dw)
-	n, i, j := q0/c.area(), q0%c.area()/c.OW, q0%c.OW
-	for q := q0; q < q1; {
-		stop := min(c.OW, j+q1-q)
-		lo := min(max(first, j), stop)
-		hi := max(min(end, stop), lo)
-		if h := i*c.StrideH + dh; h >= 0 && h < c.H && hi > lo {
-			base := ((n*c.C+channel)*c.H+h)*c.W + dw
-			s := src[q-q0+lo-j:][:hi-lo]
-			if c.StrideW == 1 {
-				d := x[base+lo : base+hi][:len(s)]
-				for i, v := range s {
-					d[i] += v
-				}
-			} else {
-				to := base + lo*c.StrideW
-				for _, v := range s {
+	t := c.tap(group, k, q0)
+	for src = src[:q1-q0]; len(src) > 0; {
+		r := t.next(len(src))
+		area := r.rows * r.cols
+		s := src[:r.samples*area]
+		src = src[len(s):]
+		if r.bottom == r.top {
+			continue
+		}
+		s = s[(r.top-r.i)*r.cols+r.left-r.j:]
+		rows, cols := r.bottom-r.top, r.right-r.left
+		if c.StrideW == 1 {
+			addRows(rects[T]{x[r.at:], c.C * c.H * c.W, c.StrideH * c.W}, rects[T]{s, area, r.cols}, r.samples, rows, cols)
+			continue
+		}
+		for n := range r.samples {
+			for i := range rows {
+				to := r.at + (n*c.C*c.H+i*c.StrideH)*c.W
+				for _, v := range s[n*area+i*r.cols:][:cols] {
 					x[to] += v
 					to += c.StrideW
 				}
 			}
 		}
-		q += stop - j
-		if j = 0; i+1 < c.OH {
-			i++
-		} else {
-			i = 0
-			n++
-		}
 	}
-}
-
-// inside returns the range of columns j of y with 0 <= j*StrideW+dw < W.
-func (c *Conv) inside(dw int) (first, end int) {
-	if dw < 0 {
-		first = ceilDiv(-dw, c.StrideW)
-	}
-	if c.W > dw {
-		end = ceilDiv(c.W-dw, c.StrideW)
-	}
-	return first, min(end, c.OW)
 }
 
 // oddLine rounds the length of a row up such that rows start in different sets of a cache, and that tiles

@@ -51,7 +51,7 @@ func ConvPart[T Float](c *Conv, phase, part int, y, x, w, bias, shared, worker [
 	ld := oddLine(n)
 	cols, tmp := worker[:depth*ld], worker[depth*ld:]
 	for k := range taps {
-		gather(c, cols[k*ld:], 1, x, group, k, q0, q1)
+		gather(c, cols[k*ld:], x, group, k, q0, q1)
 	}
 	if bias != nil {
 		one := cols[taps*ld:][:n]

@@ -89,7 +89,7 @@ func (c *Conv) GradWScratch() (shared, worker int) {
 	if chunks, _ := c.chunks(); chunks > 1 {
 		shared = chunks * c.M * c.taps()
 	}
-	return shared, packedA(c.M/c.Groups, kBlock) + kBlock*roundUp(min(c.taps(), tapsBlock), maxTileCols)
+	return shared, packedA(c.M/c.Groups, kBlock) + kBlock*roundUp(min(c.taps(), tapsBlock), maxTileCols) + maxTileCols*oddLine(kBlock)
 }
 
 // ConvGradWPart runs one part of one phase of dw[m,k] = sum over q of dy[m,q] * x[k,q].
@@ -117,6 +117,9 @@ func ConvGradWPart[T Float](c *Conv, phase, part int, dw, dy, x, shared, worker 
 	room := packedA(m, kBlock)
 	a := panels[T]{worker[:room], rows, rows * kBlock}
 	b := panels[T]{worker[room:], cols, cols * kBlock}
+	// A panel's taps are gathered as rows, then transposed.
+	ld := oddLine(kBlock)
+	taken := worker[room+kBlock*roundUp(k1-k0, maxTileCols):]
 	for q := q0; q < q1; q += kBlock {
 		end := min(q+kBlock, q1)
 		for at := q; at < end; {
@@ -126,8 +129,12 @@ func ConvGradWPart[T Float](c *Conv, phase, part int, dw, dy, x, shared, worker 
 			packPanels(dst, dy[(n*c.M+group*m)*c.area()+p:], c.area(), false, m, run)
 			at += run
 		}
-		for k := k0; k < k1; k++ {
-			gather(c, b.data[(k-k0)/cols*b.stride+(k-k0)%cols:], cols, x, group, k, q, end)
+		for k := k0; k < k1; k += cols {
+			count := min(cols, k1-k)
+			for i := range count {
+				gather(c, taken[i*ld:], x, group, k+i, q, end)
+			}
+			interleave(b.data[(k-k0)/cols*b.stride:], taken, ld, end-q, count, cols)
 		}
 		multiply(m, k1-k0, end-q, a, b, sum, taps, q > q0)
 	}
@@ -143,24 +150,39 @@ func sumChunks[T Float](dst, src []T, chunks, stride int) {
 	}
 }
 
-// ConvGradB sets db[m] to the sum of dy over samples and positions, for m in [m0, m1). Sums are in float64.
+// ConvGradB sets db[m] to the sum of dy over samples and positions, for m in [m0, m1). Sums of 256 elements,
+// in eight lanes, are added in float64.
 func ConvGradB[T Float](c *Conv, db, dy []T, m0, m1 int) {
 	for m := m0; m < m1; m++ {
 		var total float64
 		for n := range c.N {
-			var s0, s1, s2, s3 float64
-			run := dy[(n*c.M+m)*c.area():][:c.area()]
-			for ; len(run) >= 4; run = run[4:] {
-				s0 += float64(run[0])
-				s1 += float64(run[1])
-				s2 += float64(run[2])
-				s3 += float64(run[3])
+			plane := dy[(n*c.M+m)*c.area():][:c.area()]
+			for len(plane) > 0 {
+				block := plane[:min(256, len(plane))]
+				plane = plane[len(block):]
+				total += float64(sumLanes(block))
 			}
-			for _, v := range run {
-				s0 += float64(v)
-			}
-			total += s0 + s1 + (s2 + s3)
 		}
 		db[m] = T(total)
 	}
+}
+
+func sumLanes[T Float](x []T) T {
+	var s0, s1, s2, s3, s4, s5, s6, s7 T
+	for len(x) >= 8 {
+		v := (*[8]T)(x)
+		s0 += v[0]
+		s1 += v[1]
+		s2 += v[2]
+		s3 += v[3]
+		s4 += v[4]
+		s5 += v[5]
+		s6 += v[6]
+		s7 += v[7]
+		x = x[8:]
+	}
+	for _, v := range x {
+		s0 += v
+	}
+	return s0 + s4 + (s1 + s5) + (s2 + s6 + (s3 + s7))
 }

@@ -18,7 +18,7 @@ func packPanels[T Float](dst panels[T], a []T, lda int, trans bool, m, k int) {
 	for i := 0; i < m; i += rows {
 		d := dst.data[i/rows*dst.stride:][:rows*k]
 		if trans {
-			copyRows(d, a[i:], lda, k, min(rows, m-i), rows)
+			widen(d, a[i:], lda, k, min(rows, m-i), rows)
 		} else {
 			interleave(d, a[i*lda:], lda, k, min(rows, m-i), rows)
 		}
@@ -34,49 +34,39 @@ func packB[T Float](dst, b []T, ldb int, trans bool, k, n int) {
 		if trans {
 			interleave(d, b[j*ldb:], ldb, k, min(cols, n-j), cols)
 		} else {
-			copyRows(d, b[j:], ldb, k, min(cols, n-j), cols)
+			widen(d, b[j:], ldb, k, min(cols, n-j), cols)
 		}
 	}
 }
 
-// copyRows sets dst[p*width+i] = src[p*ld+i] for i < count, and 0 for count <= i < width; p < k.
-func copyRows[T Float](dst, src []T, ld, k, count, width int) {
-	if count == 16 && width == 16 {
-		for p := range k {
-			*(*[16]T)(dst[p*16:]) = *(*[16]T)(src[p*ld:])
-		}
-		return
-	}
-	for p := range k {
-		d := dst[p*width:][:width]
-		s := src[p*ld:][:count]
-		for i, v := range s {
-			d[i] = v
-		}
-		clear(d[count:])
-	}
+// widen sets dst[p*width+i] = src[p*ld+i] for i < count, and 0 for count <= i < width; p < k.
+func widen[T Float](dst, src []T, ld, k, count, width int) {
+	copyRows(rects[T]{dst, 0, width}, rects[T]{src, 0, ld}, 1, k, count)
+	zeroColumns(dst, k, count, width)
 }
 
 // interleave sets dst[p*width+i] = src[i*ld+p] for i < count, and 0 for count <= i < width; p < k.
 func interleave[T Float](dst, src []T, ld, k, count, width int) {
-	i := 0
-	for ; i+4 <= count; i += 4 {
-		s0, s1, s2, s3 := src[i*ld:][:k], src[(i+1)*ld:][:k], src[(i+2)*ld:][:k], src[(i+3)*ld:][:k]
-		at := i
-		for p, v := range s0 {
-			d := (*[4]T)(dst[at:])
-			d[0], d[1], d[2], d[3] = v, s1[p], s2[p], s3[p]
-			at += width
+	zeroColumns(dst, k, count, width)
+	if count >= 4 {
+		for i := 0; i < count; i += 4 {
+			// The last four overlap the ones before.
+			i := min(i, count-4)
+			transpose4(dst[i:], width, src[i*ld:], ld, k)
 		}
+		return
 	}
-	for ; i < count; i++ {
+	for i := range count {
 		at := i
 		for _, v := range src[i*ld:][:k] {
 			dst[at] = v
 			at += width
 		}
 	}
-	for ; i < width; i++ {
+}
+
+func zeroColumns[T Float](dst []T, k, count, width int) {
+	for i := count; i < width; i++ {
 		for at := i; at < k*width; at += width {
 			dst[at] = 0
 		}
