@@ -1,0 +1,174 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"runtime"
+	"slices"
+	"time"
+
+	"gorgonia.org/tensor"
+
+	"github.com/onnx-entropy/onnx-entropy/internal/report"
+	"github.com/onnx-entropy/onnx-entropy/onnxload"
+	"github.com/onnx-entropy/onnx-entropy/optimizer"
+	"github.com/onnx-entropy/onnx-entropy/runner"
+)
+
+type benchCmd struct {
+	Model   string        `arg:"" help:"ONNX file, or the name of an embedded model."`
+	Batch   int           `default:"128" placeholder:"N" help:"Samples a gradient (default ${default})."`
+	Threads int           `placeholder:"N" help:"Threads (default: one a processor)."`
+	Time    time.Duration `default:"3s" placeholder:"TIME" help:"How long to measure (default ${default}); at least 10 gradients."`
+	JSON    bool          `name:"json" help:"Print one JSON object."`
+}
+
+// benchmark is what bench prints as JSON.
+type benchmark struct {
+	Model      string   `json:"model"`
+	Batch      int      `json:"batch"`
+	Threads    int      `json:"threads"`
+	Gradients  int      `json:"gradients"` // measured
+	GradientMS float64  `json:"gradient_ms"`
+	StepMS     float64  `json:"step_ms"`
+	FLOPs      float64  `json:"flops,omitempty"` // of a gradient, in convolutions and matrix products
+	GFLOPS     float64  `json:"gflops,omitempty"`
+	Allocs     float64  `json:"allocs"` // a gradient
+	PeakRSSMB  *float64 `json:"peak_rss_mb,omitempty"`
+}
+
+// Run measures on random normal inputs: a gradient, and an inner step of Entropy-SGD, which is a gradient and
+// the update.
+func (c *benchCmd) Run(e *env) error {
+	if c.Batch < 1 {
+		return usagef("--batch is %d; it must be at least 1", c.Batch)
+	}
+	if c.Threads < 0 {
+		return usagef("--threads is %d; it must be at least 1", c.Threads)
+	}
+	if c.Threads == 0 {
+		c.Threads = runtime.GOMAXPROCS(0)
+	}
+	m, err := openModel(c.Model)
+	if err != nil {
+		return err
+	}
+	net, err := m.build(c.Batch, onnxload.Options{Training: true})
+	if err != nil {
+		return err
+	}
+	b, loss, err := randomBatch(m, net)
+	if err != nil {
+		return err
+	}
+	step, err := runner.Compile(net, loss, runner.Options{Threads: c.Threads, Seed: 1})
+	if err != nil {
+		return fmt.Errorf("%s: %w", m.label, err)
+	}
+	r := benchmark{Model: m.label, Batch: c.Batch, Threads: c.Threads}
+	if err := r.measure(e, step, b, c.Time); err != nil {
+		return fmt.Errorf("%s: %w", m.label, err)
+	}
+	if n, ok := flops(m, net); ok {
+		r.FLOPs, r.GFLOPS = n, n/(r.GradientMS*1e6)
+	}
+	r.PeakRSSMB = peakRSS()
+	if c.JSON {
+		return json.NewEncoder(e.stdout).Encode(r)
+	}
+	e.printf("%s, %s, %s", m.label, report.Plural(c.Batch, "sample", "samples"), report.Plural(c.Threads, "thread", "threads"))
+	e.printf("gradient  %.3f ms (median of %d)", r.GradientMS, r.Gradients)
+	e.printf("step      %.3f ms (gradient and update of Entropy-SGD's inner step)", r.StepMS)
+	if r.FLOPs > 0 {
+		e.printf("rate      %.1f GFLOP/s (%.4g GFLOP a gradient in convolutions and matrix products)", r.GFLOPS, r.FLOPs/1e9)
+	}
+	e.printf("memory    %.1f allocations a gradient", r.Allocs)
+	if r.PeakRSSMB != nil {
+		e.printf("peak      %.0f MB resident", *r.PeakRSSMB)
+	}
+	return nil
+}
+
+// measure times gradients and updates in turns.
+func (r *benchmark) measure(e *env, step *runner.Step, b *runner.Batch, d time.Duration) error {
+	m := optimizer.DefaultEntropySGD()
+	m.Threads = r.Threads
+	s := m.Init(step.Net().Weights(), runner.Groups(step.Net()))
+	result := []optimizer.Result{{Grad: make([]float32, step.Dim())}}
+	var queries []optimizer.Query
+	const warm, least = 3, 10
+	var gradient, whole []float64
+	for start := time.Now(); ; {
+		queries = m.Ask(s, queries[:0])
+		t0 := time.Now()
+		loss, err := step.Grad(e.ctx, result[0].Grad, queries[0].Point, b, queries[0].At)
+		t1 := time.Now()
+		if err != nil {
+			return err
+		}
+		result[0].Loss = loss
+		m.Tell(s, result)
+		t2 := time.Now()
+		if s.Evals <= warm {
+			start = t2
+			continue
+		}
+		gradient = append(gradient, t1.Sub(t0).Seconds()*1e3)
+		whole = append(whole, t2.Sub(t0).Seconds()*1e3)
+		if len(gradient) >= least && t2.Sub(start) >= d {
+			break
+		}
+	}
+	r.Gradients, r.GradientMS, r.StepMS = len(gradient), median(gradient), median(whole)
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	for range least {
+		if _, err := step.Grad(e.ctx, result[0].Grad, queries[0].Point, b, queries[0].At); err != nil {
+			return err
+		}
+	}
+	runtime.ReadMemStats(&after)
+	r.Allocs = float64(after.Mallocs-before.Mallocs) / least
+	return nil
+}
+
+func median(v []float64) float64 {
+	slices.Sort(v)
+	if n := len(v); n%2 == 0 {
+		return (v[n/2-1] + v[n/2]) / 2
+	}
+	return v[len(v)/2]
+}
+
+// randomBatch makes normal inputs and fitting targets, always the same.
+func randomBatch(m *model, net *onnxload.Net) (*runner.Batch, runner.Loss, error) {
+	r := rand.New(rand.NewPCG(1, 2))
+	b := &runner.Batch{}
+	for _, n := range net.Inputs {
+		if n.Dtype() != tensor.Float32 {
+			return nil, nil, fmt.Errorf("%s: its input %q takes integers, and random numbers would mean nothing there", m.label, n.Name())
+		}
+		b.Inputs = append(b.Inputs, normal(r, n.Shape()))
+	}
+	out := net.Outputs[0].Shape()
+	if len(out) < 2 {
+		b.Targets = []*tensor.Dense{normal(r, out)}
+		return b, runner.MSE, nil
+	}
+	shape := append([]int{out[0]}, out[2:]...)
+	labels := make([]int64, product(shape))
+	for i := range labels {
+		labels[i] = r.Int64N(int64(out[1]))
+	}
+	b.Targets = []*tensor.Dense{tensor.New(tensor.WithShape(shape...), tensor.WithBacking(labels))}
+	return b, runner.CrossEntropy, nil
+}
+
+func normal(r *rand.Rand, shape []int) *tensor.Dense {
+	x := make([]float32, product(shape))
+	for i := range x {
+		x[i] = float32(r.NormFloat64())
+	}
+	return tensor.New(tensor.WithShape(shape...), tensor.WithBacking(x))
+}

@@ -1,0 +1,277 @@
+package main
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"gorgonia.org/tensor"
+
+	"github.com/onnx-entropy/onnx-entropy/internal/dataset"
+	"github.com/onnx-entropy/onnx-entropy/internal/report"
+	"github.com/onnx-entropy/onnx-entropy/onnxload"
+	"github.com/onnx-entropy/onnx-entropy/runner"
+)
+
+// builtinDigits is the --data of the digits that the program draws itself.
+const builtinDigits = "builtin:digits"
+
+// digitsSeed is that of the built-in digits: one data set, whatever the seed of a run.
+const digitsSeed = 1
+
+// dataFlags are the flags that say what the network is fed.
+type dataFlags struct {
+	Data  string    `group:"Data:" placeholder:"PATH" help:"Directory or file with IDX, NPY or CIFAR-10 data (gzip or not), or builtin:digits."`
+	Scale *float64  `group:"Data:" placeholder:"X" help:"Inputs are (value*scale - mean)/std. Default: as recorded in the model, else 1/255 for bytes and 1 for floats."`
+	Mean  []float64 `group:"Data:" placeholder:"M,..." help:"One number, or one a channel (default: as recorded, else 0)."`
+	Std   []float64 `group:"Data:" placeholder:"S,..." help:"One number, or one a channel (default: as recorded, else 1)."`
+}
+
+// open reads the data and sets its transform.
+func (f *dataFlags) open(m *model) (*dataset.Data, error) {
+	d, err := openData(f.Data)
+	if err != nil {
+		return nil, err
+	}
+	for _, s := range []*dataset.Set{d.Train, d.Test} {
+		if s == nil {
+			continue
+		}
+		if err := f.use(s, m); err != nil {
+			return nil, err
+		}
+	}
+	return d, nil
+}
+
+func openData(path string) (*dataset.Data, error) {
+	if path != builtinDigits {
+		return dataset.Open(path)
+	}
+	train, test, err := dataset.Digits(digitsSeed, dataset.DigitsTrain, dataset.DigitsTest)
+	return &dataset.Data{Train: train, Test: test}, err
+}
+
+// use sets the transform of s: what the flags say, else what the model records for samples of that kind.
+func (f *dataFlags) use(s *dataset.Set, m *model) error {
+	t, err := recorded(m, s)
+	if err != nil {
+		return err
+	}
+	if f.Scale != nil {
+		if *f.Scale == 0 {
+			return usagef("--scale 0 makes every input the same; give another scale, such as %s", report.Number(1.0/255))
+		}
+		t.Scale = *f.Scale
+	}
+	if f.Mean != nil {
+		t.Mean = f.Mean
+	}
+	if f.Std != nil {
+		t.Std = f.Std
+	}
+	return s.Use(t)
+}
+
+// Keys of the metadata by which a trained file remembers how its inputs were made.
+const (
+	metaScale = "onnx_entropy.scale"
+	metaMean  = "onnx_entropy.mean"
+	metaStd   = "onnx_entropy.std"
+	metaInput = "onnx_entropy.input" // "uint8" or "float32": the stored type that the three are for
+)
+
+// kindOf is the stored type of the values of s.
+func kindOf(s *dataset.Set) string {
+	if s.Bytes != nil {
+		return "uint8"
+	}
+	return "float32"
+}
+
+// recorded is the transform that the model was trained with, if that was on values stored like those of s.
+// Floats of a model that was trained on bytes are taken to be network inputs already.
+func recorded(m *model, s *dataset.Set) (t dataset.Transform, err error) {
+	if m.meta[metaScale] == "" || m.meta[metaInput] != kindOf(s) {
+		return t, nil
+	}
+	for _, p := range []struct {
+		key string
+		to  *[]float64
+	}{{metaScale, nil}, {metaMean, &t.Mean}, {metaStd, &t.Std}} {
+		var v []float64
+		for _, field := range strings.Split(m.meta[p.key], ",") {
+			x, err := strconv.ParseFloat(field, 64)
+			if err != nil {
+				return t, fmt.Errorf("%s: its metadata %s is %q, which is no number; give --scale, --mean and --std", m.label, p.key, m.meta[p.key])
+			}
+			v = append(v, x)
+		}
+		if p.to != nil {
+			*p.to = v
+		} else {
+			t.Scale = v[0]
+		}
+	}
+	return t, nil
+}
+
+// record puts the transform of s into metadata.
+func record(meta map[string]string, s *dataset.Set) {
+	t := s.Transform()
+	meta[metaScale] = report.Number(t.Scale)
+	meta[metaMean] = numbers(t.Mean)
+	meta[metaStd] = numbers(t.Std)
+	meta[metaInput] = kindOf(s)
+}
+
+func numbers(v []float64) string {
+	var s []string
+	for _, x := range v {
+		s = append(s, report.Number(x))
+	}
+	return strings.Join(s, ",")
+}
+
+// A source feeds a set to the runner, in the shapes that the network and the loss want.
+type source struct {
+	set    *dataset.Set
+	sample []int // shape of an input sample
+	target []int // shape of a sample's target
+	floats bool  // targets are floats
+}
+
+// newSource fits set to the network's input and, unless loss is empty, to its output under that loss.
+func newSource(set *dataset.Set, m *model, net *onnxload.Net, loss string) (*source, error) {
+	if len(net.Inputs) != 1 {
+		return nil, fmt.Errorf("%s has %d inputs, and data files feed one; train it from Go with package runner", m.label, len(net.Inputs))
+	}
+	in := net.Inputs[0]
+	if in.Dtype() != tensor.Float32 {
+		return nil, fmt.Errorf("%s: its input %q takes integers, and data files feed floating-point numbers; train it from Go with package runner", m.label, in.Name())
+	}
+	want := []int(in.Shape())
+	if len(want) > 0 {
+		want = want[1:]
+	}
+	if !fits(set.Shape, want) {
+		return nil, fmt.Errorf("%s takes samples of shape %s, and those of %s are %s; give other data with --data, or export the network for these",
+			m.label, report.Shape(want), set.Name, report.Shape(set.Shape))
+	}
+	s := &source{set: set, sample: want}
+	switch loss {
+	case "":
+		return s, nil
+	case "mse":
+		return s, s.values(m, net)
+	}
+	return s, s.classes(m, net, loss)
+}
+
+// fits tells whether samples of shape got can be read as want without guessing: axes of 1 may come and go, and
+// a network that takes vectors gets the values in order.
+func fits(got, want []int) bool {
+	if len(want) == 1 {
+		return product(got) == want[0]
+	}
+	bare := func(s []int) []int { return slices.DeleteFunc(slices.Clone(s), func(d int) bool { return d == 1 }) }
+	return slices.Equal(bare(got), bare(want))
+}
+
+func product(shape []int) int {
+	n := 1
+	for _, d := range shape {
+		n *= d
+	}
+	return n
+}
+
+// classes checks that the labels are classes of the network's output.
+func (s *source) classes(m *model, net *onnxload.Net, loss string) error {
+	if s.set.Labels == nil {
+		if s.set.Targets != nil {
+			return fmt.Errorf("%s: its targets are floats, and the loss %s wants class numbers; try --loss mse", s.set.Name, loss)
+		}
+		return fmt.Errorf("%s has no labels; put the file with the labels beside it", s.set.Name)
+	}
+	s.target = s.set.LabelShape
+	out := []int(net.Outputs[0].Shape())
+	if len(out) < 2 {
+		return fmt.Errorf("%s: its output has shape %s, and the loss %s wants classes on an axis; try --loss mse", m.label, report.Shape(out), loss)
+	}
+	if len(out) == 2 && product(s.target) == 1 {
+		s.target = nil
+	}
+	axis := len(out) - 1
+	if slices.Equal(out[2:], s.target) {
+		axis = 1
+	} else if !slices.Equal(out[1:axis], s.target) {
+		return fmt.Errorf("%s: a sample's labels have shape %s, which does not go with the output of %s, shape %s",
+			s.set.Name, report.Shape(s.target), m.label, report.Shape(out[1:]))
+	}
+	per := product(s.target)
+	for i, l := range s.set.Labels {
+		if l < 0 || l >= int64(out[axis]) {
+			return fmt.Errorf("%s: the label of sample %d is %d, and %s has %s, 0 to %d; correct the labels, or export the network with more outputs",
+				s.set.Name, i/per, l, m.label, report.Plural(out[axis], "class", "classes"), out[axis]-1)
+		}
+	}
+	return nil
+}
+
+// values checks that the targets are values of the network's output.
+func (s *source) values(m *model, net *onnxload.Net) error {
+	if s.set.Targets == nil {
+		return fmt.Errorf("%s has no target values, which the loss mse wants: floats of the output's shape beside the samples", s.set.Name)
+	}
+	out := []int(net.Outputs[0].Shape())
+	if len(out) == 0 || product(s.set.TargetShape) != product(out[1:]) {
+		return fmt.Errorf("%s: a sample's targets have shape %s, and the output of %s has %s", s.set.Name, report.Shape(s.set.TargetShape), m.label, report.Shape(out[min(1, len(out)):]))
+	}
+	s.floats, s.target = true, out[1:]
+	return nil
+}
+
+func (s *source) Len() int { return s.set.Len() }
+
+func (s *source) Read(dst *runner.Batch, idx []int) error {
+	dst.Inputs = one(dst.Inputs)
+	x := runner.Reuse(dst.Inputs[0], tensor.Float32, len(idx), s.sample)
+	dst.Inputs[0] = x
+	switch {
+	case s.floats:
+		dst.Targets = one(dst.Targets)
+		t := runner.Reuse(dst.Targets[0], tensor.Float32, len(idx), s.target)
+		dst.Targets[0] = t
+		if err := s.set.FillTargets(t.Data().([]float32), idx); err != nil {
+			return err
+		}
+	case s.set.Labels != nil:
+		dst.Targets = one(dst.Targets)
+		t := runner.Reuse(dst.Targets[0], tensor.Int64, len(idx), s.target)
+		dst.Targets[0] = t
+		return s.set.Fill(x.Data().([]float32), t.Data().([]int64), idx)
+	}
+	return s.set.Fill(x.Data().([]float32), nil, idx)
+}
+
+func one(ts []*tensor.Dense) []*tensor.Dense {
+	if len(ts) == 1 {
+		return ts
+	}
+	return make([]*tensor.Dense, 1)
+}
+
+// lossOf is the loss to use: what the user says, else mse where the data have target values.
+func lossOf(flag string, d *dataset.Data) string {
+	if flag != "" {
+		return flag
+	}
+	for _, s := range []*dataset.Set{d.Train, d.Test} {
+		if s != nil && s.Targets != nil {
+			return "mse"
+		}
+	}
+	return "cross-entropy"
+}

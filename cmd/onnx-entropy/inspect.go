@@ -1,0 +1,158 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/onnx-entropy/onnx-entropy/internal/report"
+	"github.com/onnx-entropy/onnx-entropy/onnxload"
+)
+
+type inspectCmd struct {
+	Model string `arg:"" help:"ONNX file, or the name of an embedded model."`
+	JSON  bool   `name:"json" help:"Print one JSON object."`
+}
+
+// inspection is what inspect shows.
+type inspection struct {
+	Model        string               `json:"model"`
+	Producer     string               `json:"producer"`
+	IRVersion    int                  `json:"ir_version"`
+	Opset        int                  `json:"opset"`
+	TrainingMode bool                 `json:"training_mode"`
+	Inputs       []onnxload.ValueInfo `json:"inputs"`
+	Outputs      []onnxload.ValueInfo `json:"outputs"`
+	Layers       []layer              `json:"layers"`
+	Tensors      int                  `json:"tensors"`    // trainable
+	Weights      int                  `json:"weights"`    // numbers in them
+	Statistics   int                  `json:"statistics"` // running means and variances
+	Warnings     []string             `json:"warnings"`
+	Metadata     map[string]string    `json:"metadata,omitempty"` // that this program has put there
+}
+
+type layer struct {
+	Name       string   `json:"name"`
+	Op         string   `json:"op"`
+	Shape      []string `json:"shape"` // of the output; N is the batch
+	Parameters int      `json:"parameters"`
+	Trainable  bool     `json:"trainable"`
+}
+
+// Run shows the model. What its file says is shown even if the graph cannot be built.
+func (c *inspectCmd) Run(e *env) error {
+	m, err := openModel(c.Model)
+	if err != nil {
+		return err
+	}
+	v := inspection{
+		Model: m.label, Producer: m.Producer, IRVersion: m.IRVersion, Opset: m.Opset, TrainingMode: m.TrainingMode(),
+		Inputs: m.Inputs, Outputs: m.Outputs, Layers: []layer{}, Warnings: append([]string{}, m.Warnings()...), Metadata: map[string]string{},
+	}
+	for k, s := range m.meta {
+		if strings.HasPrefix(k, "onnx_entropy.") {
+			v.Metadata[k] = s
+		}
+	}
+	problem := v.look(m)
+	if c.JSON {
+		enc := json.NewEncoder(e.stdout)
+		enc.SetEscapeHTML(false)
+		enc.SetIndent("", "  ")
+		if err := enc.Encode(v); err != nil {
+			return err
+		}
+		return problem
+	}
+	v.print(e, problem == nil)
+	return problem
+}
+
+// look builds the graph for two sizes of batch, which shows what of the shapes is the batch.
+func (v *inspection) look(m *model) error {
+	two, err := m.build(2, onnxload.Options{Training: true})
+	if err != nil {
+		return err
+	}
+	three, err := m.build(3, onnxload.Options{Training: true})
+	if err != nil || len(three.Layers) != len(two.Layers) {
+		three = two
+	}
+	for i, l := range two.Layers {
+		v.Layers = append(v.Layers, layer{l.Name, l.Op, symbolic(l.OutShape, three.Layers[i].OutShape), l.Params, l.Trainable})
+	}
+	v.Tensors, v.Weights, v.Statistics = len(two.Params), two.NumWeights(), two.NumRunning()
+	return nil
+}
+
+// symbolic writes a shape with N for the batch, from the shapes for batches of 2 and of 3.
+func symbolic(two, three []int) []string {
+	s := []string{}
+	for i, d := range two {
+		switch {
+		case len(three) == len(two) && three[i] == d:
+			s = append(s, strconv.Itoa(d))
+		case d == 2:
+			s = append(s, "N")
+		case d%2 == 0:
+			s = append(s, strconv.Itoa(d/2)+"N")
+		default:
+			s = append(s, "?")
+		}
+	}
+	return s
+}
+
+func (v *inspection) print(e *env, built bool) {
+	mode := "inference"
+	if v.TrainingMode {
+		mode = "training"
+	}
+	producer := v.Producer
+	if producer == "" {
+		producer = "unknown"
+	}
+	e.printf("Model    %s: opset %d, IR version %d, %s mode, written by %s", v.Model, v.Opset, v.IRVersion, mode, producer)
+	for _, in := range v.Inputs {
+		e.printf("Input    %s", valueOf(in))
+	}
+	for _, out := range v.Outputs {
+		e.printf("Output   %s", valueOf(out))
+	}
+	if built {
+		e.printf("")
+		rows := [][]string{{"Layer", "Operator", "Output", "Parameters", "Trainable"}}
+		trainable := 0
+		for _, l := range v.Layers {
+			params, yes := "", ""
+			if l.Parameters > 0 {
+				params = report.Count(l.Parameters)
+			}
+			if l.Trainable {
+				yes = "yes"
+				trainable++
+			}
+			rows = append(rows, []string{l.Name, l.Op, strings.Join(l.Shape, "x"), params, yes})
+		}
+		fmt.Fprint(e.stdout, report.Table(rows, 3))
+		e.printf("")
+		e.printf("Total    %s, %d trainable; %s in %s; %s", report.Plural(len(v.Layers), "layer", "layers"), trainable,
+			report.Plural(v.Weights, "weight", "weights"), report.Plural(v.Tensors, "tensor", "tensors"),
+			report.Plural(v.Statistics, "running statistic", "running statistics"))
+	}
+	for _, w := range v.Warnings {
+		e.printf("Warning  %s", w)
+	}
+}
+
+func valueOf(v onnxload.ValueInfo) string {
+	shape := strings.Join(v.Shape, "x")
+	switch {
+	case v.Shape == nil:
+		shape = "of unknown rank"
+	case shape == "":
+		shape = "scalar"
+	}
+	return fmt.Sprintf("%s  %s %s", v.Name, v.Type, shape)
+}

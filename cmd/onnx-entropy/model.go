@@ -1,0 +1,111 @@
+package main
+
+import (
+	"fmt"
+	"io/fs"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+
+	"google.golang.org/protobuf/proto"
+
+	"github.com/onnx-entropy/onnx-entropy/internal/onnxpb"
+	"github.com/onnx-entropy/onnx-entropy/models"
+	"github.com/onnx-entropy/onnx-entropy/onnxload"
+)
+
+// A model is a MODEL argument that was opened.
+type model struct {
+	*onnxload.Model
+	label string // as the user called it
+	bytes []byte
+	meta  map[string]string // metadata_props
+}
+
+// openModel reads a file or, if there is none of that name, an embedded model.
+func openModel(arg string) (*model, error) {
+	info, err := os.Stat(arg)
+	switch {
+	case err == nil && info.IsDir():
+		return nil, fmt.Errorf("%s is a directory; name the ONNX file in it", arg)
+	case err == nil:
+		return openFile(arg)
+	case slices.Contains(models.Names(), arg):
+		return openEmbedded(arg)
+	}
+	if p, ok := err.(*fs.PathError); ok && !os.IsNotExist(err) {
+		return nil, fmt.Errorf("%s cannot be opened: %w", arg, p.Err)
+	}
+	return nil, fmt.Errorf("%s: there is no such file, and the embedded models are %s", arg, strings.Join(models.Names(), ", "))
+}
+
+func openFile(path string) (*model, error) {
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("%s cannot be read: %w", path, err.(*fs.PathError).Err)
+	}
+	m, err := onnxload.ParseFile(path)
+	if err != nil {
+		return nil, err
+	}
+	return newModel(path, b, m)
+}
+
+func openEmbedded(name string) (*model, error) {
+	b, err := models.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	m, err := onnxload.Parse(b)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	return newModel(name, b, m)
+}
+
+func newModel(label string, b []byte, m *onnxload.Model) (*model, error) {
+	var p onnxpb.ModelProto
+	if err := proto.Unmarshal(b, &p); err != nil {
+		return nil, fmt.Errorf("%s: %w", label, err)
+	}
+	meta := map[string]string{}
+	for _, e := range p.GetMetadataProps() {
+		meta[e.GetKey()] = e.GetValue()
+	}
+	return &model{Model: m, label: label, bytes: b, meta: meta}, nil
+}
+
+// build makes the model's graph for a batch.
+func (m *model) build(batch int, o onnxload.Options) (*onnxload.Net, error) {
+	net, err := m.Build(batch, o)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", m.label, err)
+	}
+	return net, nil
+}
+
+// asks describes the data that the model's inputs and outputs want: "images of 1x28x28 and labels from 0 to 9".
+func (m *model) asks() string {
+	if len(m.Inputs) != 1 {
+		var names []string
+		for _, in := range m.Inputs {
+			names = append(names, fmt.Sprintf("%s (%s)", in.Name, strings.Join(in.Shape, "x")))
+		}
+		return fmt.Sprintf("tensors for the inputs %s", strings.Join(names, ", "))
+	}
+	what, shape := "samples", m.Inputs[0].Shape
+	if len(shape) < 2 {
+		return "samples and labels"
+	}
+	if len(shape) == 4 {
+		what = "images"
+	}
+	s := fmt.Sprintf("%s of %s", what, strings.Join(shape[1:], "x"))
+	if out := m.Outputs[0].Shape; len(out) == 2 {
+		if n, err := strconv.Atoi(out[1]); err == nil && n > 1 {
+			return fmt.Sprintf("%s and labels from 0 to %d", s, n-1)
+		}
+	}
+	return s + " and labels"
+}

@@ -1,0 +1,167 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"path/filepath"
+	"strings"
+
+	"github.com/onnx-entropy/onnx-entropy/internal/dataset"
+	"github.com/onnx-entropy/onnx-entropy/internal/report"
+	"github.com/onnx-entropy/onnx-entropy/onnxload"
+	"github.com/onnx-entropy/onnx-entropy/runner"
+)
+
+type predictCmd struct {
+	Model string `arg:"" help:"ONNX file, or the name of an embedded model."`
+
+	dataFlags `embed:""`
+	Input     string `group:"Data:" placeholder:"FILE" help:"NPY or IDX file with samples, instead of --data; labels beside it are not looked at."`
+	Batch     int    `group:"Data:" default:"256" placeholder:"N" help:"Samples at a time (default ${default}); it does not change the result."`
+
+	Out     string `short:"o" placeholder:"FILE" help:"y.npy, float32 of the output's shape, or y.csv, a line a sample (default: CSV on the standard output)."`
+	Threads int    `placeholder:"N" help:"Threads (default: one a processor)."`
+}
+
+// Run writes the outputs in inference mode, for the test samples if there are any.
+func (c *predictCmd) Run(e *env) error {
+	m, set, err := c.open(e)
+	if err != nil {
+		return err
+	}
+	net, err := m.build(c.Batch, onnxload.Options{Training: true})
+	if err != nil {
+		return err
+	}
+	src, err := newSource(set, m, net, "")
+	if err != nil {
+		return err
+	}
+	step, err := runner.Compile(net, runner.CrossEntropy, runner.Options{Threads: c.Threads})
+	if err != nil {
+		return fmt.Errorf("%s: %w", m.label, err)
+	}
+	shape, values, err := predict(e.ctx, step, src, c.Batch)
+	if err != nil {
+		return fmt.Errorf("%s: %w", m.label, err)
+	}
+	if c.Out == "" {
+		return dataset.WriteCSV(e.stdout, columns(net.OutputNames[0], shape), values)
+	}
+	var b bytes.Buffer
+	if filepath.Ext(c.Out) == ".npy" {
+		err = dataset.WriteNPY(&b, shape, values)
+	} else {
+		err = dataset.WriteCSV(&b, columns(net.OutputNames[0], shape), values)
+	}
+	if err != nil {
+		return err
+	}
+	if err := report.WriteFile(c.Out, b.Bytes()); err != nil {
+		return err
+	}
+	e.printf("%s: %s for %s of %s", c.Out, report.Plural(len(values), "value", "values"), report.Plural(shape[0], "sample", "samples"), set.Name)
+	return nil
+}
+
+// open checks the flags and opens what they name.
+func (c *predictCmd) open(e *env) (*model, *dataset.Set, error) {
+	switch ext := filepath.Ext(c.Out); {
+	case c.Batch < 1:
+		return nil, nil, usagef("--batch is %d; it must be at least 1", c.Batch)
+	case c.Threads < 0:
+		return nil, nil, usagef("--threads is %d; it must be at least 1", c.Threads)
+	case c.Data != "" && c.Input != "":
+		return nil, nil, usagef("--data and --input both name the samples; give one of them")
+	case c.Out != "" && ext != ".npy" && ext != ".csv":
+		return nil, nil, usagef("--out %s: the name must end in .npy or .csv, which is the format", c.Out)
+	}
+	m, err := openModel(c.Model)
+	if err != nil {
+		return nil, nil, err
+	}
+	if c.Out != "" {
+		if err := report.CheckWritable(c.Out); err != nil {
+			return nil, nil, err
+		}
+	}
+	switch {
+	case c.Input != "":
+		set, err := samples(c.Input)
+		if err != nil {
+			return nil, nil, err
+		}
+		return m, set, c.use(set, m)
+	case c.Data == "":
+		return nil, nil, usagef("no samples to feed %s: give --data or --input", m.label)
+	}
+	d, err := c.dataFlags.open(m)
+	if err != nil {
+		return nil, nil, err
+	}
+	if d.Test != nil {
+		return m, d.Test, nil
+	}
+	return m, d.Train, nil
+}
+
+// samples reads a file of samples alone. dataset.Open would take a y.npy beside x.npy for labels, which is
+// where predictions tend to go.
+func samples(path string) (*dataset.Set, error) {
+	a, err := dataset.ReadArray(path)
+	if err != nil {
+		return nil, err
+	}
+	if len(a.Shape) < 2 || product(a.Shape) == 0 {
+		return nil, fmt.Errorf("%s: shape %s holds no samples; the first axis counts them", path, report.Shape(a.Shape))
+	}
+	set := &dataset.Set{Name: filepath.Base(path), Shape: a.Shape[1:], Bytes: a.Bytes, Floats: a.Floats}
+	for _, v := range a.Ints {
+		set.Floats = append(set.Floats, float32(v))
+	}
+	return set, nil
+}
+
+// predict returns the outputs of all samples and their shape.
+func predict(ctx context.Context, step *runner.Step, src runner.Source, batch int) (shape []int, values []float32, err error) {
+	net := step.Net()
+	weights, running := net.Weights(), net.Running()
+	var b runner.Batch
+	n := src.Len()
+	for from := 0; from < n; from += batch {
+		idx := make([]int, min(batch, n-from))
+		for i := range idx {
+			idx[i] = from + i
+		}
+		if err := src.Read(&b, idx); err != nil {
+			return nil, nil, err
+		}
+		y, err := step.Predict(ctx, weights, running, &b)
+		if err != nil {
+			return nil, nil, err
+		}
+		s := y.Shape()
+		if len(s) == 0 || s[0] != len(idx) {
+			return nil, nil, fmt.Errorf("its output for %d samples has shape %s, which is not one row a sample", len(idx), report.Shape(s))
+		}
+		shape = append([]int{n}, s[1:]...)
+		values = append(values, y.Data().([]float32)...)
+	}
+	return shape, values, nil
+}
+
+// columns names the values of a sample: y for one, y_0, y_1, ... for a vector, y_0_0, ... for more axes.
+func columns(name string, shape []int) []string {
+	names := []string{strings.ReplaceAll(name, ",", "_")}
+	for _, d := range shape[1:] {
+		var next []string
+		for _, n := range names {
+			for i := range d {
+				next = append(next, fmt.Sprintf("%s_%d", n, i))
+			}
+		}
+		names = next
+	}
+	return names
+}

@@ -1,0 +1,359 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"os"
+	"runtime"
+	"time"
+
+	"github.com/onnx-entropy/onnx-entropy/internal/dataset"
+	"github.com/onnx-entropy/onnx-entropy/internal/report"
+	"github.com/onnx-entropy/onnx-entropy/onnxload"
+	"github.com/onnx-entropy/onnx-entropy/optimizer"
+	"github.com/onnx-entropy/onnx-entropy/runner"
+)
+
+type trainCmd struct {
+	Model string `arg:"" optional:"" help:"ONNX file, or the name of an embedded model (see: onnx-entropy models). Without it: mnistconv, on built-in digits unless there is --data."`
+
+	dataFlags `embed:""`
+	NoShuffle bool   `group:"Data:" help:"Take the samples in file order in every epoch."`
+	Batch     int    `group:"Data:" default:"128" placeholder:"N" help:"Samples a gradient (default ${default}). The last batch of an epoch has the rest."`
+	Loss      string `group:"Data:" default:"" enum:",cross-entropy,nll,mse" placeholder:"NAME" help:"cross-entropy, nll (the model ends in LogSoftmax) or mse (default: mse if the data hold target values, else cross-entropy)."`
+
+	methodFlags `embed:""`
+
+	Epochs   *float64 `group:"Run:" placeholder:"X" help:"Passes over the data, counted in gradients, rounded up to whole outer steps (default 5; built-in digits: ${digits_epochs})."`
+	MaxOuter *uint64  `group:"Run:" placeholder:"N" help:"End after N outer steps."`
+	Seed     uint64   `group:"Run:" default:"1" placeholder:"SEED" help:"Of the order of samples, dropout and noise (default ${default})."`
+	Reinit   *uint64  `group:"Run:" placeholder:"SEED" help:"Start from new weights, drawn as PyTorch does by default, and not from the file's."`
+	Dropout  *float64 `group:"Run:" placeholder:"P" help:"Ratio of every Dropout node (default: the file's)."`
+	Threads  int      `group:"Run:" placeholder:"N" help:"Threads; the result does not depend on it (default: one a processor)."`
+
+	Export string `group:"Output:" default:"inference" enum:"same,inference" placeholder:"NAME" help:"Mode of the written file: inference, or same as it came (default ${default})."`
+	Out    string `group:"Output:" short:"o" placeholder:"FILE" help:"Write the trained model to FILE too. The run's folder runs/N is always made."`
+}
+
+// defaultModel is trained when no model is named.
+const defaultModel = "mnistconv"
+
+// Default lengths of a run.
+const (
+	defaultEpochs = 5
+	digitsEpochs  = 20
+)
+
+// runsDir is where the folders of runs are made.
+const runsDir = "runs"
+
+// Run trains.
+func (c *trainCmd) Run(e *env) error {
+	t, err := c.prepare(e)
+	if err != nil {
+		return err
+	}
+	return t.train(e)
+}
+
+// A training is a run of train whose arguments were found to fit each other.
+type training struct {
+	*trainCmd
+	model   *model
+	net     *onnxload.Net
+	step    *runner.Step
+	data    *dataset.Data
+	source  *source
+	test    runner.Source // nil if there is no test set
+	loss    string
+	method  optimizer.Settled
+	cfg     runner.Config
+	threads int
+	run     *report.Run
+}
+
+// prepare finds out everything that can go wrong before anything is written.
+func (c *trainCmd) prepare(e *env) (*training, error) {
+	t := &training{trainCmd: c}
+	if err := c.check(); err != nil {
+		return nil, err
+	}
+	var err error
+	if c.Model == "" {
+		t.model, err = openEmbedded(defaultModel)
+		if c.Data == "" {
+			c.Data = builtinDigits
+		}
+	} else {
+		t.model, err = openModel(c.Model)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if c.Data == "" {
+		return nil, &usageError{err: c.noData(t.model)}
+	}
+	if c.Dropout != nil && t.model.DropoutNodes() == 0 {
+		return nil, usagef("--dropout has no effect: %s has no Dropout node; export it in training mode to keep them", t.model.label)
+	}
+	if c.Out != "" {
+		if err := report.CheckWritable(c.Out); err != nil {
+			return nil, err
+		}
+	}
+	if t.data, err = c.open(t.model); err != nil {
+		return nil, err
+	}
+	if t.data.Train == nil {
+		return nil, fmt.Errorf("%s has test samples only; training samples are missing", c.Data)
+	}
+	if err := t.compile(); err != nil {
+		return nil, err
+	}
+	if err := t.configure(); err != nil {
+		return nil, err
+	}
+	return t, t.try(e.ctx)
+}
+
+// check finds options that are wrong whatever the model and the data are.
+func (c *trainCmd) check() error {
+	switch {
+	case c.Batch < 1:
+		return usagef("--batch is %d; it must be at least 1", c.Batch)
+	case c.Epochs != nil && !(*c.Epochs > 0 && *c.Epochs < 1e9):
+		return usagef("--epochs is %v; it must be above 0", *c.Epochs)
+	case c.MaxOuter != nil && *c.MaxOuter == 0:
+		return usagef("--max-outer is 0, which trains nothing; it must be at least 1")
+	case c.Threads < 0:
+		return usagef("--threads is %d; it must be at least 1 (default: one a processor)", c.Threads)
+	case c.Dropout != nil && !(*c.Dropout >= 0 && *c.Dropout < 1):
+		return usagef("--dropout is %v; it must be at least 0 and below 1", *c.Dropout)
+	}
+	_, err := c.build(1, c.Seed, c.Threads)
+	return err
+}
+
+// noData says what data the model asks for.
+func (c *trainCmd) noData(m *model) error {
+	hint := "give --data DIR with IDX, NPY or CIFAR-10 files"
+	if len(m.Inputs) == 1 && len(m.Inputs[0].Shape) == 4 && fmt.Sprint(m.Inputs[0].Shape[1:]) == "[1 28 28]" {
+		hint += fmt.Sprintf(", or --data %s", builtinDigits)
+	}
+	return fmt.Errorf("no data to train %s on: it takes %s; %s", m.label, m.asks(), hint)
+}
+
+// compile builds the graph and fits the data to it.
+func (t *training) compile() error {
+	var err error
+	if t.net, err = t.model.build(t.Batch, onnxload.Options{Training: true, Dropout: t.Dropout}); err != nil {
+		return err
+	}
+	t.loss = lossOf(t.Loss, t.data)
+	if t.source, err = newSource(t.data.Train, t.model, t.net, t.loss); err != nil {
+		return err
+	}
+	if t.data.Test != nil {
+		if t.test, err = newSource(t.data.Test, t.model, t.net, t.loss); err != nil {
+			return err
+		}
+	}
+	loss, err := runner.LossByName(t.loss)
+	if err != nil {
+		return err
+	}
+	if t.threads = t.Threads; t.threads == 0 {
+		t.threads = runtime.GOMAXPROCS(0)
+	}
+	t.step, err = runner.Compile(t.net, loss, runner.Options{Threads: t.threads, Dropout: t.Dropout, Seed: t.Seed})
+	if err != nil {
+		return fmt.Errorf("%s: %w", t.model.label, err)
+	}
+	return nil
+}
+
+// evaluations is about how often a run is evaluated.
+const evaluations = 8
+
+// configure makes the optimizer and the configuration of the run.
+func (t *training) configure() error {
+	epochs := float64(defaultEpochs)
+	if t.Data == builtinDigits {
+		epochs = digitsEpochs
+	}
+	if t.Epochs != nil {
+		epochs = *t.Epochs
+	}
+	n := t.source.Len()
+	if t.Batch > n {
+		return usagef("--batch is %d, and %s has %s", t.Batch, t.data.Train.Name, report.Plural(n, "sample", "samples"))
+	}
+	evals := runner.Budget(n, t.Batch, epochs)
+	method, err := t.build(evals, t.Seed, t.threads)
+	if err != nil {
+		return err
+	}
+	evals = optimizer.RoundBudget(method, evals)
+	if t.MaxOuter != nil {
+		if most := *t.MaxOuter * uint64(method.OuterEvals()); *t.MaxOuter < evals && most < evals {
+			evals = most
+			if method, err = t.build(evals, t.Seed, t.threads); err != nil {
+				return err
+			}
+		}
+	}
+	t.method = method
+	perEpoch := runner.Budget(n, t.Batch, 1)
+	t.cfg = runner.Config{
+		Batch: t.Batch, Evals: evals, Seed: t.Seed, InOrder: t.NoShuffle,
+		Test: t.test, EvalEvery: max(perEpoch, (evals+evaluations-1)/evaluations),
+	}
+	if t.Reinit != nil {
+		t.cfg.Weights, t.cfg.Running = t.net.Reinit(*t.Reinit)
+	}
+	return nil
+}
+
+// try evaluates a gradient, so that what the checks before have overlooked ends the run before it leaves a
+// trace. It has no influence on the run.
+func (t *training) try(ctx context.Context) error {
+	var b runner.Batch
+	idx := make([]int, t.Batch)
+	for i := range idx {
+		idx[i] = i
+	}
+	if err := t.source.Read(&b, idx); err != nil {
+		return err
+	}
+	x := t.cfg.Weights
+	if x == nil {
+		x = t.net.Weights()
+	}
+	_, err := t.step.Grad(ctx, make([]float32, len(x)), x, &b, optimizer.Draw{})
+	if err != nil && ctx.Err() == nil {
+		return fmt.Errorf("%s: %w", t.model.label, err)
+	}
+	return err
+}
+
+// train spends the budget and writes the outcome.
+func (t *training) train(e *env) (err error) {
+	t.introduce(e)
+	if t.run, err = report.NewRun(runsDir); err != nil {
+		return err
+	}
+	if err := t.run.WriteConfig(t.config()); err != nil {
+		t.run.Remove()
+		return err
+	}
+	w := &watch{t: t, start: time.Now()}
+	w.progress = report.NewProgress(e.stdout, e.stderr, t.cfg.Evals, runner.Budget(t.source.Len(), t.Batch, 1))
+	t.cfg.Observe = w.observe
+	rep, err := runner.Train(e.ctx, t.step, t.method, t.source, t.cfg)
+	w.progress.Done()
+	if err == nil {
+		err = w.err
+	}
+	if err != nil {
+		return t.failed(e, rep, err)
+	}
+	files, err := t.write(rep)
+	if err != nil {
+		return err
+	}
+	t.conclude(e, rep, time.Since(w.start), files)
+	return nil
+}
+
+// failed saves what an interrupted run has reached, takes back one that came to nothing, and says so.
+func (t *training) failed(e *env, rep *runner.Report, err error) error {
+	if rep == nil || rep.Outer == 0 {
+		t.run.Remove()
+		if errors.Is(err, context.Canceled) {
+			return errors.New("interrupted before the first outer step was complete; nothing was written")
+		}
+		return err
+	}
+	defer t.run.Close()
+	if !errors.Is(err, context.Canceled) {
+		return fmt.Errorf("%w; no model was written, the log is %s", err, t.run.Path(report.MetricsName))
+	}
+	// The statistics belong to older weights; e.ctx is over, but this takes a second.
+	running, serr := t.step.Statistics(context.WithoutCancel(e.ctx), rep.Weights, t.source, statisticsSamples, t.Batch)
+	if serr != nil {
+		return serr
+	}
+	rep.Running = running
+	path := t.run.Path("interrupted.onnx")
+	if err := t.export(rep, path); err != nil {
+		return err
+	}
+	return fmt.Errorf("interrupted after %s (%s): the weights of the last whole one are in %s",
+		report.Plural(rep.Outer, "outer step", "outer steps"), report.Plural(rep.Evals, "gradient", "gradients"), path)
+}
+
+// statisticsSamples is how many training samples the running statistics are estimated from.
+const statisticsSamples = 10000
+
+// write puts the trained model where it belongs and returns the paths of all files of the run.
+func (t *training) write(rep *runner.Report) ([]string, error) {
+	if err := t.run.Close(); err != nil {
+		return nil, err
+	}
+	path := t.run.Path(report.TrainedName)
+	if err := t.export(rep, path); err != nil {
+		return nil, err
+	}
+	files := []string{path, t.run.Path(report.MetricsName), t.run.Path(report.ConfigName)}
+	if t.Out != "" {
+		if err := t.export(rep, t.Out); err != nil {
+			return nil, fmt.Errorf("%w; the model is in %s", err, path)
+		}
+		files = append([]string{t.Out}, files...)
+	}
+	return files, nil
+}
+
+func (t *training) export(rep *runner.Report, path string) error {
+	b, err := t.net.Export(rep.Weights, rep.Running, onnxload.ExportOptions{Same: t.Export == "same", Metadata: t.provenance(rep)})
+	if err != nil {
+		return err
+	}
+	return report.WriteFile(path, b)
+}
+
+// provenance is what the trained file says about its training. It holds no time, path, host or number of
+// threads, so that the same run gives the same bytes.
+func (t *training) provenance(rep *runner.Report) map[string]string {
+	meta := map[string]string{
+		"onnx_entropy.version":              version,
+		"onnx_entropy.optimizer":            t.Optimizer,
+		"onnx_entropy.loss":                 t.loss,
+		"onnx_entropy.batch":                fmt.Sprint(t.Batch),
+		"onnx_entropy.seed":                 fmt.Sprint(t.Seed),
+		"onnx_entropy.gradient_evaluations": fmt.Sprint(rep.Evals),
+		"onnx_entropy.outer_steps":          fmt.Sprint(rep.Outer),
+	}
+	if !math.IsNaN(rep.Loss) {
+		meta["onnx_entropy.training_loss"] = report.Number(rep.Loss)
+	}
+	for _, s := range t.settings(t.method) {
+		meta["onnx_entropy."+snake(s.name)] = s.value
+	}
+	if t.Reinit != nil {
+		meta["onnx_entropy.reinit"] = fmt.Sprint(*t.Reinit)
+	}
+	if t.Dropout != nil {
+		meta["onnx_entropy.dropout"] = report.Number(*t.Dropout)
+	}
+	if t.NoShuffle {
+		meta["onnx_entropy.shuffle"] = "false"
+	}
+	record(meta, t.data.Train)
+	return meta
+}
+
+// exists tells whether a path does.
+func exists(path string) bool { _, err := os.Stat(path); return err == nil }

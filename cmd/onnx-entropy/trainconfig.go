@@ -1,0 +1,86 @@
+package main
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"strings"
+
+	"github.com/onnx-entropy/onnx-entropy/internal/dataset"
+)
+
+// config is everything that a run was made of, as its folder keeps it.
+type config struct {
+	Version   string            `json:"version"`
+	Model     modelConfig       `json:"model"`
+	Data      dataConfig        `json:"data"`
+	Loss      string            `json:"loss"`
+	Optimizer string            `json:"optimizer"`
+	Settings  map[string]string `json:"settings"` // of the optimizer, by flag
+	Batch     int               `json:"batch"`
+	Gradients uint64            `json:"gradients"` // budget
+	MaxOuter  *uint64           `json:"max_outer,omitempty"`
+	Seed      uint64            `json:"seed"`
+	Reinit    *uint64           `json:"reinit,omitempty"`
+	Dropout   *float64          `json:"dropout,omitempty"`
+	Shuffle   bool              `json:"shuffle"`
+	Threads   int               `json:"threads"`
+	Export    string            `json:"export"`
+	Out       string            `json:"out,omitempty"`
+}
+
+type modelConfig struct {
+	Name    string `json:"name"`
+	SHA256  string `json:"sha256"`
+	Weights int    `json:"weights"`
+}
+
+type dataConfig struct {
+	Path  string     `json:"path"`
+	Train setConfig  `json:"train"`
+	Test  *setConfig `json:"test,omitempty"`
+	Scale float64    `json:"scale"`
+	Mean  []float64  `json:"mean"`
+	Std   []float64  `json:"std"`
+}
+
+type setConfig struct {
+	Files   string `json:"files"`
+	Samples int    `json:"samples"`
+	Shape   []int  `json:"shape"`
+}
+
+func (t *training) config() config {
+	sum := sha256.Sum256(t.model.bytes)
+	tr := t.data.Train.Transform()
+	c := config{
+		Version:   version,
+		Model:     modelConfig{t.model.label, hex.EncodeToString(sum[:]), t.net.NumWeights()},
+		Data:      dataConfig{Path: t.Data, Train: setOf(t.data.Train), Scale: tr.Scale, Mean: tr.Mean, Std: tr.Std},
+		Loss:      t.loss,
+		Optimizer: t.Optimizer,
+		Settings:  map[string]string{},
+		Batch:     t.Batch,
+		Gradients: t.cfg.Evals,
+		MaxOuter:  t.MaxOuter,
+		Seed:      t.Seed,
+		Reinit:    t.Reinit,
+		Dropout:   t.Dropout,
+		Shuffle:   !t.NoShuffle,
+		Threads:   t.threads,
+		Export:    t.Export,
+		Out:       t.Out,
+	}
+	if t.data.Test != nil {
+		s := setOf(t.data.Test)
+		c.Data.Test = &s
+	}
+	for _, s := range t.settings(t.method) {
+		c.Settings[snake(s.name)] = s.value
+	}
+	return c
+}
+
+func setOf(s *dataset.Set) setConfig { return setConfig{s.Name, s.Len(), s.Shape} }
+
+// snake is the name of a flag as a key.
+func snake(flag string) string { return strings.ReplaceAll(flag, "-", "_") }

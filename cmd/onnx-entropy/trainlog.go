@@ -1,0 +1,156 @@
+package main
+
+import (
+	"fmt"
+	"math"
+	"strings"
+	"time"
+
+	"github.com/onnx-entropy/onnx-entropy/internal/dataset"
+	"github.com/onnx-entropy/onnx-entropy/internal/report"
+	"github.com/onnx-entropy/onnx-entropy/runner"
+)
+
+// introduce says what is trained on what, and what about the file may surprise.
+func (t *training) introduce(e *env) {
+	for _, w := range t.model.Warnings() {
+		e.warn("%s: %s", t.model.label, w)
+	}
+	t.warnAboutLoss(e)
+	if t.model.TrainingMode() {
+		if t.Export == "same" {
+			e.warn("%s came in training mode and keeps it: wherever the written file is run, it drops out and uses batch statistics.", t.model.label)
+		} else {
+			e.warn("%s came in training mode; the trained file is written for inference (--export same keeps the mode).", t.model.label)
+		}
+	}
+	kind := "file"
+	if t.Model == "" || !exists(t.Model) {
+		kind = "embedded"
+	}
+	e.printf("Model      %s (%s), %s, %s -> %s", t.model.label, kind, report.Plural(t.net.NumWeights(), "weight", "weights"),
+		report.Shape(t.source.sample), report.Shape(t.net.Outputs[0].Shape()[1:]))
+	e.printf("Data       %s", describe(t.data))
+	var s []string
+	for _, v := range t.settings(t.method) {
+		if v.value != "0" && !(v.name == "lr-schedule" && v.value == "constant") {
+			s = append(s, v.name+" "+v.value)
+		}
+	}
+	e.printf("Optimizer  %s: %s", t.Optimizer, strings.Join(s, ", "))
+	epochs := float64(t.cfg.Evals) / float64(runner.Budget(t.source.Len(), t.Batch, 1))
+	e.printf("Run        %s = %s of %s on %s, loss %s, seed %d", epochsOf(epochs), report.Plural(t.cfg.Evals, "gradient", "gradients"),
+		report.Plural(t.Batch, "sample", "samples"), report.Plural(t.threads, "thread", "threads"), t.loss, t.Seed)
+}
+
+func epochsOf(n float64) string {
+	if n == 1 {
+		return "1 epoch"
+	}
+	return fmt.Sprintf("%.4g epochs", n)
+}
+
+// describe says how many samples there are, of what shape, and how the values become inputs.
+func describe(d *dataset.Data) string {
+	s := fmt.Sprintf("%s training samples", report.Count(d.Train.Len()))
+	if d.Test != nil {
+		s += fmt.Sprintf(" and %s test samples", report.Count(d.Test.Len()))
+	} else {
+		s += ", no test samples"
+	}
+	s += fmt.Sprintf(" of %s", report.Shape(d.Train.Shape))
+	if d.Train.Classes > 0 {
+		s += fmt.Sprintf(" in %s", report.Plural(d.Train.Classes, "class", "classes"))
+	}
+	return s + " (" + d.Train.Name + "), " + transformOf(d.Train)
+}
+
+// transformOf says how stored values become inputs.
+func transformOf(s *dataset.Set) string {
+	t := s.Transform()
+	scale := "times " + report.Number(t.Scale)
+	switch t.Scale {
+	case 1.0 / 255:
+		scale = "scaled by 1/255"
+	case 1:
+		scale = "as they are"
+	}
+	if m := numbers(t.Mean); m != "0" {
+		scale += ", minus " + m
+	}
+	if d := numbers(t.Std); d != "1" {
+		scale += ", divided by " + d
+	}
+	return "values " + scale
+}
+
+// warnAboutLoss tells of an output that the loss does not expect.
+func (t *training) warnAboutLoss(e *env) {
+	last := ""
+	if n := len(t.net.Layers); n > 0 {
+		last = t.net.Layers[n-1].Op
+	}
+	switch {
+	case last == "LogSoftmax" && t.loss == "cross-entropy":
+		e.warn("%s ends in LogSoftmax, and cross-entropy takes its logarithm once more, which changes nothing but costs time; --loss nll is meant for it.", t.model.label)
+	case last == "Softmax" && t.loss == "cross-entropy":
+		e.warn("%s ends in Softmax, and cross-entropy applies it once more, which trains badly; export the network without its Softmax.", t.model.label)
+	case last == "Softmax" && t.loss == "nll":
+		e.warn("%s ends in Softmax, and nll wants logarithms; export the network without its Softmax and use cross-entropy.", t.model.label)
+	case last != "LogSoftmax" && t.loss == "nll":
+		e.warn("%s does not end in LogSoftmax, and nll wants logarithms of probabilities; cross-entropy is meant for plain outputs.", t.model.label)
+	}
+}
+
+// A watch follows a run: it writes the log and shows the progress.
+type watch struct {
+	t        *training
+	progress report.Progress
+	start    time.Time
+	err      error // the first of the log
+}
+
+// metrics is a line of metrics.jsonl.
+type metrics struct {
+	Outer   uint64      `json:"outer"`
+	Evals   uint64      `json:"evals"`
+	Epoch   float64     `json:"epoch"`
+	Loss    number      `json:"loss"`
+	LR      float64     `json:"lr"` // of this outer step
+	Gamma   *float64    `json:"gamma,omitempty"`
+	Seconds float64     `json:"seconds"` // since the start
+	Test    *evaluation `json:"test,omitempty"`
+}
+
+func (w *watch) observe(p runner.Progress) {
+	if p.Outer == 0 {
+		return
+	}
+	m := metrics{Outer: p.Outer, Evals: p.Evals, Epoch: p.Epoch, Loss: number(p.Loss), Seconds: math.Round(time.Since(w.start).Seconds()*1e3) / 1e3}
+	m.LR, m.Gamma = pace(w.t.method, p.Outer-1)
+	if p.Test != nil {
+		m.Test = evaluationOf(*p.Test)
+	}
+	if err := w.t.run.Metrics(m); err != nil && w.err == nil {
+		w.err = err
+	}
+	w.progress.Update(p.Evals, p.Epoch, p.Loss)
+	if p.Test != nil {
+		w.progress.Line("epoch %5.2f  loss %.4f  test %s", p.Epoch, p.Loss, m.Test)
+	}
+}
+
+// conclude says what the run has come to.
+func (t *training) conclude(e *env, rep *runner.Report, took time.Duration, files []string) {
+	switch {
+	case rep.Test == nil:
+		e.printf("Trained    training loss %.4f; there are no test samples, so no error was measured", rep.Loss)
+	case math.IsNaN(rep.Test.Error):
+		e.printf("Trained    test loss %.4f on %s samples", rep.Test.Loss, report.Count(rep.Test.Count))
+	default:
+		e.printf("Trained    test error %.2f %% on %s samples, test loss %.4f", 100*rep.Test.Error, report.Count(rep.Test.Count), rep.Test.Loss)
+	}
+	e.printf("Spent      %s, %s, %s", report.Plural(rep.Evals, "gradient evaluation", "gradient evaluations"),
+		report.Plural(rep.Outer, "outer step", "outer steps"), report.Duration(took))
+	e.printf("Files      %s", strings.Join(files, "  "))
+}

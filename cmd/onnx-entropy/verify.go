@@ -1,0 +1,222 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"github.com/onnx-entropy/onnx-entropy/internal/onnxpb"
+	"github.com/onnx-entropy/onnx-entropy/internal/report"
+	"github.com/onnx-entropy/onnx-entropy/onnxload"
+)
+
+type verifyCmd struct {
+	Dirs []string `arg:"" name:"dir" help:"A test case (model.onnx and test_data_set_0, ...), or a directory with cases in it."`
+	JSON bool     `name:"json" help:"Print one JSON object a case: case, result (pass, wrong, unsupported, error), detail."`
+}
+
+// Tolerances of the ONNX backend tests.
+const (
+	verifyRelative = 1e-3
+	verifyAbsolute = 1e-5
+)
+
+// verdict is the outcome of a case.
+type verdict struct {
+	Case   string `json:"case"`
+	Result string `json:"result"` // pass, wrong, unsupported or error
+	Detail string `json:"detail"`
+}
+
+// Run succeeds if every case passes or is unsupported.
+func (c *verifyCmd) Run(e *env) error {
+	var dirs []string
+	for _, d := range c.Dirs {
+		found, err := cases(d)
+		if err != nil {
+			return err
+		}
+		dirs = append(dirs, found...)
+	}
+	count := map[string]int{}
+	enc := json.NewEncoder(e.stdout)
+	enc.SetEscapeHTML(false)
+	for _, d := range dirs {
+		if err := e.ctx.Err(); err != nil {
+			return errors.New("interrupted")
+		}
+		v := verify(e.ctx, d)
+		count[v.Result]++
+		if c.JSON {
+			if err := enc.Encode(v); err != nil {
+				return err
+			}
+			continue
+		}
+		if v.Detail == "" {
+			e.printf("%-11s  %s", v.Result, v.Case)
+		} else {
+			e.printf("%-11s  %s: %s", v.Result, v.Case, v.Detail)
+		}
+	}
+	if !c.JSON {
+		e.printf("%s: %d pass, %d wrong, %d unsupported, %d error", report.Plural(len(dirs), "case", "cases"),
+			count["pass"], count["wrong"], count["unsupported"], count["error"])
+	}
+	if bad := count["wrong"] + count["error"]; bad > 0 {
+		return fmt.Errorf("%d of %s gave a wrong result or an error", bad, report.Plural(len(dirs), "case", "cases"))
+	}
+	return nil
+}
+
+// cases finds the directories at or below root that hold a model.onnx.
+func cases(root string) (dirs []string, err error) {
+	err = filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+		if err == nil && !d.IsDir() && d.Name() == "model.onnx" {
+			dirs = append(dirs, filepath.Dir(path))
+		}
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("%s cannot be read: %w", root, err)
+	}
+	if len(dirs) == 0 {
+		return nil, fmt.Errorf("%s holds no test case: no model.onnx at or below it", root)
+	}
+	slices.Sort(dirs)
+	return dirs, nil
+}
+
+// An outcome is a result other than pass.
+type outcome struct{ result, detail string }
+
+func (o *outcome) Error() string { return o.detail }
+
+func unsupported(format string, args ...any) error {
+	return &outcome{"unsupported", fmt.Sprintf(format, args...)}
+}
+
+func wrong(format string, args ...any) error { return &outcome{"wrong", fmt.Sprintf(format, args...)} }
+
+// verify runs one case. Whatever happens in it becomes its verdict.
+func verify(ctx context.Context, dir string) (v verdict) {
+	v.Case = filepath.Base(dir)
+	if abs, err := filepath.Abs(dir); err == nil {
+		v.Case = filepath.Base(abs)
+	}
+	defer func() {
+		if p := recover(); p != nil {
+			v.Result, v.Detail = "error", fmt.Sprintf("panic: %v", p)
+		}
+	}()
+	err := verifyCase(ctx, dir)
+	var o *outcome
+	var u *onnxload.UnsupportedError
+	var t *unsupportedType
+	switch {
+	case err == nil:
+		v.Result = "pass"
+	case errors.As(err, &o):
+		v.Result, v.Detail = o.result, o.detail
+	case errors.As(err, &u), errors.As(err, &t):
+		v.Result, v.Detail = "unsupported", message(err)
+	default:
+		v.Result, v.Detail = "error", message(err)
+	}
+	return v
+}
+
+func verifyCase(ctx context.Context, dir string) error {
+	m, err := onnxload.ParseFile(filepath.Join(dir, "model.onnx"))
+	if err != nil {
+		return err
+	}
+	for _, in := range append(slices.Clone(m.Inputs), m.Outputs...) {
+		if elem := onnxpb.TensorProto_DataType_value[in.Type]; elem != int32(onnxpb.TensorProto_FLOAT) && !onnxpb.IsInt(elem) {
+			return unsupported("%q is of type %s; FLOAT and integers are supported", in.Name, in.Type)
+		}
+	}
+	if m.TrainingMode() {
+		return unsupported("a node is in training mode, whose outputs a model has no use for")
+	}
+	sets, err := filepath.Glob(filepath.Join(dir, "test_data_set_*"))
+	if err != nil {
+		return err
+	}
+	sets = slices.DeleteFunc(sets, func(p string) bool { i, err := os.Stat(p); return err != nil || !i.IsDir() })
+	if len(sets) == 0 {
+		return errors.New("there is no directory test_data_set_0 with inputs and outputs")
+	}
+	for _, set := range sets {
+		if err := verifySet(ctx, m, set); err != nil {
+			if len(sets) > 1 {
+				return fmt.Errorf("%s: %w", filepath.Base(set), err)
+			}
+			return err
+		}
+	}
+	return nil
+}
+
+// verifySet compares the outputs for one set of inputs.
+func verifySet(ctx context.Context, m *onnxload.Model, dir string) error {
+	inputs, err := readValues(dir, "input")
+	if err != nil {
+		return err
+	}
+	want, err := readValues(dir, "output")
+	if err != nil {
+		return err
+	}
+	if len(inputs) > len(m.Inputs) || len(want) > len(m.Outputs) || len(want) == 0 {
+		return fmt.Errorf("%d inputs and %d outputs for a model of %d and %d", len(inputs), len(want), len(m.Inputs), len(m.Outputs))
+	}
+	got, err := outputsOf(ctx, m, inputs)
+	if err != nil {
+		return err
+	}
+	for i, w := range want {
+		name := m.Outputs[i].Name
+		g, ok := got[name]
+		if !ok {
+			return unsupported("output %q is a running statistic, which is not computed", name)
+		}
+		if err := compare(name, g, w); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// compare finds the first difference between an output and what it should be. The graph has one type of
+// integers, so their widths are those that the file declares.
+func compare(name string, got, want value) error {
+	if (got.f != nil) != (want.f != nil) {
+		return wrong("output %q is not of type %s", name, onnxpb.TypeName(want.elem))
+	}
+	if !slices.Equal(got.shape, want.shape) {
+		return wrong("output %q has shape %v instead of %v", name, got.shape, want.shape)
+	}
+	for i, w := range want.i {
+		if got.i[i] != w {
+			return wrong("output %q: element %d is %d instead of %d", name, i, got.i[i], w)
+		}
+	}
+	for i, w := range want.f {
+		g, w := float64(got.f[i]), float64(w)
+		same := g == w || math.IsNaN(g) && math.IsNaN(w) || math.Abs(g-w) <= verifyAbsolute+verifyRelative*math.Abs(w)
+		if math.IsInf(w, 0) {
+			same = g == w
+		}
+		if !same {
+			return wrong("output %q: element %d is %v instead of %v", name, i, g, w)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,119 @@
+package report
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"github.com/schollz/progressbar/v3"
+	"golang.org/x/term"
+)
+
+// A Progress shows how far a run is.
+type Progress interface {
+	// Update tells how many of the run's gradients are done, in which epoch, and the last loss.
+	Update(evals uint64, epoch, loss float64)
+	// Line shows a line that stays.
+	Line(format string, args ...any)
+	// Done ends the display.
+	Done()
+}
+
+// NewProgress shows a bar on stderr if that is a terminal, and otherwise plain lines on stdout. Lines that stay
+// always go to stdout. total is the number of gradients of the run, perEpoch that of an epoch.
+func NewProgress(stdout, stderr io.Writer, total, perEpoch uint64) Progress {
+	if f, ok := stderr.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
+		return newBar(stdout, f, total)
+	}
+	return &lines{w: stdout, total: total, perEpoch: max(perEpoch, 1), now: time.Now, start: time.Now()}
+}
+
+// bar is a progress bar with the remaining time, loss and rate.
+type bar struct {
+	stdout io.Writer
+	bar    *progressbar.ProgressBar
+	start  time.Time
+	drawn  time.Time
+	total  uint64
+}
+
+func newBar(stdout io.Writer, stderr io.Writer, total uint64) *bar {
+	p := progressbar.NewOptions64(int64(total),
+		progressbar.OptionSetWriter(stderr),
+		progressbar.OptionSetDescription("training"),
+		progressbar.OptionSetWidth(30),
+		progressbar.OptionShowCount(),
+		progressbar.OptionSetPredictTime(true),
+		progressbar.OptionThrottle(100*time.Millisecond),
+		progressbar.OptionUseANSICodes(true),
+		progressbar.OptionSetRenderBlankState(true),
+		progressbar.OptionClearOnFinish(),
+	)
+	return &bar{stdout: stdout, bar: p, start: time.Now(), total: total}
+}
+
+func (b *bar) Update(evals uint64, epoch, loss float64) {
+	now := time.Now()
+	if now.Sub(b.drawn) >= 100*time.Millisecond {
+		b.drawn = now
+		b.bar.Describe(fmt.Sprintf("epoch %.1f  loss %.4f  %s gradients/s", epoch, loss, rate(evals, now.Sub(b.start))))
+	}
+	// The last step is left to Done, so that the bar stays while the test samples are evaluated.
+	b.bar.Set64(int64(min(evals, b.total-1)))
+}
+
+func (b *bar) Line(format string, args ...any) {
+	b.bar.Clear()
+	fmt.Fprintf(b.stdout, format+"\n", args...)
+	b.bar.RenderBlank()
+}
+
+func (b *bar) Done() { b.bar.Clear() }
+
+// lines shows a line an epoch, and every five seconds if epochs take longer.
+type lines struct {
+	w               io.Writer
+	total, perEpoch uint64
+	now             func() time.Time
+	start, last     time.Time
+	shown           uint64 // epochs
+}
+
+const lineEvery = 5 * time.Second
+
+func (l *lines) Update(evals uint64, epoch, loss float64) {
+	now := l.now()
+	if l.last.IsZero() {
+		l.last = l.start
+	}
+	whole := evals / l.perEpoch
+	// Epochs of a small data set may take milliseconds; then a line a second is enough.
+	due := whole > l.shown && now.Sub(l.last) >= time.Second || now.Sub(l.last) >= lineEvery
+	if !due && evals < l.total {
+		return
+	}
+	l.shown, l.last = whole, now
+	elapsed := now.Sub(l.start)
+	left := "done"
+	if evals < l.total {
+		left = Duration(time.Duration(float64(elapsed)/float64(max(evals, 1))*float64(l.total-evals))) + " left"
+	}
+	fmt.Fprintf(l.w, "epoch %5.2f  loss %.4f  %s/%s gradients  %s/s  %s\n", epoch, loss, Count(evals), Count(l.total), rate(evals, elapsed), left)
+}
+
+func (l *lines) Line(format string, args ...any) { fmt.Fprintf(l.w, format+"\n", args...) }
+
+func (l *lines) Done() {}
+
+// rate is the number of gradients in a second, with three digits.
+func rate(evals uint64, d time.Duration) string {
+	r := float64(evals) / max(d.Seconds(), 1e-9)
+	switch {
+	case r >= 100:
+		return fmt.Sprintf("%.0f", r)
+	case r >= 10:
+		return fmt.Sprintf("%.1f", r)
+	}
+	return fmt.Sprintf("%.2f", r)
+}
