@@ -131,9 +131,18 @@ func (p *patch) dropoutToInference(c *onnxpb.NodeProto) {
 		setIntAttr(c, "is_test", 1)
 		return
 	}
+	mode := c.Input[2]
 	c.Input = c.Input[:2]
 	if c.Input[1] == "" {
 		c.Input = c.Input[:1]
+	}
+	// A Constant that only said so has nobody left who reads it.
+	i, ok := p.m.info.producer[mode]
+	if ok && p.m.proto.Graph.Node[i].GetOpType() == "Constant" && !slices.ContainsFunc(p.m.readers(mode), func(r int) bool {
+		return r < 0 || p.m.proto.Graph.Node[r].GetOpType() != "Dropout" || slices.Contains(p.m.proto.Graph.Node[r].Input[:2], mode)
+	}) {
+		p.nodes[i] = nil
+		p.gone[mode] = true
 	}
 }
 
