@@ -1,0 +1,74 @@
+"""Records values and gradients of PyTorch operators for torch_test.go.
+
+    python record_torch.py > torch.json
+
+Every case holds the inputs (float64, or int64 for labels), the output, and the gradients of
+sum(output * w), with w[i] = 1 + (i % 7) / 8, for every float input; null where there is none.
+"""
+import json
+import sys
+
+import torch
+import torch.nn.functional as F
+
+torch.manual_seed(1)
+torch.set_default_dtype(torch.float64)
+
+
+def randn(*shape):
+    return torch.randn(*shape).float().double()  # exact in float32 too
+
+
+def tensor(t):
+    return {"shape": list(t.shape), "data": t.detach().reshape(-1).tolist()}
+
+
+cases = []
+
+
+def case(name, f, *inputs, fixed=()):
+    inputs = [x.clone().requires_grad_(x.is_floating_point() and i not in fixed) for i, x in enumerate(inputs)]
+    y = f(*inputs)
+    w = 1 + (torch.arange(y.numel()) % 7).double() / 8
+    (y.reshape(-1) * w).sum().backward()
+    cases.append({
+        "name": name,
+        "inputs": [dict(tensor(x), int=not x.is_floating_point()) for x in inputs],
+        "output": tensor(y),
+        "grads": [tensor(x.grad) if x.grad is not None else None for x in inputs],
+    })
+
+
+def ties():
+    return torch.tensor([-2.0, -1.0, -0.5, 0.0, 0.5, 1.0, 2.0, 3.0])
+
+
+case("Relu", F.relu, ties())
+case("LeakyRelu", lambda x: F.leaky_relu(x, 0.1), ties())
+# Not on the bounds: there PyTorch 2.15 has the derivative 0, and Clip of package ops has 1 (see its doc and
+# TestUnaryEdges).
+case("Clip", lambda x: torch.clamp(x, -1.25, 1.5), ties())
+case("Abs", torch.abs, ties())
+case("Sigmoid", torch.sigmoid, 4 * randn(9))
+case("Tanh", torch.tanh, 2 * randn(9))
+case("Softplus", F.softplus, 3 * randn(9))
+case("Erf", torch.erf, randn(9))
+case("Mul", torch.mul, randn(2, 3, 2, 2), randn(3, 1, 1))
+case("Div", torch.div, randn(3, 1), randn(2, 1, 4).abs() + 0.5)
+case("Softmax", lambda x: F.softmax(x, 1), 3 * randn(2, 4, 3))
+case("LogSoftmax", lambda x: F.log_softmax(x, -1), 3 * randn(3, 5))
+case("ReduceMean", lambda x: x.mean((0, 2)), randn(3, 2, 4))
+case("PadReflect", lambda x: F.pad(x, (2, 1, 1, 2), "reflect"), randn(1, 2, 3, 4))
+case("PadEdge", lambda x: F.pad(x, (2, 1, 3, 2), "replicate"), randn(1, 2, 3, 4))
+case("PadConstant", lambda x: F.pad(x, (2, -1, -1, 2), "constant", 1.5), randn(1, 2, 3, 4))
+case("BatchNormTrain", lambda x, s, b: F.batch_norm(x, None, None, s, b, True, 0, 1e-5), 3 * randn(4, 3, 2, 3) + 5, randn(3), randn(3))
+case("BatchNormTrain2", lambda x, s, b: F.batch_norm(x, None, None, s, b, True, 0, 1e-5), randn(6, 4), randn(4), randn(4))
+case("BatchNorm", lambda x, s, b, m, v: F.batch_norm(x, m, v, s, b, False, 0, 1e-5),
+     randn(3, 2, 4), randn(2), randn(2), randn(2), randn(2).abs() + 0.1, fixed=(3, 4))
+case("CrossEntropy", F.cross_entropy, 3 * randn(5, 4), torch.randint(4, (5,)))
+case("CrossEntropyImages", F.cross_entropy, 3 * randn(2, 4, 3, 2), torch.randint(4, (2, 3, 2)))
+case("NLL", F.nll_loss, randn(5, 4), torch.randint(4, (5,)))
+case("MSE", F.mse_loss, randn(3, 4), randn(3, 4), fixed=(1,))
+
+json.dump({"torch": torch.__version__.split("+")[0], "cases": cases}, sys.stdout)
+print()
