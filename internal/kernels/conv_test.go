@@ -140,7 +140,7 @@ func randomConv(r *rand.Rand) *Conv {
 func TestConv(t *testing.T) {
 	eachLevel(t, func(t *testing.T) {
 		r := rand.New(rand.NewPCG(5, 6))
-		for range 200 {
+		for range 150 {
 			c := randomConv(r)
 			checkConv[float32](t, r, c, 0x1p-24)
 			checkConv[float64](t, r, c, 0x1p-53)

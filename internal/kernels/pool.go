@@ -17,125 +17,169 @@ type Pool struct {
 	CountPad bool
 }
 
-// pairs tells whether windows are 2 x 2, side by side, inside the plane.
-func (p *Pool) pairs() bool {
-	return p.KH == 2 && p.KW == 2 && p.StrideH == 2 && p.StrideW == 2 && p.DilationH == 1 && p.DilationW == 1 &&
-		p.PadTop == 0 && p.PadLeft == 0 && 2*p.OH <= p.H && 2*p.OW <= p.W
+// apart returns k if windows are k x k, side by side, inside the plane, and k is 2 or 3; else 0.
+func (p *Pool) apart() int {
+	k := p.KH
+	if k != 2 && k != 3 || p.KW != k || p.StrideH != k || p.StrideW != k || p.DilationH != 1 || p.DilationW != 1 ||
+		p.PadTop != 0 || p.PadLeft != 0 || k*p.OH > p.H || k*p.OW > p.W {
+		return 0
+	}
+	return k
 }
 
 // MaxPool sets y to the largest element of each window: NaN if there is one, -Inf if the window is empty.
 func MaxPool[T Float](p *Pool, y, x []T) {
-	for len(x) > 0 {
-		if p.pairs() {
-			maxPairs(p, y[:p.OH*p.OW], x[:p.H*p.W])
-		} else {
-			for i := range p.OH {
-				for j := range p.OW {
-					y[i*p.OW+j] = maximum(p.window(i, j), x, p.W)
+	apart := p.apart()
+	for ; len(x) > 0; x, y = x[p.H*p.W:], y[p.OH*p.OW:] {
+		for i := range p.OH {
+			out := y[i*p.OW:][:p.OW]
+			switch apart {
+			case 2:
+				max2x2(out, x[2*i*p.W:], p.W)
+			case 3:
+				max3x3(out, x[3*i*p.W:], p.W)
+			default:
+				for j := range out {
+					out[j] = maximum(p.window(i, j), x, p.W)
 				}
 			}
 		}
-		x, y = x[p.H*p.W:], y[p.OH*p.OW:]
 	}
 }
 
-func maxPairs[T Float](p *Pool, y, x []T) {
-	for i := range p.OH {
-		out := y[i*p.OW:][:p.OW]
-		r0, r1 := x[2*i*p.W:][:2*p.OW], x[(2*i+1)*p.W:][:2*p.OW]
-		for j := range out {
-			a, b := r0[2*j:][:2], r1[2*j:][:2]
-			out[j] = max(a[0], a[1], b[0], b[1])
-		}
+func max2x2[T Float](y, x []T, w int) {
+	r0, r1 := x[:2*len(y)], x[w:][:2*len(y)]
+	for j := range y {
+		a, b := (*[2]T)(r0[2*j:]), (*[2]T)(r1[2*j:])
+		y[j] = max(max(a[0], a[1]), max(b[0], b[1]))
 	}
 }
 
-// MaxPoolGrad sets dx to the gradient of MaxPool: each window gives its dy to its first maximum in
-// row-major order or, if it holds NaN, to its last NaN, as PyTorch does.
-func MaxPoolGrad[T Float](p *Pool, dx, dy, x []T) {
+func max3x3[T Float](y, x []T, w int) {
+	r0, r1, r2 := x[:3*len(y)], x[w:][:3*len(y)], x[2*w:][:3*len(y)]
+	for j := range y {
+		a, b, c := (*[3]T)(r0[3*j:]), (*[3]T)(r1[3*j:]), (*[3]T)(r2[3*j:])
+		// Short chains: a maximum that respects NaN takes about ten cycles.
+		u, v, t := max(a[0], b[0]), max(a[1], b[1]), max(a[2], b[2])
+		y[j] = max(max(u, c[0]), max(v, c[1]), max(t, c[2]))
+	}
+}
+
+// MaxPoolGrad sets dx to the gradient of MaxPool, whose result was y: each window gives its dy to its first
+// maximum in row-major order or, if it holds NaN, to its last NaN, as PyTorch does.
+func MaxPoolGrad[T Float](p *Pool, dx, dy, x, y []T) {
 	clear(dx)
-	for len(x) > 0 {
-		if p.pairs() {
-			maxPairsGrad(p, dx[:p.H*p.W], dy[:p.OH*p.OW], x[:p.H*p.W])
-		} else {
-			for i := range p.OH {
-				for j := range p.OW {
-					w := p.window(i, j)
-					if at := find(w, x, p.W, maximum(w, x, p.W)); at >= 0 {
-						dx[at] += dy[i*p.OW+j]
+	apart := p.apart()
+	for ; len(x) > 0; x, dx, y, dy = x[p.H*p.W:], dx[p.H*p.W:], y[p.OH*p.OW:], dy[p.OH*p.OW:] {
+		for i := range p.OH {
+			m, g := y[i*p.OW:][:p.OW], dy[i*p.OW:][:p.OW]
+			switch apart {
+			case 2:
+				max2x2Grad(dx[2*i*p.W:], g, x[2*i*p.W:], m, p.W)
+			case 3:
+				max3x3Grad(dx[3*i*p.W:], g, x[3*i*p.W:], m, p.W)
+			default:
+				for j, v := range g {
+					if at := find(p.window(i, j), x, p.W, m[j]); at >= 0 {
+						dx[at] += v
 					}
 				}
 			}
 		}
-		x, dx, dy = x[p.H*p.W:], dx[p.H*p.W:], dy[p.OH*p.OW:]
 	}
 }
 
-func maxPairsGrad[T Float](p *Pool, dx, dy, x []T) {
-	for i := range p.OH {
-		g := dy[i*p.OW:][:p.OW]
-		r0, r1 := x[2*i*p.W:][:2*p.OW], x[(2*i+1)*p.W:][:2*p.OW]
-		d := dx[2*i*p.W:]
-		for j, v := range g {
-			a, b := r0[2*j:][:2], r1[2*j:][:2]
-			m := max(a[0], a[1], b[0], b[1])
-			// Conditional moves: which of random values is the largest can't be predicted.
-			at := p.W + 1
-			if b[0] == m {
-				at = p.W
-			}
-			if a[1] == m {
-				at = 1
-			}
-			if a[0] == m {
-				at = 0
-			}
-			if m != m {
-				at = lastNaN(a, b, p.W)
-			}
-			d[2*j+at] = v
+// The searches go backwards with conditional moves: where the maximum of random values is can't be
+// predicted, so that a jump would cost more than all comparisons.
+
+func max2x2Grad[T Float](dx, dy, x, y []T, w int) {
+	r0, r1 := x[:2*len(y)], x[w:][:2*len(y)]
+	for j, m := range y {
+		a, b := (*[2]T)(r0[2*j:]), (*[2]T)(r1[2*j:])
+		at := w + 1
+		if b[0] == m {
+			at = w
 		}
+		if a[1] == m {
+			at = 1
+		}
+		if a[0] == m {
+			at = 0
+		}
+		if m != m {
+			at = find(window{0, 2, 1, 2 * j, 2*j + 2, 1}, x, w, m) - 2*j
+		}
+		dx[2*j+at] = dy[j]
 	}
 }
 
-func lastNaN[T Float](a, b []T, w int) int {
-	switch {
-	case b[1] != b[1]:
-		return w + 1
-	case b[0] != b[0]:
-		return w
-	case a[1] != a[1]:
-		return 1
+func max3x3Grad[T Float](dx, dy, x, y []T, w int) {
+	r0, r1, r2 := x[:3*len(y)], x[w:][:3*len(y)], x[2*w:][:3*len(y)]
+	for j, m := range y {
+		a, b, c := (*[3]T)(r0[3*j:]), (*[3]T)(r1[3*j:]), (*[3]T)(r2[3*j:])
+		at := 2*w + 2
+		if c[1] == m {
+			at = 2*w + 1
+		}
+		if c[0] == m {
+			at = 2 * w
+		}
+		if b[2] == m {
+			at = w + 2
+		}
+		if b[1] == m {
+			at = w + 1
+		}
+		if b[0] == m {
+			at = w
+		}
+		if a[2] == m {
+			at = 2
+		}
+		if a[1] == m {
+			at = 1
+		}
+		if a[0] == m {
+			at = 0
+		}
+		if m != m {
+			at = find(window{0, 3, 1, 3 * j, 3*j + 3, 1}, x, w, m) - 3*j
+		}
+		dx[3*j+at] = dy[j]
 	}
-	return 0
 }
 
 // AveragePool sets y to the mean of each window, or 0 if it is empty.
 func AveragePool[T Float](p *Pool, y, x []T) {
-	for len(x) > 0 {
+	for ; len(x) > 0; x, y = x[p.H*p.W:], y[p.OH*p.OW:] {
 		for i := range p.OH {
 			for j := range p.OW {
 				w := p.window(i, j)
-				var sum float64
+				var sum T
 				for h := w.h0; h < w.h1; h += w.dh {
-					for l := w.w0; l < w.w1; l += w.dw {
-						sum += float64(x[h*p.W+l])
+					switch {
+					case w.dw == 1 && w.w1-w.w0 >= 16:
+						sum += sumLanes(x[h*p.W+w.w0 : h*p.W+w.w1])
+					case w.w1 > w.w0:
+						row := x[h*p.W+w.w0 : h*p.W+w.w1]
+						for l := 0; l < len(row); l += w.dw {
+							sum += row[l]
+						}
 					}
 				}
 				if n := p.count(w, i, j); n > 0 {
-					sum /= float64(n)
+					sum /= T(n)
 				}
-				y[i*p.OW+j] = T(sum)
+				y[i*p.OW+j] = sum
 			}
 		}
-		x, y = x[p.H*p.W:], y[p.OH*p.OW:]
 	}
 }
 
 // AveragePoolGrad sets dx to the gradient of AveragePool.
 func AveragePoolGrad[T Float](p *Pool, dx, dy []T) {
 	clear(dx)
-	for len(dx) > 0 {
+	for ; len(dx) > 0; dx, dy = dx[p.H*p.W:], dy[p.OH*p.OW:] {
 		for i := range p.OH {
 			for j := range p.OW {
 				w := p.window(i, j)
@@ -145,26 +189,33 @@ func AveragePoolGrad[T Float](p *Pool, dx, dy []T) {
 				}
 				g := dy[i*p.OW+j] / T(n)
 				for h := w.h0; h < w.h1; h += w.dh {
-					for l := w.w0; l < w.w1; l += w.dw {
-						dx[h*p.W+l] += g
+					if w.w1 > w.w0 {
+						row := dx[h*p.W+w.w0 : h*p.W+w.w1]
+						for l := 0; l < len(row); l += w.dw {
+							row[l] += g
+						}
 					}
 				}
 			}
 		}
-		dx, dy = dx[p.H*p.W:], dy[p.OH*p.OW:]
 	}
 }
 
 // count is what the sum of window (i,j) is divided by.
 func (p *Pool) count(w window, i, j int) int {
 	if !p.CountPad {
-		return ceilDiv(max(w.h1-w.h0, 0), w.dh) * ceilDiv(max(w.w1-w.w0, 0), w.dw)
+		return steps(w.h0, w.h1, w.dh) * steps(w.w0, w.w1, w.dw)
 	}
-	taps := func(first, kernel, dilation, end int) int {
-		return min(kernel, ceilDiv(max(end-first, 0), dilation))
+	h0, w0 := i*p.StrideH-p.PadTop, j*p.StrideW-p.PadLeft
+	return min(p.KH, steps(h0, p.H+p.PadBottom, p.DilationH)) * min(p.KW, steps(w0, p.W+p.PadRight, p.DilationW))
+}
+
+// steps is the number of positions from, from+step, ... below to.
+func steps(from, to, step int) int {
+	if step == 1 || to <= from {
+		return max(to-from, 0)
 	}
-	return taps(i*p.StrideH-p.PadTop, p.KH, p.DilationH, p.H+p.PadBottom) *
-		taps(j*p.StrideW-p.PadLeft, p.KW, p.DilationW, p.W+p.PadRight)
+	return ceilDiv(to-from, step)
 }
 
 // A window is a set of elements of a plane: rows h0, h0+dh, ... below h1, and columns alike.
@@ -181,7 +232,7 @@ func (p *Pool) window(i, j int) window {
 func clip(first, kernel, dilation, size int) (from, to int) {
 	to = min(first+(kernel-1)*dilation+1, size)
 	if first < 0 {
-		first += ceilDiv(-first, dilation) * dilation
+		first += steps(first, 0, dilation) * dilation
 	}
 	return first, to
 }

@@ -130,18 +130,18 @@ func poolPart[T kernels.Float](o *pool, part int, out *Buf, in []*Buf) {
 	}
 }
 
-func (o *pool) SymDiff(in gorgonia.Nodes, _, grad *gorgonia.Node) (gorgonia.Nodes, error) {
+func (o *pool) SymDiff(in gorgonia.Nodes, y, grad *gorgonia.Node) (gorgonia.Nodes, error) {
 	d := &poolGrad{base{name: o.name + "Grad", out: in[0].Shape()}, o.planesOf}
 	operands := []*gorgonia.Node{grad}
 	if o.largest {
-		operands = append(operands, in[0])
+		operands = append(operands, in[0], y)
 	}
 	dx, err := apply(d, operands...)
 	return gorgonia.Nodes{dx}, err
 }
 
-// poolGrad is the gradient of pool; its operands are dy and, for a maximum, x, where the maxima are found
-// again.
+// poolGrad is the gradient of pool; its operands are dy and, for a maximum, x and y, by which the places of
+// the maxima are found again.
 type poolGrad struct {
 	base
 	planesOf
@@ -159,8 +159,8 @@ func (o *poolGrad) Run(_ *Env, _, _, part int, out *Buf, in []*Buf) error {
 func poolGradPart[T kernels.Float](o *poolGrad, part int, out *Buf, in []*Buf) {
 	x0, x1, y0, y1 := o.ranges(part)
 	dx, dy := floats[T](out)[x0:x1], floats[T](in[0])[y0:y1]
-	if len(in) == 2 {
-		kernels.MaxPoolGrad(&o.p, dx, dy, floats[T](in[1])[x0:x1])
+	if len(in) == 3 {
+		kernels.MaxPoolGrad(&o.p, dx, dy, floats[T](in[1])[x0:x1], floats[T](in[2])[y0:y1])
 	} else {
 		kernels.AveragePoolGrad(&o.p, dx, dy)
 	}

@@ -1,0 +1,105 @@
+package kernels
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"testing"
+)
+
+// randomPool draws a pooling and a plane for it.
+func randomPool(r *rand.Rand) (p *Pool, planes int) {
+	for {
+		p = &Pool{H: 1 + r.IntN(9), W: 1 + r.IntN(9), KH: 1 + r.IntN(4), KW: 1 + r.IntN(4), StrideH: 1 + r.IntN(4), StrideW: 1 + r.IntN(4),
+			DilationH: 1 + r.IntN(2), DilationW: 1 + r.IntN(2), CountPad: r.IntN(2) == 0}
+		p.PadTop, p.PadBottom, p.PadLeft, p.PadRight = r.IntN(p.KH), r.IntN(p.KH), r.IntN(p.KW), r.IntN(p.KW)
+		if r.IntN(2) == 0 {
+			// The fast path, with a rest or without.
+			p = &Pool{H: p.H + 1, W: p.W + 1, KH: p.KH, KW: p.KW, StrideH: p.KH, StrideW: p.KW, DilationH: 1, DilationW: 1}
+		}
+		h := p.H + p.PadTop + p.PadBottom - (p.KH-1)*p.DilationH - 1
+		w := p.W + p.PadLeft + p.PadRight - (p.KW-1)*p.DilationW - 1
+		if h >= 0 && w >= 0 {
+			p.OH, p.OW = h/p.StrideH+1, w/p.StrideW+1
+			return p, 1 + r.IntN(3)
+		}
+	}
+}
+
+// TestMaxPool compares with a scan of the whole plane for each window, on few different values (ties)
+// and NaN.
+func TestMaxPool(t *testing.T) {
+	r := rand.New(rand.NewPCG(7, 8))
+	for range 500 {
+		p, planes := randomPool(r)
+		x := make([]float32, planes*p.H*p.W)
+		for i := range x {
+			x[i] = float32(r.IntN(5) - 2)
+			if r.IntN(20) == 0 {
+				x[i] = float32(math.NaN())
+			}
+		}
+		dy := make([]float32, planes*p.OH*p.OW)
+		wantY, wantDX := make([]float32, len(dy)), make([]float32, len(x))
+		for i := range dy {
+			dy[i] = float32(1 + r.IntN(9))
+			plane, row, col := i/(p.OH*p.OW), i/p.OW%p.OH, i%p.OW
+			best, at := float32(math.Inf(-1)), -1
+			for j := range p.H * p.W {
+				h, w := j/p.W-row*p.StrideH+p.PadTop, j%p.W-col*p.StrideW+p.PadLeft
+				if h < 0 || w < 0 || h%p.DilationH != 0 || w%p.DilationW != 0 || h/p.DilationH >= p.KH || w/p.DilationW >= p.KW {
+					continue
+				}
+				if v := x[plane*p.H*p.W+j]; v > best || v != v {
+					best, at = v, plane*p.H*p.W+j
+				}
+			}
+			if wantY[i] = best; at >= 0 {
+				wantDX[at] += dy[i]
+			}
+		}
+		y, dx := nans[float32](len(dy)), nans[float32](len(x))
+		MaxPool(p, y, x)
+		MaxPoolGrad(p, dx, dy, x, y)
+		for i, v := range y {
+			if v != wantY[i] && (v == v || wantY[i] == wantY[i]) {
+				t.Fatalf("%+v: y[%d] = %v, want %v", *p, i, v, wantY[i])
+			}
+		}
+		for i, v := range dx {
+			if v != wantDX[i] {
+				t.Fatalf("%+v: dx[%d] = %v, want %v", *p, i, v, wantDX[i])
+			}
+		}
+	}
+}
+
+func BenchmarkPool(b *testing.B) {
+	r := rand.New(rand.NewPCG(1, 1))
+	for _, s := range [][3]int{{128 * 20, 24, 3}, {128 * 50, 4, 2}} {
+		n, size, k := s[0], s[1], s[2]
+		p := &Pool{H: size, W: size, KH: k, KW: k, OH: size / k, OW: size / k, StrideH: k, StrideW: k, DilationH: 1, DilationW: 1}
+		x, y := normal[float32](r, n*size*size), normal[float32](r, n*p.OH*p.OW)
+		dx := make([]float32, len(x))
+		b.Run(fmt.Sprintf("%dx%d/max", k, k), func(b *testing.B) {
+			for b.Loop() {
+				MaxPool(p, y, x)
+			}
+		})
+		b.Run(fmt.Sprintf("%dx%d/maxgrad", k, k), func(b *testing.B) {
+			for b.Loop() {
+				MaxPoolGrad(p, dx, y, x, y)
+			}
+		})
+		b.Run(fmt.Sprintf("%dx%d/average", k, k), func(b *testing.B) {
+			for b.Loop() {
+				AveragePool(p, y, x)
+			}
+		})
+		b.Run(fmt.Sprintf("%dx%d/averagegrad", k, k), func(b *testing.B) {
+			for b.Loop() {
+				AveragePoolGrad(p, dx, y)
+			}
+		})
+	}
+}
