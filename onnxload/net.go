@@ -57,7 +57,7 @@ type Param struct {
 	From, To int            // its range in the flat vector of weights, row-major
 	Node     *gorgonia.Node // the graph input that stands for it
 	Decay    bool           // whether weight decay makes sense: not for biases and normalisation
-	Op       string         // operator that uses it first
+	Op       string         // operator it is a weight of, or else the first that uses it
 	Type     string         // element type in the file
 	// Tied tells that several nodes read it.
 	Tied bool

@@ -240,11 +240,7 @@ func (c *nodeCtx) weight(i int, r role) (*gorgonia.Node, error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, s := range c.in[i].roots {
-		if s.role.kind == roleOther {
-			s.role = r
-		}
-	}
+	c.setRole(i, r)
 	return n, nil
 }
 

@@ -25,8 +25,8 @@ func (r role) decay(rank int) bool {
 // setRole gives the weights that go into input i their role, unless another operator has.
 func (c *nodeCtx) setRole(i int, r role) {
 	for _, s := range c.in[i].roots {
-		if s.role.kind == roleOther {
-			s.role = r
+		if s.role.kind == roleOther && r.kind != roleOther {
+			s.role, s.op = r, c.n.GetOpType()
 		}
 	}
 }
