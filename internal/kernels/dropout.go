@@ -10,11 +10,9 @@ func Dropout[T Float](y, x []T, s rng.Stream, first int, threshold uint64, scale
 		e := first + i
 		words := s.Block(uint32(e / 4))
 		for k := e % 4; k < 4 && i < len(x); k++ {
-			if uint64(words[k]) >= threshold {
-				y[i] = x[i] * scale
-			} else {
-				y[i] = 0
-			}
+			// Looked up, since a jump that nobody can predict costs more than the random word.
+			choice := [2]T{0, x[i] * scale}
+			y[i] = choice[bit(uint64(words[k]) >= threshold)]
 			i++
 		}
 	}

@@ -5,3 +5,11 @@ package kernels
 
 // Float is the element type of a kernel.
 type Float interface{ ~float32 | ~float64 }
+
+// bit is 1 for true. The compiler makes no jump of it.
+func bit(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}

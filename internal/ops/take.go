@@ -114,6 +114,10 @@ func takeGradPart[T kernels.Float](o *takeGrad, part int, dx, dy []T) {
 		clear(row)
 		for _, j := range o.source[o.first[k]:o.first[k+1]] {
 			at := (outer*o.m + j) * o.inner
+			if o.inner == 1 {
+				row[0] += dy[at]
+				continue
+			}
 			kernels.Add(row, row, dy[at:at+o.inner])
 		}
 	}
