@@ -260,7 +260,10 @@ func (b *builder) outputs() error {
 		if v.missing != "" {
 			continue // a statistic of BatchNormalization
 		}
-		n, err := v.graphNode(false)
+		n, err := b.output(v)
+		if n == nil && err == nil {
+			continue // a running statistic, which a training graph does not have
+		}
 		var u unsupportedError
 		if errors.As(err, &u) {
 			return &UnsupportedError{[]Unsupported{b.model.unsupported(b.model.info.producer[v.name], string(u))}}
@@ -275,6 +278,32 @@ func (b *builder) outputs() error {
 		return fmt.Errorf("onnxload: the graph has no output that can be computed")
 	}
 	return nil
+}
+
+// output returns the node of an output of the graph. That a tensor is an output does not make it a weight: it
+// follows training if it is a weight or a running statistic elsewhere, else it is a constant.
+func (b *builder) output(v *value) (*gorgonia.Node, error) {
+	if !v.constant() {
+		return v.graphNode(false)
+	}
+	for _, f := range b.net.Buffers {
+		if f.src == v.src {
+			return f.Node, nil
+		}
+	}
+	for _, p := range b.net.Params {
+		if slices.Contains(v.roots, p.src) {
+			return v.graphNode(false)
+		}
+	}
+	if v.node != nil {
+		return v.node, nil
+	}
+	h, err := v.numbers()
+	if err != nil {
+		return nil, err
+	}
+	return b.constNode(b.unique(v.name+".output"), h)
 }
 
 func (m *Model) unsupported(i int, reason string) Unsupported {
