@@ -58,11 +58,3 @@ func readIDX(s *source) (*Array, error) {
 	}
 	return s.elements(int64(4+4*dims), shape, k, binary.BigEndian)
 }
-
-// withChannel gives grey images (n, h, w) the axis of channels that networks expect.
-func withChannel(a *Array) *Array {
-	if len(a.Shape) == 3 {
-		a.Shape = []int{a.Shape[0], 1, a.Shape[1], a.Shape[2]}
-	}
-	return a
-}

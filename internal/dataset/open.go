@@ -37,25 +37,33 @@ func Open(path string) (*Data, error) {
 	return &Data{Train: s}, nil
 }
 
-// ReadArray reads an IDX or NPY file, gzip or not.
+// ReadArray reads an IDX or NPY file of samples, gzip or not. Images (n, h, w) in an IDX file get an axis
+// of channels.
 func ReadArray(path string) (*Array, error) {
+	a, idx, err := readPath(path)
+	if err == nil && idx && len(a.Shape) == 3 {
+		a.Shape = []int{a.Shape[0], 1, a.Shape[1], a.Shape[2]}
+	}
+	return a, err
+}
+
+// readPath reads a file as it is and tells whether it is IDX.
+func readPath(path string) (a *Array, idx bool, err error) {
 	s, err := open(path)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	defer s.close()
-	return readArray(s)
+	head, _ := s.r.Peek(4)
+	a, err = readArray(s)
+	return a, isIDX(head), err
 }
 
 func readArray(s *source) (*Array, error) {
 	head, _ := s.r.Peek(6)
 	switch {
 	case isIDX(head):
-		a, err := readIDX(s)
-		if err != nil {
-			return nil, err
-		}
-		return withChannel(a), nil
+		return readIDX(s)
 	case string(head) == npyMagic:
 		return readNPY(s)
 	case len(head) == 0:
@@ -165,7 +173,7 @@ func openFile(path string) (*Set, error) {
 	for _, name := range partners(filepath.Base(path)) {
 		beside := filepath.Join(filepath.Dir(path), name)
 		if _, err := os.Stat(beside); err == nil {
-			y, err := ReadArray(beside)
+			y, _, err := readPath(beside)
 			if err != nil {
 				return nil, err
 			}

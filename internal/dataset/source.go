@@ -18,6 +18,9 @@ type source struct {
 	size   int64 // exact length of the content, or if packed an upper bound
 	packed bool
 	file   io.Closer
+
+	claimed   string // what the header says that follows it
+	want, got int64  // bytes of it, and how many were read
 }
 
 // maxRatio is the most that deflate can shrink anything: 258 bytes to 2 bits.
@@ -70,6 +73,7 @@ func (s *source) close() {
 
 // claim checks that the content can be a header of the given length and then n bytes of what.
 func (s *source) claim(header, n int64, what string) error {
+	s.claimed, s.want = what, n
 	if s.packed && header+n > s.size {
 		return s.errorf("its header claims %s, %d bytes, more than a gzip file of this size can hold", what, n)
 	}
@@ -79,11 +83,12 @@ func (s *source) claim(header, n int64, what string) error {
 	return nil
 }
 
-// full reads all of b.
+// full reads all of b, which is part of what was claimed.
 func (s *source) full(b []byte) error {
 	n, err := io.ReadFull(s.r, b)
+	s.got += int64(n)
 	if err == io.EOF || err == io.ErrUnexpectedEOF {
-		return s.errorf("is cut short: %d bytes are missing from what its header claims, or more", len(b)-n)
+		return s.errorf("is cut short: its header claims %s, %d bytes, but %d follow it", s.claimed, s.want, s.got)
 	}
 	if err != nil {
 		return s.errorf("%w", err)
@@ -97,12 +102,12 @@ func (s *source) end() error {
 	case io.EOF:
 		return nil
 	case nil:
-		return s.errorf("goes on after what its header claims")
+		return s.errorf("goes on after the %s, %d bytes, that its header claims", s.claimed, s.want)
 	default:
 		return s.errorf("%w", err)
 	}
 }
 
 func (s *source) errorf(format string, args ...any) error {
-	return fmt.Errorf("dataset: "+s.name+": "+format, args...)
+	return fmt.Errorf("dataset: %s: %w", s.name, fmt.Errorf(format, args...))
 }
