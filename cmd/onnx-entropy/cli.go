@@ -7,6 +7,7 @@ import (
 	"io"
 	"regexp"
 	"runtime"
+	"strings"
 
 	"github.com/alecthomas/kong"
 )
@@ -64,13 +65,28 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		return nil // --help or --version, which is done
 	}
 	if err != nil {
-		return &usageError{verbOf(parser, args), err}
+		return parseError(parser, args, err)
 	}
 	err = parsed.Run(&env{ctx, stdout, stderr})
 	if u := (*usageError)(nil); errors.As(err, &u) && u.verb == "" {
 		u.verb = verbOf(parser, args)
 	}
 	return err
+}
+
+// parseError says what is wrong with args in the words of this command line.
+func parseError(p *kong.Kong, args []string, err error) error {
+	verb := verbOf(p, args)
+	if verb == "" && !strings.HasPrefix(args[0], "-") {
+		var names []string
+		for _, n := range p.Model.Children {
+			names = append(names, n.Name)
+		}
+		return usagef("there is no command %s; there are %s", args[0], strings.Join(names, ", "))
+	}
+	// Kong names the kind of token, which is no help.
+	text := strings.NewReplacer(" (short flag)", "", " (string)", "", " (long flag)", "").Replace(err.Error())
+	return &usageError{verb, errors.New(text)}
 }
 
 // verbOf finds the verb among args, for the hint of a usage error.

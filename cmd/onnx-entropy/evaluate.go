@@ -21,7 +21,7 @@ func outputsOf(ctx context.Context, m *onnxload.Model, inputs []value) (map[stri
 	for i, v := range inputs {
 		name := m.Inputs[i].Name
 		switch {
-		case v.empty():
+		case v.empty() && v.f != nil:
 			return nil, unsupported("input %q of shape %v holds nothing", name, v.shape)
 		case v.f != nil && len(v.shape) > 0 && (batch == 0 || v.shape[0] == batch):
 			batch = v.shape[0]
@@ -35,8 +35,8 @@ func outputsOf(ctx context.Context, m *onnxload.Model, inputs []value) (map[stri
 	if err != nil {
 		return nil, err
 	}
-	// A case has often nothing to train, which Compile does not expect.
-	if len(net.Params) == 0 {
+	weights := net.Weights()
+	if len(net.Params) == 0 { // a case has often nothing to train, which Compile does not expect
 		net.Params = append(net.Params, onnxload.Param{})
 	}
 	got := map[string]value{}
@@ -56,7 +56,7 @@ func outputsOf(ctx context.Context, m *onnxload.Model, inputs []value) (map[stri
 		if err != nil {
 			return nil, err
 		}
-		y, err := step.Predict(ctx, net.Weights(), net.Running(), &b)
+		y, err := step.Predict(ctx, weights, net.Running(), &b)
 		if err != nil {
 			return nil, err
 		}

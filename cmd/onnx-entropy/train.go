@@ -43,7 +43,7 @@ const defaultModel = "mnistconv"
 // Default lengths of a run.
 const (
 	defaultEpochs = 5
-	digitsEpochs  = 20
+	digitsEpochs  = 10
 )
 
 // runsDir is where the folders of runs are made.

@@ -136,7 +136,7 @@ func (w *watch) observe(p runner.Progress) {
 	}
 	w.progress.Update(p.Evals, p.Epoch, p.Loss)
 	if p.Test != nil {
-		w.progress.Line("epoch %5.2f  loss %.4f  test %s", p.Epoch, p.Loss, m.Test)
+		w.progress.Line("test  epoch %.2f: %s", p.Epoch, m.Test)
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/onnx-entropy/onnx-entropy/internal/onnxpb"
 	"github.com/onnx-entropy/onnx-entropy/internal/report"
@@ -83,8 +84,11 @@ func cases(root string) (dirs []string, err error) {
 		}
 		return err
 	})
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("%s: there is no such directory", root)
+	}
 	if err != nil {
-		return nil, fmt.Errorf("%s cannot be read: %w", root, err)
+		return nil, err
 	}
 	if len(dirs) == 0 {
 		return nil, fmt.Errorf("%s holds no test case: no model.onnx at or below it", root)
@@ -116,6 +120,7 @@ func verify(ctx context.Context, dir string) (v verdict) {
 		}
 	}()
 	err := verifyCase(ctx, dir)
+	oneLine := func(s string) string { return strings.Join(strings.Fields(s), " ") }
 	var o *outcome
 	var u *onnxload.UnsupportedError
 	var t *unsupportedType
@@ -123,11 +128,11 @@ func verify(ctx context.Context, dir string) (v verdict) {
 	case err == nil:
 		v.Result = "pass"
 	case errors.As(err, &o):
-		v.Result, v.Detail = o.result, o.detail
+		v.Result, v.Detail = o.result, oneLine(o.detail)
 	case errors.As(err, &u), errors.As(err, &t):
-		v.Result, v.Detail = "unsupported", message(err)
+		v.Result, v.Detail = "unsupported", oneLine(message(err))
 	default:
-		v.Result, v.Detail = "error", message(err)
+		v.Result, v.Detail = "error", oneLine(message(err))
 	}
 	return v
 }
@@ -138,6 +143,9 @@ func verifyCase(ctx context.Context, dir string) error {
 		return err
 	}
 	for _, in := range append(slices.Clone(m.Inputs), m.Outputs...) {
+		if in.Type == "no tensor" {
+			return unsupported("%q is a sequence, map or optional value; tensors are supported", in.Name)
+		}
 		if elem := onnxpb.TensorProto_DataType_value[in.Type]; elem != int32(onnxpb.TensorProto_FLOAT) && !onnxpb.IsInt(elem) {
 			return unsupported("%q is of type %s; FLOAT and integers are supported", in.Name, in.Type)
 		}

@@ -44,7 +44,8 @@ func newBar(stdout io.Writer, stderr io.Writer, total uint64) *bar {
 		progressbar.OptionSetDescription("training"),
 		progressbar.OptionSetWidth(30),
 		progressbar.OptionShowCount(),
-		progressbar.OptionSetPredictTime(true),
+		progressbar.OptionSetPredictTime(false), // that of the last steps jumps; ours is of the whole run
+		progressbar.OptionSetElapsedTime(false),
 		progressbar.OptionThrottle(100*time.Millisecond),
 		progressbar.OptionUseANSICodes(true),
 		progressbar.OptionSetRenderBlankState(true),
@@ -54,13 +55,14 @@ func newBar(stdout io.Writer, stderr io.Writer, total uint64) *bar {
 }
 
 func (b *bar) Update(evals uint64, epoch, loss float64) {
+	// The last step is left to Done, so that the bar stays while the test samples are evaluated.
+	b.bar.Set64(int64(min(evals, b.total-1)))
 	now := time.Now()
 	if now.Sub(b.drawn) >= 100*time.Millisecond {
 		b.drawn = now
-		b.bar.Describe(fmt.Sprintf("epoch %.1f  loss %.4f  %s gradients/s", epoch, loss, rate(evals, now.Sub(b.start))))
+		elapsed := now.Sub(b.start)
+		b.bar.Describe(fmt.Sprintf("epoch %.1f  loss %.4f  %s gradients/s  %s", epoch, loss, rate(evals, elapsed), left(elapsed, evals, b.total)))
 	}
-	// The last step is left to Done, so that the bar stays while the test samples are evaluated.
-	b.bar.Set64(int64(min(evals, b.total-1)))
 }
 
 func (b *bar) Line(format string, args ...any) {
@@ -95,11 +97,7 @@ func (l *lines) Update(evals uint64, epoch, loss float64) {
 	}
 	l.shown, l.last = whole, now
 	elapsed := now.Sub(l.start)
-	left := "done"
-	if evals < l.total {
-		left = Duration(time.Duration(float64(elapsed)/float64(max(evals, 1))*float64(l.total-evals))) + " left"
-	}
-	fmt.Fprintf(l.w, "epoch %5.2f  loss %.4f  %s/%s gradients  %s/s  %s\n", epoch, loss, Count(evals), Count(l.total), rate(evals, elapsed), left)
+	fmt.Fprintf(l.w, "epoch %5.2f  loss %.4f  %s/%s gradients  %s/s  %s\n", epoch, loss, Count(evals), Count(l.total), rate(evals, elapsed), left(elapsed, evals, l.total))
 }
 
 func (l *lines) Line(format string, args ...any) { fmt.Fprintf(l.w, format+"\n", args...) }
@@ -116,4 +114,12 @@ func rate(evals uint64, d time.Duration) string {
 		return fmt.Sprintf("%.1f", r)
 	}
 	return fmt.Sprintf("%.2f", r)
+}
+
+// left is the time that the rest of a run takes at the rate so far.
+func left(elapsed time.Duration, evals, total uint64) string {
+	if evals >= total {
+		return "done"
+	}
+	return Duration(time.Duration(float64(elapsed)/float64(max(evals, 1))*float64(total-evals))) + " left"
 }
