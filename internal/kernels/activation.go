@@ -106,11 +106,13 @@ func Clip[T Float](y, x []T, lo, hi T) {
 	}
 }
 
-// ClipGrad sets dx[i] = dy[i] where lo <= x[i] <= hi, else 0.
+// ClipGrad sets dx[i] = dy[i] where lo < x[i] < hi, else 0; an infinite bound bounds nothing.
 func ClipGrad[T Float](dx, x, dy []T, lo, hi T) {
 	dx, dy = dx[:len(x)], dy[:len(x)]
+	inf := T(math.Inf(1))
+	below, above := bit(lo == -inf), bit(hi == inf)
 	for i, v := range x {
 		choice := [2]T{0, dy[i]}
-		dx[i] = choice[bit(v >= lo)&bit(v <= hi)]
+		dx[i] = choice[(below|bit(v > lo))&(above|bit(v < hi))&bit(v == v)]
 	}
 }

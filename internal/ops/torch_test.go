@@ -34,6 +34,7 @@ func TestTorch(t *testing.T) {
 		"Relu":               of1(Relu),
 		"LeakyRelu":          of1(leaky(0.1)),
 		"Clip":               of1(clip(-1.25, 1.5)),
+		"ClipOnBounds":       of1(clip(-1, 2)),
 		"Abs":                of1(Abs),
 		"Sigmoid":            of1(Sigmoid),
 		"Tanh":               of1(Tanh),

@@ -74,8 +74,7 @@ func Softplus(x *gorgonia.Node) (*gorgonia.Node, error) {
 }
 
 // Clip returns min(max(x, lo), hi) (ONNX Clip); an absent bound is an infinity. Its derivative is 1
-// between the bounds and on them; on them PyTorch 2.15 has 0, for clamp and for ReLU6. With lo > hi every
-// element is hi.
+// between the bounds and 0 on them, as that of PyTorch's clamp and ReLU6. With lo > hi every element is hi.
 func Clip(x *gorgonia.Node, lo, hi float64) (*gorgonia.Node, error) {
 	if math.IsNaN(lo) || math.IsNaN(hi) {
 		return nil, fmt.Errorf("ops: Clip: a bound is not a number: [%v, %v]", lo, hi)

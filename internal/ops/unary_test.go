@@ -134,7 +134,7 @@ func TestUnaryEdges(t *testing.T) {
 		{"Sigmoid", Sigmoid, []float64{0, nan, inf, -inf, 1000, -1000}, []float64{0.5, nan, 1, 0, 1, 0}, []float64{0.25, nan, 0, 0, 0, 0}},
 		{"Tanh", Tanh, []float64{0, nan, inf, -inf}, []float64{0, nan, 1, -1}, []float64{1, nan, 0, 0}},
 		{"Softplus", Softplus, []float64{nan, inf, -inf, 1000, -1000}, []float64{nan, inf, 0, 1000, 0}, []float64{nan, 1, 0, 1, 0}},
-		{"Clip", clip(-1, 2), []float64{-1, 2, nan, inf, -inf}, []float64{-1, 2, nan, 2, -1}, []float64{1, 1, 0, 0, 0}},
+		{"Clip", clip(-1, 2), []float64{-1, 2, nan, inf, -inf}, []float64{-1, 2, nan, 2, -1}, []float64{0, 0, 0, 0, 0}},
 		{"ClipOpen", clip(-inf, inf), []float64{-1, inf, -inf}, []float64{-1, inf, -inf}, []float64{1, 1, 1}},
 		{"ClipInverted", clip(3, 1), []float64{0, 2, 4}, []float64{1, 1, 1}, []float64{0, 0, 0}},
 		{"Exp", Exp, []float64{nan, inf, -inf}, []float64{nan, inf, 0}, []float64{nan, inf, 0}},
