@@ -2,30 +2,6 @@
 
 package kernels
 
-import (
-	"unsafe"
-
-	"golang.org/x/sys/cpu"
-)
-
-// A level is a set of instructions that kernels are written for.
-type level int
-
-const (
-	levelGeneric level = iota
-	levelAVX2          // AVX2 and FMA
-)
-
-// cpuLevel is the best level of this processor (and its operating system). Only tests change it.
-var cpuLevel = detect()
-
-func detect() level {
-	if cpu.X86.HasAVX2 && cpu.X86.HasFMA {
-		return levelAVX2
-	}
-	return levelGeneric
-}
-
 const avx2Rows, avx2Cols = 6, 16
 
 // tile returns the size of a tile of C.
@@ -56,8 +32,6 @@ func panelRows[T Float](m int) int {
 	return best
 }
 
-func isFloat32[T Float]() bool { return unsafe.Sizeof(T(0)) == 4 }
-
 // multiplyAsm is multiply if there is assembly for it.
 func multiplyAsm[T Float](m, n, k int, a, b panels[T], c []T, ldc int, accumulate bool) bool {
 	if !isFloat32[T]() || cpuLevel != levelAVX2 {
@@ -68,9 +42,6 @@ func multiplyAsm[T Float](m, n, k int, a, b panels[T], c []T, ldc int, accumulat
 		panels[float32]{float32s(b.data), b.ld, b.stride}, float32s(c), ldc, accumulate)
 	return true
 }
-
-// float32s is s, whose elements must be float32, as a slice of that type.
-func float32s[T Float](s []T) []float32 { return *(*[]float32)(unsafe.Pointer(&s)) }
 
 func multiplyAVX2(m, n, k int, a, b panels[float32], c []float32, ldc int, accumulate bool) {
 	var edge [avx2Rows * avx2Cols]float32
