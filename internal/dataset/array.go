@@ -49,7 +49,7 @@ func (s *source) elements(header int64, shape []int, k kind, o binary.ByteOrder)
 	}
 	n := int64(1)
 	for _, d := range shape {
-		if d < 0 || d > 0 && n > math.MaxInt64/16/int64(d) {
+		if d < 0 || d > 0 && n > math.MaxInt/16/int64(d) {
 			return nil, s.errorf("its header claims the impossible shape %v", shape)
 		}
 		n *= int64(d)

@@ -75,8 +75,8 @@ func (g *glyph) at(x, y float64) float64 {
 }
 
 // mix is a + t(b-a). In this and all other arithmetic of the digits, products are converted, which keeps
-// compilers from fusing them with the sum, and of the math package only exact functions are used: every
-// platform draws the same bytes.
+// compilers from fusing them with the sum (but for those by powers of two, which are exact), and of the
+// math package only exact functions are used: every platform draws the same bytes.
 func mix(a, b, t float64) float64 { return a + float64(t*(b-a)) }
 
 func between(a, b point, t float64) point { return point{mix(a.x, b.x, t), mix(a.y, b.y, t)} }

@@ -3,6 +3,7 @@ package dataset
 import (
 	"encoding/binary"
 	"io"
+	"math"
 )
 
 // isIDX tells whether a file that begins with these bytes is IDX: two zero bytes, an element type and a
@@ -54,7 +55,11 @@ func readIDX(s *source) (*Array, error) {
 	}
 	shape := make([]int, dims)
 	for i := range shape {
-		shape[i] = int(binary.BigEndian.Uint32(raw[4*i:]))
+		d := binary.BigEndian.Uint32(raw[4*i:])
+		if d > math.MaxInt32 {
+			return nil, s.errorf("its header claims the impossible dimension %d", d)
+		}
+		shape[i] = int(d)
 	}
 	return s.elements(int64(4+4*dims), shape, k, binary.BigEndian)
 }

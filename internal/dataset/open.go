@@ -55,8 +55,9 @@ func readPath(path string) (a *Array, idx bool, err error) {
 	}
 	defer s.close()
 	head, _ := s.r.Peek(4)
+	idx = isIDX(head) // now: reading on overwrites head
 	a, err = readArray(s)
-	return a, isIDX(head), err
+	return a, idx, err
 }
 
 func readArray(s *source) (*Array, error) {

@@ -127,6 +127,7 @@ func TestOpen(t *testing.T) {
 		{"one file", map[string][]byte{"emnist-images-idx3": images(2), "emnist-labels-idx1": labels(0, 1)},
 			"emnist-images-idx3", 2, 0, []int{1, 2, 3}, 2, false, "emnist-images-idx3, emnist-labels-idx1"},
 		{"one file without labels", map[string][]byte{"a": images(2)}, "a", 2, 0, []int{1, 2, 3}, 0, false, "a"},
+		{"larger than a buffer", map[string][]byte{"a": images(50_000)}, "a", 50_000, 0, []int{1, 2, 3}, 0, false, "a"},
 		{"cifar", map[string][]byte{
 			"data_batch_1.bin": cifarFile(1, 2), "data_batch_2.bin.gz": zipped(cifarFile(3)), "test_batch.bin": cifarFile(9)},
 			"", 3, 1, []int{3, 32, 32}, 4, false, "data_batch_1.bin and 1 more"},
@@ -176,7 +177,8 @@ func TestOpenLabelImages(t *testing.T) {
 }
 
 func TestOpenErrors(t *testing.T) {
-	dims := idx(8, []uint32{math.MaxUint32, math.MaxUint32, math.MaxUint32}, []byte{1})
+	dims := idx(8, []uint32{math.MaxInt32, math.MaxInt32, math.MaxInt32}, []byte{1})
+	sign := idx(8, []uint32{math.MaxUint32}, []byte{1})
 	huge := idx(8, []uint32{60000, 1000, 1000}, []byte{1})
 	for _, c := range []struct {
 		name  string
@@ -204,7 +206,8 @@ func TestOpenErrors(t *testing.T) {
 		{"cut short, packed", map[string][]byte{"a": zipped(images(3)[:20])}, "a", "dataset: a: is cut short: its header claims uint8 of shape [3 2 3], 18 bytes, but 4 follow it"},
 		{"too long", map[string][]byte{"a": append(images(3), 1)}, "a", "dataset: a: its header claims uint8 of shape [3 2 3], 18 bytes, but 19 follow it"},
 		{"too long, packed", map[string][]byte{"a": zipped(append(images(3), 1))}, "a", "dataset: a: goes on after the uint8 of shape [3 2 3], 18 bytes, that its header claims"},
-		{"overflow", map[string][]byte{"a": dims}, "a", "dataset: a: its header claims the impossible shape [4294967295 4294967295 4294967295]"},
+		{"overflow", map[string][]byte{"a": dims}, "a", "dataset: a: its header claims the impossible shape [2147483647 2147483647 2147483647]"},
+		{"sign", map[string][]byte{"a": sign}, "a", "dataset: a: its header claims the impossible dimension 4294967295"},
 		{"huge, packed", map[string][]byte{"a": zipped(huge)}, "a", "more than a gzip file of this size can hold"},
 		{"gzip cut short", map[string][]byte{"a": zipped(images(3))[:30]}, "a", "dataset: a: is cut short"},
 		{"gzip header", map[string][]byte{"a": {0x1f, 0x8b, 9, 9}}, "a", "dataset: a: gzip: "},
