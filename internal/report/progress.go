@@ -24,7 +24,7 @@ type Progress interface {
 // always go to stdout. total is the number of gradients of the run, perEpoch that of an epoch.
 func NewProgress(stdout, stderr io.Writer, total, perEpoch uint64) Progress {
 	if f, ok := stderr.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
-		return newBar(stdout, f, total)
+		return newBar(stdout, f, total, 100*time.Millisecond)
 	}
 	return &lines{w: stdout, total: total, perEpoch: max(perEpoch, 1), now: time.Now, start: time.Now()}
 }
@@ -35,10 +35,11 @@ type bar struct {
 	bar    *progressbar.ProgressBar
 	start  time.Time
 	drawn  time.Time
+	every  time.Duration // at least, between two drawings
 	total  uint64
 }
 
-func newBar(stdout io.Writer, stderr io.Writer, total uint64) *bar {
+func newBar(stdout, stderr io.Writer, total uint64, every time.Duration) *bar {
 	p := progressbar.NewOptions64(int64(total),
 		progressbar.OptionSetWriter(stderr),
 		progressbar.OptionSetDescription("training"),
@@ -46,19 +47,19 @@ func newBar(stdout io.Writer, stderr io.Writer, total uint64) *bar {
 		progressbar.OptionShowCount(),
 		progressbar.OptionSetPredictTime(false), // that of the last steps jumps; ours is of the whole run
 		progressbar.OptionSetElapsedTime(false),
-		progressbar.OptionThrottle(100*time.Millisecond),
+		progressbar.OptionThrottle(every),
 		progressbar.OptionUseANSICodes(true),
 		progressbar.OptionSetRenderBlankState(true),
 		progressbar.OptionClearOnFinish(),
 	)
-	return &bar{stdout: stdout, bar: p, start: time.Now(), total: total}
+	return &bar{stdout: stdout, bar: p, start: time.Now(), every: every, total: total}
 }
 
 func (b *bar) Update(evals uint64, epoch, loss float64) {
 	// The last step is left to Done, so that the bar stays while the test samples are evaluated.
 	b.bar.Set64(int64(min(evals, b.total-1)))
 	now := time.Now()
-	if now.Sub(b.drawn) >= 100*time.Millisecond {
+	if now.Sub(b.drawn) >= b.every {
 		b.drawn = now
 		elapsed := now.Sub(b.start)
 		b.bar.Describe(fmt.Sprintf("epoch %.1f  loss %.4f  %s gradients/s  %s", epoch, loss, rate(evals, elapsed), left(elapsed, evals, b.total)))

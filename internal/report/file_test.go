@@ -1,0 +1,86 @@
+package report
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+func names(t *testing.T, dir string) string {
+	t.Helper()
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var s []string
+	for _, e := range entries {
+		s = append(s, e.Name())
+	}
+	return strings.Join(s, " ")
+}
+
+func TestWriteFileReplacesWhole(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "f")
+	for _, content := range []string{"a long first content", "second", ""} {
+		if err := WriteFile(path, []byte(content)); err != nil {
+			t.Fatal(err)
+		}
+		b, err := os.ReadFile(path)
+		if err != nil || string(b) != content {
+			t.Errorf("read %q, %v; want %q", b, err, content)
+		}
+	}
+	if got := names(t, dir); got != "f" {
+		t.Errorf("the directory holds %q", got)
+	}
+}
+
+func TestWriteFileKeepsMode(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "f")
+	if err := os.WriteFile(path, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := WriteFile(path, []byte("x")); err != nil {
+		t.Fatal(err)
+	}
+	info, err := os.Stat(path)
+	if err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("mode %v, %v", info.Mode(), err)
+	}
+}
+
+func TestFailedWriteLeavesNothing(t *testing.T) {
+	dir := t.TempDir()
+	// A directory that is not empty cannot be replaced by a file: the write fails at its last step.
+	path := filepath.Join(dir, "taken")
+	if err := os.MkdirAll(filepath.Join(path, "sub"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := WriteFile(path, []byte("x")); err == nil {
+		t.Error("a directory was replaced")
+	}
+	if got := names(t, dir); got != "taken" {
+		t.Errorf("the directory holds %q", got)
+	}
+}
+
+func TestUnwritable(t *testing.T) {
+	dir := t.TempDir()
+	missing := filepath.Join(dir, "no", "f")
+	for name, err := range map[string]error{"WriteFile": WriteFile(missing, nil), "CheckWritable": CheckWritable(missing)} {
+		if err == nil || !strings.Contains(err.Error(), missing) || !strings.Contains(err.Error(), "there is no directory") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if err := CheckWritable(dir); err == nil || !strings.Contains(err.Error(), "is a directory") {
+		t.Errorf("CheckWritable of a directory: %v", err)
+	}
+	if err := CheckWritable(filepath.Join(dir, "f")); err != nil {
+		t.Error(err)
+	}
+	if got := names(t, dir); got != "" {
+		t.Errorf("the directory holds %q", got)
+	}
+}

@@ -1,0 +1,61 @@
+package report
+
+import (
+	"bytes"
+	"strings"
+	"testing"
+	"time"
+)
+
+// A log file gets a line when another epoch is over, but not more often than each second, and after five
+// seconds at the latest; the last step is always there.
+func TestLinesWithoutTerminal(t *testing.T) {
+	var out, errs bytes.Buffer
+	now := time.Unix(1000, 0)
+	p := NewProgress(&out, &errs, 100, 10).(*lines)
+	p.start, p.now = now, func() time.Time { return now }
+	for evals := uint64(1); evals <= 100; evals++ {
+		switch {
+		case evals <= 30:
+			now = now.Add(10 * time.Millisecond) // three epochs in 0.3 s: silence, until a second is over
+		case evals <= 60:
+			now = now.Add(200 * time.Millisecond) // 2 s an epoch: a line each
+		default:
+			now = now.Add(3 * time.Second) // a line every second step
+		}
+		p.Update(evals, float64(evals)/10, 0.5)
+	}
+	p.Line("test: %d", 7)
+	p.Done()
+	got := strings.Split(strings.TrimSpace(out.String()), "\n")
+	if len(got) != 4+20+1 {
+		t.Errorf("%d lines:\n%s", len(got), out.String())
+	}
+	if want := "epoch  3.40  loss 0.5000  34/100 gradients  30.9/s  2.1 s left"; got[0] != want {
+		t.Errorf("the first line is %q, want %q", got[0], want)
+	}
+	if want := "epoch 10.00  loss 0.5000  100/100 gradients  0.79/s  done"; got[len(got)-2] != want {
+		t.Errorf("the last line is %q, want %q", got[len(got)-2], want)
+	}
+	if strings.ContainsAny(out.String(), "\r\x1b") || errs.Len() > 0 {
+		t.Errorf("control characters, or something on stderr: %q, %q", out.String(), errs.String())
+	}
+}
+
+func TestBar(t *testing.T) {
+	var out, errs bytes.Buffer
+	b := newBar(&out, &errs, 100, 0)
+	for evals := uint64(20); evals <= 100; evals += 20 {
+		b.Update(evals, float64(evals)/50, 0.25)
+	}
+	b.Line("test: %d", 7)
+	b.Done()
+	if got := out.String(); got != "test: 7\n" {
+		t.Errorf("stdout has %q", got)
+	}
+	for _, want := range []string{"epoch 0.4  loss 0.2500", "gradients/s", "left", "20/100", "99/100", "done"} {
+		if !strings.Contains(errs.String(), want) {
+			t.Errorf("stderr lacks %q: %q", want, errs.String())
+		}
+	}
+}
