@@ -49,7 +49,9 @@ func (m *Model) normalise(shapes map[string][]int) ([]byte, error) {
 	for _, i := range m.order {
 		n := g.Node[i]
 		if n.GetOpType() == "Constant" && m.isDefault(n) {
-			out.Initializer = append(out.Initializer, &onnxpb.TensorProto{Name: proto.String(n.Output[0]), DataType: proto.Int32(elemINT64)})
+			for _, s := range n.Output {
+				out.Initializer = append(out.Initializer, &onnxpb.TensorProto{Name: proto.String(named(s)), DataType: proto.Int32(elemINT64)})
+			}
 			continue
 		}
 		c := &onnxpb.NodeProto{OpType: n.OpType, Name: proto.String(named(""))}

@@ -101,8 +101,13 @@ func (b *builder) declare(shapes map[string][]int) error {
 		if n.GetOpType() != "Constant" || !b.model.isDefault(n) {
 			continue
 		}
-		b.values[n.Output[0]] = &value{name: n.Output[0], poisoned: true}
+		for _, o := range n.Output {
+			b.values[o] = &value{name: o, poisoned: true}
+		}
 		t, reason := constantTensor(n)
+		if len(n.Output) > 1 {
+			reason = "a constant with several outputs"
+		}
 		if reason == "" && !onnxpb.IsFloat(t.GetDataType()) && !onnxpb.IsInt(t.GetDataType()) {
 			reason = fmt.Sprintf("a constant of type %s is not supported", t.TypeName())
 		}
