@@ -65,7 +65,6 @@ func (c *evalCmd) Run(e *env) error {
 	set := d.Test
 	if set == nil {
 		set = d.Train
-		e.warn("%s has no test samples; all of its samples are evaluated.", c.Data)
 	}
 	loss := lossOf(c.Loss, d)
 	if used := m.meta["onnx_entropy.loss"]; c.Loss == "" && used != "" {
@@ -82,6 +81,9 @@ func (c *evalCmd) Run(e *env) error {
 	src, err := newSource(set, m, net, loss)
 	if err != nil {
 		return err
+	}
+	if d.Test == nil {
+		e.warn("%s has no test samples; all of its samples are evaluated.", c.Data)
 	}
 	step, err := runner.Compile(net, f, runner.Options{Threads: c.Threads})
 	if err != nil {

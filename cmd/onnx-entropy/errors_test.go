@@ -1,0 +1,179 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+)
+
+func readIfThere(path string) ([]byte, error) { return os.ReadFile(path) }
+
+// Whatever is wrong is said in one line that names it, with the right exit code, and leaves no file behind.
+func TestErrors(t *testing.T) {
+	dir := workDir(t)
+	model := newLinear(6).onnx()
+	write(t, "short.onnx", model[:len(model)/2])
+	write(t, "text.onnx", []byte("This is not a network.\n"))
+	write(t, "empty.onnx", nil)
+	write(t, "big.onnx", newLinear(8).onnx())
+	noDropout := "m.onnx has no Dropout node"
+	images, labels := squares(20, 6, 3)
+	labels[17] = 3
+	write(t, "label/train-images-idx3-ubyte", idx(images, 20, 6, 6))
+	write(t, "label/train-labels-idx1-ubyte", idx(labels, 20))
+	write(t, "count/train-images-idx3-ubyte", idx(images, 20, 6, 6))
+	write(t, "count/train-labels-idx1-ubyte", idx(labels[:19], 19))
+	write(t, "cut/train-images-idx3-ubyte", idx(images, 20, 6, 6)[:200])
+	write(t, "cut/train-labels-idx1-ubyte", idx(labels, 20))
+	write(t, "none/readme", []byte("x"))
+	before := files(t, dir)
+
+	for _, c := range []struct {
+		args string
+		code int
+		want []string // parts of the line
+	}{
+		// Files.
+		{"train no.onnx --data data", 1, []string{"no.onnx", "no such file", "mnistconv"}},
+		{"train none --data data", 1, []string{"none is a directory"}},
+		{"train text.onnx --data data", 1, []string{"text.onnx", "is not an ONNX file"}},
+		{"train empty.onnx --data data", 1, []string{"empty.onnx", "is not an ONNX file", "empty"}},
+		{"train short.onnx --data data", 1, []string{"short.onnx", "cut off"}},
+		{"eval short.onnx --data data", 1, []string{"short.onnx", "cut off"}},
+		{"predict text.onnx --data data", 1, []string{"text.onnx", "is not an ONNX file"}},
+		{"inspect empty.onnx", 1, []string{"empty.onnx"}},
+		{"grad no.onnx --case none", 1, []string{"no.onnx", "no such file"}},
+		{"bench no.onnx", 1, []string{"no.onnx", "no such file"}},
+		{"verify nowhere", 1, []string{"nowhere", "no such directory"}},
+		{"verify none", 1, []string{"none", "no test case"}},
+		// Data.
+		{"train m.onnx --data nowhere", 1, []string{"nowhere", "no such file or directory"}},
+		{"train m.onnx --data none", 1, []string{"none", "no data found"}},
+		{"train m.onnx --data label", 1, []string{"train-labels-idx1-ubyte", "label of sample 17 is 3", "0 to 2"}},
+		{"eval m.onnx --data label", 1, []string{"label of sample 17 is 3"}},
+		{"train m.onnx --data count", 1, []string{"train-labels-idx1-ubyte", "19", "20"}},
+		{"train m.onnx --data cut", 1, []string{"train-images-idx3-ubyte"}},
+		{"train big.onnx --data data", 1, []string{"big.onnx takes samples of shape 1x8x8", "1x6x6", "--data"}},
+		{"eval big.onnx --data data", 1, []string{"1x8x8", "1x6x6"}},
+		{"predict big.onnx --data data", 1, []string{"1x8x8", "1x6x6"}},
+		{"train m.onnx --data data --loss mse", 1, []string{"no target values", "mse"}},
+		{"train m.onnx --data data --std 0", 1, []string{"std is 0"}},
+		{"train m.onnx --data data --mean 1,2", 1, []string{"2 values of mean"}},
+		{"grad m.onnx --case none", 1, []string{"none", "input_0.pb", "target_0.pb"}},
+		// Output.
+		{"train m.onnx --data data --out no/o.onnx", 1, []string{"no/o.onnx", "no directory no"}},
+		{"predict m.onnx --data data --out no/y.csv", 1, []string{"no/y.csv", "no directory no"}},
+		// No data.
+		{"train m.onnx", 2, []string{"m.onnx", "1x6x6", "labels from 0 to 2", "--data DIR"}},
+		{"train mnistconv", 2, []string{"1x28x28", "labels from 0 to 9", "--data builtin:digits"}},
+		{"eval m.onnx", 2, []string{"--data"}},
+		{"predict m.onnx", 2, []string{"--data or --input"}},
+		// Options without effect.
+		{"train m.onnx --data data --optimizer sgd --gamma 1", 2, []string{"--gamma has no effect with --optimizer sgd"}},
+		{"train m.onnx --data data --optimizer sgd -L 5", 2, []string{"--langevin-steps has no effect"}},
+		{"train m.onnx --data data --optimizer sgd --inner-lr 1", 2, []string{"--inner-lr has no effect"}},
+		{"train m.onnx --data data --optimizer sgd --scoping 0", 2, []string{"--scoping has no effect"}},
+		{"train m.onnx --data data --optimizer sgd --noise 0", 2, []string{"--noise has no effect"}},
+		{"train m.onnx --data data --optimizer sgd --alpha 1", 2, []string{"--alpha has no effect"}},
+		{"train m.onnx --data data --optimizer sgd --outer-momentum 0", 2, []string{"--outer-momentum has no effect"}},
+		{"train m.onnx --data data --gamma 0 --scoping 0.1", 2, []string{"--scoping has no effect"}},
+		{"train m.onnx --data data --dropout 0.5", 2, []string{"--dropout has no effect", noDropout}},
+		{"models --out f", 2, []string{"--out has no effect"}},
+		{"predict m.onnx --data data --input x.npy", 2, []string{"--data and --input"}},
+		// Values.
+		{"train m.onnx --data data --max-outer 0", 2, []string{"--max-outer is 0"}},
+		{"train m.onnx --data data --epochs 0", 2, []string{"--epochs is 0"}},
+		{"train m.onnx --data data --batch 0", 2, []string{"--batch is 0"}},
+		{"train m.onnx --data data --batch 61", 2, []string{"--batch is 61", "60 samples"}},
+		{"train m.onnx --data data --threads=-1", 2, []string{"--threads is -1"}},
+		{"train m.onnx --data data --dropout 1", 2, []string{"--dropout is 1"}},
+		{"train m.onnx --data data --scale 0", 2, []string{"--scale 0"}},
+		{"train m.onnx --data data --lr 0", 2, []string{"--lr is 0"}},
+		{"train m.onnx --data data --inner-lr 0", 2, []string{"--inner-lr is 0"}},
+		{"train m.onnx --data data --alpha 2", 2, []string{"--alpha is 2"}},
+		{"train m.onnx --data data --momentum 1", 2, []string{"--momentum is 1"}},
+		{"train m.onnx --data data --outer-momentum 1", 2, []string{"--outer-momentum is 1"}},
+		{"train m.onnx --data data -L 0", 2, []string{"--langevin-steps is 0"}},
+		{"train m.onnx --data data --gamma=-1", 2, []string{"--gamma is -1"}},
+		{"train m.onnx --data data --noise=-1 --weight-decay=-2", 2, []string{"--noise is -1", "--weight-decay is -2"}},
+		{"eval m.onnx --data data --batch 257", 2, []string{"--batch is 257", "256"}},
+		{"predict m.onnx --data data --out y.txt", 2, []string{"y.txt", ".npy or .csv"}},
+		{"models mnistconv", 2, []string{"--out FILE"}},
+		{"models nothing --out f", 1, []string{`"nothing"`, "mnistconv"}},
+		// Usage.
+		{"train m.onnx --dta data", 2, []string{"--dta", "--data"}},
+		{"train m.onnx --data data --optimizer adam", 2, []string{"--optimizer", "adam", "sgd"}},
+		{"train m.onnx --data data --loss hinge", 2, []string{"--loss", "hinge", "mse"}},
+		{"train m.onnx --data data --export fast", 2, []string{"--export", "fast"}},
+		{"train m.onnx --data data --epochs many", 2, []string{"--epochs", "many"}},
+		{"train m.onnx extra --data data", 2, []string{"extra"}},
+		{"eval", 2, []string{"<model>"}},
+		{"grad m.onnx", 2, []string{"--case"}},
+		{"verify", 2, []string{"<dir>"}},
+		{"fly", 2, []string{"fly", "train", "verify"}},
+	} {
+		out, errs, code := call(t, strings.Fields(c.args)...)
+		verb := strings.Fields(c.args)[0]
+		if code != c.code {
+			t.Errorf("%s: exit code %d, want %d: %s", c.args, code, c.code, errs)
+		}
+		lines := strings.Split(strings.TrimSuffix(errs, "\n"), "\n")
+		if len(lines) != 1 || out != "" {
+			t.Errorf("%s: prints %q and %q, want one line", c.args, out, errs)
+		}
+		last := lines[len(lines)-1]
+		for _, want := range c.want {
+			if !strings.Contains(last, want) {
+				t.Errorf("%s: the message lacks %q: %s", c.args, want, last)
+			}
+		}
+		hint := fmt.Sprintf("(see: onnx-entropy %s --help)", verb)
+		if verb == "fly" {
+			hint = "(see: onnx-entropy --help)"
+		}
+		if strings.Contains(last, hint) != (c.code == 2) {
+			t.Errorf("%s: exit code %d and the message %s", c.args, c.code, last)
+		}
+		for _, pkg := range []string{"onnxload:", "runner:", "dataset:", "optimizer:", "models:"} {
+			if strings.Contains(last, pkg) {
+				t.Errorf("%s: the message names a package: %s", c.args, last)
+			}
+		}
+		if got := files(t, dir); got != before {
+			t.Fatalf("%s: it left files: %s", c.args, got)
+		}
+	}
+}
+
+func TestUnsupportedNodesAreListedAtOnce(t *testing.T) {
+	dir := workDir(t)
+	l := newLinear(6)
+	l.last = "Nonsense"
+	write(t, "l.onnx", l.onnx())
+	before := files(t, dir)
+	_, errs, code := call(t, "train", "l.onnx", "--data", "data")
+	if code != 1 || !strings.Contains(errs, `"nonsense"`) || !strings.Contains(errs, "Nonsense, opset 11") {
+		t.Errorf("exit code %d: %s", code, errs)
+	}
+	if files(t, dir) != before {
+		t.Errorf("files %s", files(t, dir))
+	}
+}
+
+func TestHelpAndVersion(t *testing.T) {
+	for _, args := range [][]string{nil, {"--help"}, {"train", "--help"}, {"--version"}} {
+		out, errs, code := call(t, args...)
+		if code != 0 || errs != "" || !strings.Contains(out, "onnx-entropy") {
+			t.Errorf("%q: exit code %d, %q, %q", args, code, out, errs)
+		}
+	}
+	out := must(t, "train", "--help")
+	for _, flag := range []string{"--optimizer", "--lr", "--inner-lr", "--langevin-steps", "-L,", "--gamma", "--scoping", "--noise", "--alpha", "--momentum",
+		"--outer-momentum", "--weight-decay", "--lr-schedule", "--batch", "--epochs", "--max-outer", "--seed", "--reinit", "--dropout", "--loss", "--scale",
+		"--mean", "--std", "--no-shuffle", "--threads", "--export", "--out"} {
+		if !strings.Contains(out, flag) {
+			t.Errorf("train --help does not mention %s", flag)
+		}
+	}
+}
