@@ -106,13 +106,19 @@ func product(shape []int) int {
 	return n
 }
 
-// dropout is Dropout, the number-th of the file. Whether it drops depends on the graph that is built, not on
-// the file. Its ratio is an attribute before opset 12 and then an input.
-func dropout(c *nodeCtx, number int) error {
+// dropout is Dropout. Whether it drops depends on the graph that is built, not on the file. Its ratio is an
+// attribute before opset 12 and then an input.
+func dropout(c *nodeCtx) error {
 	before := len(c.b.net.Params)
 	x, err := c.data(0)
 	if err != nil {
 		return err
+	}
+	if c.has(1) && c.in[1].constant() {
+		// Read it even if it does not matter here, so that it is known as a constant in every graph.
+		if _, err := c.constant(1); err != nil {
+			return err
+		}
 	}
 	if c.b.opts.Training {
 		ratio, err := c.dropoutRatio()
@@ -123,7 +129,7 @@ func dropout(c *nodeCtx, number int) error {
 			return fmt.Errorf("its ratio is %g; it must be in [0, 1)", ratio)
 		}
 		if ratio > 0 {
-			if x, err = ops.Dropout(x, ratio, uint32(number)); err != nil {
+			if x, err = ops.Dropout(x, ratio, uint32(c.b.dropouts[c.index])); err != nil {
 				return err
 			}
 		}

@@ -53,7 +53,7 @@ func (m *Model) build(batch int, o Options) (net *Net, err error) {
 		return nil, err
 	}
 	b := &builder{
-		model: m, opts: o, values: map[string]*value{}, names: map[string]bool{}, unsupported: map[int]string{},
+		model: m, opts: o, values: map[string]*value{}, names: map[string]bool{}, unsupported: map[int]string{}, dropouts: map[int]int{},
 		net: &Net{Graph: gorgonia.NewGraph(), Batch: batch, model: m, opts: o, names: map[int64]string{}},
 	}
 	if err := b.declare(shapes); err != nil {
@@ -86,7 +86,7 @@ type builder struct {
 	names  map[string]bool // names given to graph inputs that are no values of the file
 	folded int             // numbers computed so far while folding
 
-	dropouts    int            // Dropout nodes so far
+	dropouts    map[int]int    // number of each Dropout in file order, by index of the node
 	unsupported map[int]string // reasons by index of the node
 	failed      error          // of the first node that is wrong
 }
@@ -98,6 +98,9 @@ func (b *builder) declare(shapes map[string][]int) error {
 		b.values[t.GetName()] = b.fromFile(sourceOf(t.GetName(), t, i, -1))
 	}
 	for i, n := range g.Node {
+		if n.GetOpType() == "Dropout" && b.model.isDefault(n) {
+			b.dropouts[i] = len(b.dropouts)
+		}
 		if n.GetOpType() != "Constant" || !b.model.isDefault(n) {
 			continue
 		}

@@ -2,6 +2,7 @@ package onnxload
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"fmt"
 	"strings"
 
@@ -87,7 +88,10 @@ func (m *Model) tied() []string {
 		if n.GetOpType() == "Identity" && m.isDefault(n) {
 			continue
 		}
-		for _, in := range n.Input {
+		for k, in := range n.Input {
+			if n.GetOpType() == "BatchNormalization" && k >= 3 {
+				continue // running statistics are kept apart, see finishBuffers
+			}
 			root := m.identityRoot(in)
 			if k, ok := m.info.initializer[root]; ok && onnxpb.IsFloat(g.Initializer[k].GetDataType()) && len(g.Initializer[k].GetDims()) > 0 {
 				uses[root] = append(uses[root], fmt.Sprintf("%q", shownName(n, i)))
@@ -117,13 +121,13 @@ func (m *Model) identityRoot(name string) string {
 // equalTensors lists pairs of matrices with the same numbers, not all equal. Vectors start equal in most
 // networks.
 func (m *Model) equalTensors() []string {
-	byRaw := map[string]string{}
+	byRaw := map[[sha256.Size]byte]string{}
 	var out []string
 	for _, t := range m.proto.Graph.Initializer {
 		if len(t.GetDims()) < 2 || !onnxpb.IsFloat(t.GetDataType()) || len(t.RawData) < 32 || bytes.Count(t.RawData, t.RawData[:4]) >= len(t.RawData)/4 {
 			continue
 		}
-		key := fmt.Sprint(t.GetDims(), t.GetDataType()) + string(t.RawData)
+		key := sha256.Sum256(t.RawData)
 		if first, ok := byRaw[key]; ok {
 			out = append(out, fmt.Sprintf("%q and %q", first, t.GetName()))
 		} else {

@@ -45,10 +45,6 @@ func (b *builder) applyNode(index int64, inputs, outputs []string) error {
 	i := int(index)
 	n := b.model.proto.Graph.Node[i]
 	c := &nodeCtx{b: b, index: i, n: n, opset: b.model.Opset}
-	number := b.dropouts
-	if n.GetOpType() == "Dropout" && b.model.isDefault(n) {
-		b.dropouts++ // also if it cannot be built or is the identity, so that a number always means the same node
-	}
 	poisoned := false
 	for k, name := range n.Input {
 		var v *value
@@ -79,7 +75,7 @@ func (b *builder) applyNode(index int64, inputs, outputs []string) error {
 		c.poison()
 		return nil
 	}
-	if err := c.apply(op, number); err != nil {
+	if err := c.apply(op); err != nil {
 		var u unsupportedError
 		if errors.As(err, &u) {
 			b.unsupported[i] = string(u)
@@ -121,7 +117,7 @@ func (b *builder) hint(err error) error {
 
 func isNumber(s string) bool { return s[0] >= '0' && s[0] <= '9' }
 
-func (c *nodeCtx) apply(op operator, number int) error {
+func (c *nodeCtx) apply(op operator) error {
 	if len(c.in) < op.inputs || op.most >= 0 && len(c.in) > op.most {
 		return fmt.Errorf("it has %d inputs; the operator takes %d to %d", len(c.in), op.inputs, op.most)
 	}
@@ -144,7 +140,7 @@ func (c *nodeCtx) apply(op operator, number int) error {
 		}
 	}
 	if c.n.GetOpType() == "Dropout" {
-		return dropout(c, number)
+		return dropout(c)
 	}
 	if constant {
 		return c.fold(op, roots)

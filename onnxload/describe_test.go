@@ -1,0 +1,78 @@
+package onnxload_test
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/onnx-entropy/onnx-entropy/onnxload"
+)
+
+// What is said about the files that PyTorch exports in its three modes, from fresh and from trained networks.
+func TestWarnings(t *testing.T) {
+	for name, want := range map[string][]string{
+		"mnistconv_training":        {},
+		"mnistconv_training_opset9": {},
+		"mnistconv_preserve":        {"Dropout"},
+		"mnistconv_eval_trained":    {"Dropout"},
+		"mnistconv_dynamo":          {"BatchNormalization", "Dropout"},
+		"mnistfc_training":          {},
+		"allcnn_eval":               {"BatchNormalization", "Dropout"},
+		"allcnn_training":           {},
+	} {
+		b, _, net := load(t, name, true)
+		m := must(onnxload.Parse(b))
+		got := m.Warnings()
+		t.Log(name, strings.Join(got, "\n\t"))
+		found := func(w string) bool {
+			return slices.ContainsFunc(got, func(s string) bool { return strings.Contains(s, w) && strings.Contains(s, "export it with") })
+		}
+		if len(got) != len(want) {
+			t.Errorf("%s: %d warnings, want %v", name, len(got), want)
+		}
+		for _, w := range want {
+			if !found(w) {
+				t.Errorf("%s: nothing about %s", name, w)
+			}
+		}
+		if !m.DynamicBatch() {
+			t.Errorf("%s: the batch is taken for fixed", name)
+		}
+		total := 0
+		for _, l := range net.Layers {
+			total += l.Params
+			if l.Params > 0 != l.Trainable {
+				t.Errorf("%s: layer %+v", name, l)
+			}
+		}
+		if total != net.NumWeights() {
+			t.Errorf("%s: layers have %d weights together, the net %d", name, total, net.NumWeights())
+		}
+	}
+	tied := model(17, list(input("x", "N", 2)), list(floats("w", []int64{2, 2})), protos{
+		node("MatMul", list("x", "w"), list("a")), node("Identity", list("w"), list("v")), node("Gemm", list("a", "v"), list("y"))}, "y")
+	if w := must(onnxload.Parse(marshal(tied))).Warnings(); !slices.ContainsFunc(w, func(s string) bool {
+		return strings.Contains(s, `tied: "w" is read 2 times (by "n_a" and "n_y")`)
+	}) {
+		t.Error(w)
+	}
+	fixed := relu()
+	fixed.Graph.Input[0] = input("x", 1, 4)
+	if w := must(onnxload.Parse(marshal(fixed))).Warnings(); !slices.ContainsFunc(w, func(s string) bool { return strings.Contains(s, `dynamic_axes={"x": {0: "batch"}}`) }) {
+		t.Error(w)
+	}
+}
+
+func TestDescription(t *testing.T) {
+	b, _, net := load(t, "mnistconv_training_opset9", true)
+	m := must(onnxload.Parse(b))
+	got := fmt.Sprint(m.Opset, m.IRVersion > 3, strings.HasPrefix(m.Producer, "pytorch 2"), m.Inputs, m.Outputs, m.HasBatchNorm(), m.DropoutNodes(), m.TrainingMode())
+	if want := "9 true true [{input FLOAT [batch 1 28 28]}] [{output FLOAT [batch 10]}] true 3 true"; got != want {
+		t.Errorf("%s, want %s", got, want)
+	}
+	l := net.Layers[0]
+	if got, want := fmt.Sprint(l), "{"+l.Name+" Conv 9 [8 20 24 24] 520 true}"; got != want {
+		t.Errorf("%s, want %s", got, want)
+	}
+}
