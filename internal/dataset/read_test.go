@@ -179,7 +179,7 @@ func TestOpenLabelImages(t *testing.T) {
 func TestOpenErrors(t *testing.T) {
 	dims := idx(8, []uint32{math.MaxInt32, math.MaxInt32, math.MaxInt32}, []byte{1})
 	sign := idx(8, []uint32{math.MaxUint32}, []byte{1})
-	huge := idx(8, []uint32{60000, 1000, 1000}, []byte{1})
+	huge := idx(8, []uint32{100, 1000, 1000}, []byte{1})
 	for _, c := range []struct {
 		name  string
 		files map[string][]byte
