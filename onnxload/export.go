@@ -68,15 +68,14 @@ func (m *Model) external() bool {
 
 // A patch collects what changes in a file.
 type patch struct {
-	m       *Model
-	net     *Net
-	values  map[*source][]float32     // new numbers
-	own     map[int]bool              // buffers with a tensor of their own that change
-	nodes   map[int]*onnxpb.NodeProto // changed nodes; nil: dropped
-	after   map[int][]*onnxpb.NodeProto
-	added   []*onnxpb.TensorProto
-	gone    map[string]bool // names that no node computes any more, for value_info
-	changed bool
+	m      *Model
+	net    *Net
+	values map[*source][]float32     // new numbers
+	own    map[int]bool              // buffers with a tensor of their own that change
+	nodes  map[int]*onnxpb.NodeProto // changed nodes; nil: dropped
+	after  map[int][]*onnxpb.NodeProto
+	added  []*onnxpb.TensorProto
+	gone   map[string]bool // names that no node computes any more, for value_info
 }
 
 func (n *Net) newPatch(weights, running []float32) *patch {
