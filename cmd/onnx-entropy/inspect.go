@@ -17,19 +17,34 @@ type inspectCmd struct {
 
 // inspection is what inspect shows.
 type inspection struct {
-	Model        string               `json:"model"`
-	Producer     string               `json:"producer"`
-	IRVersion    int                  `json:"ir_version"`
-	Opset        int                  `json:"opset"`
-	TrainingMode bool                 `json:"training_mode"`
-	Inputs       []onnxload.ValueInfo `json:"inputs"`
-	Outputs      []onnxload.ValueInfo `json:"outputs"`
-	Layers       []layer              `json:"layers"`
-	Tensors      int                  `json:"tensors"`    // trainable
-	Weights      int                  `json:"weights"`    // numbers in them
-	Statistics   int                  `json:"statistics"` // running means and variances
-	Warnings     []string             `json:"warnings"`
-	Metadata     map[string]string    `json:"metadata,omitempty"` // that this program has put there
+	Model        string            `json:"model"`
+	Producer     string            `json:"producer"`
+	IRVersion    int               `json:"ir_version"`
+	Opset        int               `json:"opset"`
+	TrainingMode bool              `json:"training_mode"`
+	Inputs       []port            `json:"inputs"`
+	Outputs      []port            `json:"outputs"`
+	Layers       []layer           `json:"layers"`
+	Tensors      int               `json:"tensors"`    // trainable
+	Weights      int               `json:"weights"`    // numbers in them
+	Statistics   int               `json:"statistics"` // running means and variances
+	Warnings     []string          `json:"warnings"`
+	Metadata     map[string]string `json:"metadata,omitempty"` // that this program has put there
+}
+
+// port is an input or output; its shape is null if the file does not give the rank.
+type port struct {
+	Name  string   `json:"name"`
+	Type  string   `json:"type"`
+	Shape []string `json:"shape"`
+}
+
+func ports(vs []onnxload.ValueInfo) []port {
+	ps := []port{}
+	for _, v := range vs {
+		ps = append(ps, port(v))
+	}
+	return ps
 }
 
 type layer struct {
@@ -48,7 +63,7 @@ func (c *inspectCmd) Run(e *env) error {
 	}
 	v := inspection{
 		Model: m.label, Producer: m.Producer, IRVersion: m.IRVersion, Opset: m.Opset, TrainingMode: m.TrainingMode(),
-		Inputs: m.Inputs, Outputs: m.Outputs, Layers: []layer{}, Warnings: append([]string{}, m.Warnings()...), Metadata: map[string]string{},
+		Inputs: ports(m.Inputs), Outputs: ports(m.Outputs), Layers: []layer{}, Warnings: append([]string{}, m.Warnings()...), Metadata: map[string]string{},
 	}
 	for k, s := range m.meta {
 		if strings.HasPrefix(k, "onnx_entropy.") {
@@ -115,10 +130,10 @@ func (v *inspection) print(e *env, built bool) {
 	}
 	e.printf("Model    %s: opset %d, IR version %d, %s mode, written by %s", v.Model, v.Opset, v.IRVersion, mode, producer)
 	for _, in := range v.Inputs {
-		e.printf("Input    %s", valueOf(in))
+		e.printf("Input    %s", in)
 	}
 	for _, out := range v.Outputs {
-		e.printf("Output   %s", valueOf(out))
+		e.printf("Output   %s", out)
 	}
 	if built {
 		e.printf("")
@@ -146,7 +161,7 @@ func (v *inspection) print(e *env, built bool) {
 	}
 }
 
-func valueOf(v onnxload.ValueInfo) string {
+func (v port) String() string {
 	shape := strings.Join(v.Shape, "x")
 	switch {
 	case v.Shape == nil:
