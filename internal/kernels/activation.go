@@ -8,7 +8,8 @@ import "math"
 // Relu sets y[i] = x[i] if x[i] > 0 or is NaN, else 0.
 func Relu[T Float](y, x []T) {
 	y = y[:len(x)]
-	for i, v := range x {
+	for i := unaryAsm(opRelu, y, x); i < len(x); i++ {
+		v := x[i]
 		y[i] = max(v, 0)
 	}
 }
@@ -16,7 +17,8 @@ func Relu[T Float](y, x []T) {
 // ReluGrad sets dx[i] = dy[i] where y[i] > 0 or is NaN, else 0; y is the output of Relu, or its input.
 func ReluGrad[T Float](dx, y, dy []T) {
 	dx, dy = dx[:len(y)], dy[:len(y)]
-	for i, v := range y {
+	for i := binaryAsm(opReluGrad, dx, y, dy); i < len(y); i++ {
+		v := y[i]
 		// Looked up: the signs of activations make a jump that cannot be predicted, ten times as slow.
 		choice := [2]T{dy[i], 0}
 		dx[i] = choice[bit(v <= 0)]
@@ -27,7 +29,8 @@ func ReluGrad[T Float](dx, y, dy []T) {
 func LeakyRelu[T Float](y, x []T, alpha T) {
 	y = y[:len(x)]
 	slope := [2]T{alpha, 1}
-	for i, v := range x {
+	for i := scalarAsm(opLeakyRelu, y, x, alpha); i < len(x); i++ {
+		v := x[i]
 		y[i] = v * slope[bit(v > 0)]
 	}
 }
@@ -36,7 +39,8 @@ func LeakyRelu[T Float](y, x []T, alpha T) {
 func LeakyReluGrad[T Float](dx, x, dy []T, alpha T) {
 	dx, dy = dx[:len(x)], dy[:len(x)]
 	slope := [2]T{alpha, 1}
-	for i, v := range x {
+	for i := leakyReluGradAsm(dx, x, dy, alpha); i < len(x); i++ {
+		v := x[i]
 		dx[i] = dy[i] * slope[bit(v > 0)]
 	}
 }
@@ -60,7 +64,8 @@ func sigmoid(x float64) float64 {
 // SigmoidGrad sets dx[i] = dy[i]*y[i]*(1-y[i]); y is the output of Sigmoid.
 func SigmoidGrad[T Float](dx, y, dy []T) {
 	dx, dy = dx[:len(y)], dy[:len(y)]
-	for i, v := range y {
+	for i := binaryAsm(opSigmoidGrad, dx, y, dy); i < len(y); i++ {
+		v := y[i]
 		dx[i] = dy[i] * T(v*(1-v))
 	}
 }
@@ -76,7 +81,8 @@ func Tanh[T Float](y, x []T) {
 // TanhGrad sets dx[i] = dy[i]*(1-y[i]^2); y is the output of Tanh.
 func TanhGrad[T Float](dx, y, dy []T) {
 	dx, dy = dx[:len(y)], dy[:len(y)]
-	for i, v := range y {
+	for i := binaryAsm(opTanhGrad, dx, y, dy); i < len(y); i++ {
+		v := y[i]
 		dx[i] = dy[i] * (1 - T(v*v))
 	}
 }
@@ -101,7 +107,8 @@ func SoftplusGrad[T Float](dx, x, dy []T) {
 // Clip sets y[i] = min(max(x[i], lo), hi). NaN stays NaN.
 func Clip[T Float](y, x []T, lo, hi T) {
 	y = y[:len(x)]
-	for i, v := range x {
+	for i := clipAsm(y, x, lo, hi); i < len(x); i++ {
+		v := x[i]
 		y[i] = min(max(v, lo), hi)
 	}
 }
@@ -111,8 +118,24 @@ func ClipGrad[T Float](dx, x, dy []T, lo, hi T) {
 	dx, dy = dx[:len(x)], dy[:len(x)]
 	inf := T(math.Inf(1))
 	below, above := bit(lo == -inf), bit(hi == inf)
-	for i, v := range x {
+	done := 0
+	if lo < inf && hi > -inf {
+		// lo < x is the next number after lo <= x, and an infinity that bounds nothing stays itself.
+		from, to := lo, hi
+		if below == 0 {
+			from = nextAfter(lo, inf)
+		}
+		if above == 0 {
+			to = nextAfter(hi, -inf)
+		}
+		done = withinAsm(dx, x, dy, from, to)
+	}
+	for i := done; i < len(x); i++ {
+		v := x[i]
 		choice := [2]T{0, dy[i]}
 		dx[i] = choice[(below|bit(v > lo))&(above|bit(v < hi))&bit(v == v)]
 	}
 }
+
+// nextAfter returns the number of type float32 that follows x in the direction of y; that is all it is for.
+func nextAfter[T Float](x, y T) T { return T(math.Nextafter32(float32(x), float32(y))) }

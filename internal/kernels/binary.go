@@ -5,7 +5,8 @@ package kernels
 // Add sets y[i] = a[i] + b[i].
 func Add[T Float](y, a, b []T) {
 	y, b = y[:len(a)], b[:len(a)]
-	for i, v := range a {
+	for i := binaryAsm(opAdd, y, a, b); i < len(a); i++ {
+		v := a[i]
 		y[i] = v + b[i]
 	}
 }
@@ -13,7 +14,8 @@ func Add[T Float](y, a, b []T) {
 // AddScalar sets y[i] = a[i] + s.
 func AddScalar[T Float](y, a []T, s T) {
 	y = y[:len(a)]
-	for i, v := range a {
+	for i := scalarAsm(opAdd, y, a, s); i < len(a); i++ {
+		v := a[i]
 		y[i] = v + s
 	}
 }
@@ -24,7 +26,8 @@ func ScalarAdd[T Float](y []T, s T, b []T) { AddScalar(y, b, s) }
 // Sub sets y[i] = a[i] - b[i].
 func Sub[T Float](y, a, b []T) {
 	y, b = y[:len(a)], b[:len(a)]
-	for i, v := range a {
+	for i := binaryAsm(opSub, y, a, b); i < len(a); i++ {
+		v := a[i]
 		y[i] = v - b[i]
 	}
 }
@@ -32,7 +35,8 @@ func Sub[T Float](y, a, b []T) {
 // SubScalar sets y[i] = a[i] - s.
 func SubScalar[T Float](y, a []T, s T) {
 	y = y[:len(a)]
-	for i, v := range a {
+	for i := scalarAsm(opSub, y, a, s); i < len(a); i++ {
+		v := a[i]
 		y[i] = v - s
 	}
 }
@@ -40,7 +44,8 @@ func SubScalar[T Float](y, a []T, s T) {
 // ScalarSub sets y[i] = s - b[i].
 func ScalarSub[T Float](y []T, s T, b []T) {
 	y = y[:len(b)]
-	for i, v := range b {
+	for i := scalarAsm(opReverseSub, y, b, s); i < len(b); i++ {
+		v := b[i]
 		y[i] = s - v
 	}
 }
@@ -48,7 +53,8 @@ func ScalarSub[T Float](y []T, s T, b []T) {
 // Mul sets y[i] = a[i] * b[i].
 func Mul[T Float](y, a, b []T) {
 	y, b = y[:len(a)], b[:len(a)]
-	for i, v := range a {
+	for i := binaryAsm(opMul, y, a, b); i < len(a); i++ {
+		v := a[i]
 		y[i] = v * b[i]
 	}
 }
@@ -56,7 +62,8 @@ func Mul[T Float](y, a, b []T) {
 // MulScalar sets y[i] = a[i] * s.
 func MulScalar[T Float](y, a []T, s T) {
 	y = y[:len(a)]
-	for i, v := range a {
+	for i := scalarAsm(opMul, y, a, s); i < len(a); i++ {
+		v := a[i]
 		y[i] = v * s
 	}
 }
@@ -67,7 +74,8 @@ func ScalarMul[T Float](y []T, s T, b []T) { MulScalar(y, b, s) }
 // Div sets y[i] = a[i] / b[i].
 func Div[T Float](y, a, b []T) {
 	y, b = y[:len(a)], b[:len(a)]
-	for i, v := range a {
+	for i := binaryAsm(opDiv, y, a, b); i < len(a); i++ {
+		v := a[i]
 		y[i] = v / b[i]
 	}
 }
@@ -75,7 +83,8 @@ func Div[T Float](y, a, b []T) {
 // DivScalar sets y[i] = a[i] / s.
 func DivScalar[T Float](y, a []T, s T) {
 	y = y[:len(a)]
-	for i, v := range a {
+	for i := scalarAsm(opDiv, y, a, s); i < len(a); i++ {
+		v := a[i]
 		y[i] = v / s
 	}
 }
@@ -83,7 +92,8 @@ func DivScalar[T Float](y, a []T, s T) {
 // ScalarDiv sets y[i] = s / b[i].
 func ScalarDiv[T Float](y []T, s T, b []T) {
 	y = y[:len(b)]
-	for i, v := range b {
+	for i := scalarAsm(opReverseDiv, y, b, s); i < len(b); i++ {
+		v := b[i]
 		y[i] = s / v
 	}
 }

@@ -7,7 +7,8 @@ import "math"
 // Neg sets y[i] = -x[i].
 func Neg[T Float](y, x []T) {
 	y = y[:len(x)]
-	for i, v := range x {
+	for i := unaryAsm(opNeg, y, x); i < len(x); i++ {
+		v := x[i]
 		y[i] = -v
 	}
 }
@@ -31,7 +32,8 @@ func Log[T Float](y, x []T) {
 // Sqrt sets y[i] = sqrt(x[i]).
 func Sqrt[T Float](y, x []T) {
 	y = y[:len(x)]
-	for i, v := range x {
+	for i := unaryAsm(opSqrt, y, x); i < len(x); i++ {
+		v := x[i]
 		y[i] = T(math.Sqrt(float64(v)))
 	}
 }
@@ -39,7 +41,8 @@ func Sqrt[T Float](y, x []T) {
 // SqrtGrad sets dx[i] = dy[i]/(2*y[i]); y is the output of Sqrt.
 func SqrtGrad[T Float](dx, y, dy []T) {
 	dx, dy = dx[:len(y)], dy[:len(y)]
-	for i, v := range y {
+	for i := binaryAsm(opSqrtGrad, dx, y, dy); i < len(y); i++ {
+		v := y[i]
 		dx[i] = dy[i] / (2 * v)
 	}
 }
@@ -47,7 +50,8 @@ func SqrtGrad[T Float](dx, y, dy []T) {
 // Abs sets y[i] = |x[i]|.
 func Abs[T Float](y, x []T) {
 	y = y[:len(x)]
-	for i, v := range x {
+	for i := unaryAsm(opAbs, y, x); i < len(x); i++ {
+		v := x[i]
 		y[i] = T(math.Abs(float64(v)))
 	}
 }
@@ -55,7 +59,8 @@ func Abs[T Float](y, x []T) {
 // AbsGrad sets dx[i] = dy[i]*sign(x[i]), with sign(0) = 0. NaN gives NaN.
 func AbsGrad[T Float](dx, x, dy []T) {
 	dx, dy = dx[:len(x)], dy[:len(x)]
-	for i, v := range x {
+	for i := binaryAsm(opAbsGrad, dx, x, dy); i < len(x); i++ {
+		v := x[i]
 		g := dy[i]
 		switch {
 		case v > 0:
@@ -71,7 +76,8 @@ func AbsGrad[T Float](dx, x, dy []T) {
 // Reciprocal sets y[i] = 1/x[i].
 func Reciprocal[T Float](y, x []T) {
 	y = y[:len(x)]
-	for i, v := range x {
+	for i := scalarAsm(opReverseDiv, y, x, 1); i < len(x); i++ {
+		v := x[i]
 		y[i] = 1 / v
 	}
 }
@@ -79,7 +85,8 @@ func Reciprocal[T Float](y, x []T) {
 // ReciprocalGrad sets dx[i] = -dy[i]*y[i]^2; y is the output of Reciprocal.
 func ReciprocalGrad[T Float](dx, y, dy []T) {
 	dx, dy = dx[:len(y)], dy[:len(y)]
-	for i, v := range y {
+	for i := binaryAsm(opReciprocalGrad, dx, y, dy); i < len(y); i++ {
+		v := y[i]
 		dx[i] = -dy[i] * T(v*v)
 	}
 }

@@ -1,0 +1,181 @@
+// Command vector writes the AVX2 kernels that compute element by element in float32. Run it by
+// `go generate` in internal/kernels.
+//
+// Every kernel takes a number of elements that is a multiple of 8, and does the operations of the generic
+// loop in its order, without fused multiply-add, so that both give the same bits.
+package main
+
+import (
+	"math"
+	"strings"
+
+	. "github.com/mmcloughlin/avo/build"
+	"github.com/mmcloughlin/avo/operand"
+	"github.com/mmcloughlin/avo/reg"
+)
+
+type vec = reg.VecVirtual
+
+func main() {
+	ConstraintExpr("!noasm")
+	table = GLOBL("vectorConstants", RODATA|NOPTR)
+	arithmetic()
+	activations()
+	normalisation()
+	functions()
+	Generate()
+}
+
+var (
+	table  operand.Mem
+	placed = map[uint32]int{}
+)
+
+// bits is eight times a 32-bit word in memory.
+func bits(w uint32) operand.Mem {
+	at, ok := placed[w]
+	if !ok {
+		at = 32 * len(placed)
+		placed[w] = at
+		for i := range 8 {
+			DATA(at+4*i, operand.U32(w))
+		}
+	}
+	return table.Offset(at)
+}
+
+// constant is eight times a number in memory.
+func constant(v float32) operand.Mem { return bits(math.Float32bits(v)) }
+
+// A body writes the instructions for eight elements: in are the vectors read, s the scalars in all lanes.
+type body func(in, s []vec) vec
+
+// kernel writes func name(y, inputs..., scalars..., n int) with the loop unrolled. Names without a type are of
+// float32, or of pointers to it.
+func kernel(name, doc, inputs, scalars string, unroll int, f body) {
+	signature := "func(y *float32"
+	parameters := func(list, def string) (names []string) {
+		for _, v := range strings.Fields(list) {
+			v, of, typed := strings.Cut(v, ":")
+			if !typed {
+				of = def
+			}
+			signature += ", " + v + " " + of
+			names = append(names, v)
+		}
+		return names
+	}
+	in, sc := parameters(inputs, "*float32"), parameters(scalars, "float32")
+	TEXT(name+"AVX2", NOSPLIT, signature+", n int)")
+	Pragma("noescape")
+	Doc(name + "AVX2 " + doc)
+	y := Load(Param("y"), GP64())
+	var from []reg.Register
+	for _, v := range in {
+		from = append(from, Load(Param(v), GP64()))
+	}
+	var s []vec
+	for _, v := range sc {
+		p, err := Param(v).Resolve()
+		if err != nil {
+			panic(err)
+		}
+		r := YMM()
+		VBROADCASTSS(p.Addr, r)
+		s = append(s, r)
+	}
+	n := Load(Param("n"), GP64())
+	step := func(blocks int) {
+		var out []vec
+		for i := range blocks {
+			var x []vec
+			for _, p := range from {
+				r := YMM()
+				VMOVUPS(operand.Mem{Base: p, Disp: 32 * i}, r)
+				x = append(x, r)
+			}
+			out = append(out, f(x, s))
+			VMOVUPS(out[i], operand.Mem{Base: y, Disp: 32 * i})
+		}
+		for _, p := range append(from, y) {
+			ADDQ(operand.I32(32*blocks), p)
+		}
+		SUBQ(operand.I32(8*blocks), n)
+	}
+	if unroll > 1 {
+		SUBQ(operand.I32(8*unroll), n)
+		JL(operand.LabelRef("few"))
+		Label("many")
+		step(unroll)
+		JGE(operand.LabelRef("many"))
+		Label("few")
+		ADDQ(operand.I32(8*unroll), n)
+		JZ(operand.LabelRef("done"))
+	}
+	Label("one")
+	step(1)
+	JNZ(operand.LabelRef("one"))
+	Label("done")
+	VZEROUPPER()
+	RET()
+}
+
+// new3 puts the result of an instruction of two operands into a new register. Like the instruction, it takes
+// the second operand first.
+func new3(f func(...operand.Op), b, a operand.Op) vec {
+	r := YMM()
+	f(b, a, r)
+	return r
+}
+
+func add(a vec, b operand.Op) vec { return new3(VADDPS, b, a) }
+func sub(a vec, b operand.Op) vec { return new3(VSUBPS, b, a) }
+func mul(a vec, b operand.Op) vec { return new3(VMULPS, b, a) }
+func div(a vec, b operand.Op) vec { return new3(VDIVPS, b, a) }
+func and(a vec, b operand.Op) vec { return new3(VANDPS, b, a) }
+func or(a vec, b operand.Op) vec  { return new3(VORPS, b, a) }
+func xor(a vec, b operand.Op) vec { return new3(VXORPS, b, a) }
+
+// lesser is b if it is not a number, greater too.
+func lesser(a vec, b operand.Op) vec  { return new3(VMINPS, b, a) }
+func greater(a vec, b operand.Op) vec { return new3(VMAXPS, b, a) }
+
+// Predicates of compare.
+const (
+	unordered  = 0x03
+	notEqual   = 0x0c // and ordered
+	less       = 0x11
+	atMost     = 0x12
+	notAtMost  = 0x16 // or unordered
+	atLeast    = 0x1d
+	moreThan   = 0x1e
+	roundsEven = 0x08
+)
+
+// compare gives a lane of ones where a is in the relation to b, else of zeros.
+func compare(relation uint64, a vec, b operand.Op) vec {
+	r := YMM()
+	VCMPPS(operand.Imm(relation), b, a, r)
+	return r
+}
+
+// choose gives yes where the mask is set, else no.
+func choose(mask vec, yes operand.Op, no vec) vec {
+	r := YMM()
+	VBLENDVPS(mask, yes, no, r)
+	return r
+}
+
+func load(m operand.Mem) vec {
+	r := YMM()
+	VMOVUPS(m, r)
+	return r
+}
+
+func zero() vec {
+	r := YMM()
+	VXORPS(r, r, r)
+	return r
+}
+
+const signBit = 1 << 31

@@ -1,0 +1,164 @@
+//go:build !noasm
+
+package kernels
+
+// wholeVectors returns how many of n elements the kernels do: whole vectors of float32.
+func wholeVectors[T Float](n int) int {
+	if !isFloat32[T]() || cpuLevel < levelAVX2 {
+		return 0
+	}
+	return n &^ 7
+}
+
+// first is the address of the first element of s, which is of float32 and not empty.
+func first[T Float](s []T) *float32 { return &float32s(s)[0] }
+
+// unaryAsm sets y[i] = op(x[i]).
+func unaryAsm[T Float](op vectorOp, y, x []T) int {
+	n := wholeVectors[T](len(x))
+	if n == 0 {
+		return 0
+	}
+	to, from := first(y[:n]), first(x)
+	switch op {
+	case opNeg:
+		negAVX2(to, from, n)
+	case opAbs:
+		absAVX2(to, from, n)
+	case opSqrt:
+		sqrtAVX2(to, from, n)
+	case opRelu:
+		reluAVX2(to, from, n)
+	default:
+		return 0
+	}
+	return n
+}
+
+// binaryAsm sets y[i] = a[i] op b[i].
+func binaryAsm[T Float](op vectorOp, y, a, b []T) int {
+	n := wholeVectors[T](len(a))
+	if n == 0 {
+		return 0
+	}
+	to, p, q := first(y[:n]), first(a), first(b[:n])
+	switch op {
+	case opAdd:
+		addAVX2(to, p, q, n)
+	case opSub:
+		subAVX2(to, p, q, n)
+	case opMul:
+		mulAVX2(to, p, q, n)
+	case opDiv:
+		divAVX2(to, p, q, n)
+	case opReluGrad:
+		reluGradAVX2(to, p, q, n)
+	case opSigmoidGrad:
+		sigmoidGradAVX2(to, p, q, n)
+	case opTanhGrad:
+		tanhGradAVX2(to, p, q, n)
+	case opAbsGrad:
+		absGradAVX2(to, p, q, n)
+	case opSqrtGrad:
+		sqrtGradAVX2(to, p, q, n)
+	case opReciprocalGrad:
+		reciprocalGradAVX2(to, p, q, n)
+	default:
+		return 0
+	}
+	return n
+}
+
+// scalarAsm sets y[i] = a[i] op s.
+func scalarAsm[T Float](op vectorOp, y, a []T, s T) int {
+	n := wholeVectors[T](len(a))
+	if n == 0 {
+		return 0
+	}
+	to, from, v := first(y[:n]), first(a), float32(s)
+	switch op {
+	case opAdd:
+		addScalarAVX2(to, from, v, n)
+	case opSub:
+		subScalarAVX2(to, from, v, n)
+	case opMul:
+		mulScalarAVX2(to, from, v, n)
+	case opDiv:
+		divScalarAVX2(to, from, v, n)
+	case opReverseSub:
+		scalarSubAVX2(to, from, v, n)
+	case opReverseDiv:
+		scalarDivAVX2(to, from, v, n)
+	case opLeakyRelu:
+		leakyReluAVX2(to, from, v, n)
+	default:
+		return 0
+	}
+	return n
+}
+
+func leakyReluGradAsm[T Float](dx, x, dy []T, alpha T) int {
+	n := wholeVectors[T](len(x))
+	if n > 0 {
+		leakyReluGradAVX2(first(dx[:n]), first(x), first(dy[:n]), float32(alpha), n)
+	}
+	return n
+}
+
+func clipAsm[T Float](y, x []T, lo, hi T) int {
+	n := wholeVectors[T](len(x))
+	if n > 0 {
+		clipAVX2(first(y[:n]), first(x), float32(lo), float32(hi), n)
+	}
+	return n
+}
+
+// withinAsm sets dx[i] = dy[i] where lo <= x[i] <= hi, else 0.
+func withinAsm[T Float](dx, x, dy []T, lo, hi T) int {
+	n := wholeVectors[T](len(x))
+	if n > 0 {
+		withinAVX2(first(dx[:n]), first(x), first(dy[:n]), float32(lo), float32(hi), n)
+	}
+	return n
+}
+
+// dropMaskAsm sets y[i] = x[i]*scale where words[i] >= threshold, else 0.
+func dropMaskAsm[T Float](y, x []T, words []uint32, threshold uint32, scale T) int {
+	n := wholeVectors[T](len(x))
+	if n > 0 {
+		dropMaskAVX2(first(y[:n]), first(x), &words[:n][0], threshold, float32(scale), n)
+	}
+	return n
+}
+
+func normaliseAsm[T Float](y, x []T, mean, a, b T) int {
+	n := wholeVectors[T](len(x))
+	if n > 0 {
+		normaliseAVX2(first(y[:n]), first(x), float32(mean), float32(a), float32(b), n)
+	}
+	return n
+}
+
+func normaliseRowAsm[T Float](y, x, mean, a, b []T) int {
+	n := wholeVectors[T](len(x))
+	if n > 0 {
+		normaliseRowAVX2(first(y[:n]), first(x), first(mean[:n]), first(a[:n]), first(b[:n]), n)
+	}
+	return n
+}
+
+func normaliseGradAsm[T Float](dx, x, dy []T, mean, a, b, c T) int {
+	n := wholeVectors[T](len(x))
+	if n > 0 {
+		normaliseGradAVX2(first(dx[:n]), first(x), first(dy[:n]), float32(mean), float32(a), float32(b), float32(c), n)
+	}
+	return n
+}
+
+func normaliseGradRowAsm[T Float](dx, x, dy, mean, a, b, c []T) int {
+	n := wholeVectors[T](len(x))
+	if n > 0 {
+		normaliseGradRowAVX2(first(dx[:n]), first(x), first(dy[:n]), first(mean[:n]), first(a[:n]), first(b[:n]), first(c[:n]), n)
+	}
+	return n
+}
