@@ -26,8 +26,7 @@ func (s *Step) Predict(ctx context.Context, x, running []float32, b *Batch) (*te
 	if err != nil {
 		return nil, err
 	}
-	y := c.vm.Buf(c.net.Outputs[s.o.Output])
-	return tensor.New(tensor.WithShape(y.Shape...), tensor.WithBacking(append([]float32(nil), y.F32...))), nil
+	return dense(c.vm.Buf(c.net.Outputs[s.o.Output])), nil
 }
 
 func (s *Step) infer(ctx context.Context, u use, x, running []float32, b *Batch) (*compiled, error) {

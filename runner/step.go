@@ -283,12 +283,19 @@ func (s *Step) differentiate(net *onnxload.Net, u use, b *Batch) (*compiled, err
 	for i, p := range trained {
 		c.grads = append(c.grads, binding{c.vm.Direct(direct[i]), p.From, p.To})
 	}
-	for _, p := range net.Params {
+	c.bindings()
+	c.targets = handles(c.vm, targets)
+	return c, nil
+}
+
+// bindings finds out how weights, running statistics and inputs are bound.
+func (c *compiled) bindings() {
+	for _, p := range c.net.Params {
 		if h, ok := c.vm.Input(p.Node); ok {
 			c.params = append(c.params, binding{h, p.From, p.To})
 		}
 	}
-	for _, f := range net.Buffers {
+	for _, f := range c.net.Buffers {
 		if f.Node == nil {
 			continue
 		}
@@ -296,8 +303,7 @@ func (s *Step) differentiate(net *onnxload.Net, u use, b *Batch) (*compiled, err
 			c.buffers = append(c.buffers, binding{h, f.From, f.To})
 		}
 	}
-	c.inputs, c.targets = handles(c.vm, net.Inputs), handles(c.vm, targets)
-	return c, nil
+	c.inputs = handles(c.vm, c.net.Inputs)
 }
 
 func handles(vm *exec.VM, nodes gorgonia.Nodes) []int {

@@ -32,6 +32,9 @@ type Config struct {
 	StatisticsSamples int
 	// Observe, when not nil, is called after every outer step, and before the first.
 	Observe func(Progress)
+	// Gradient, when not nil, is called after every gradient with the number of them so far and the
+	// loss of its mini-batch.
+	Gradient func(evals uint64, loss float64)
 }
 
 // Progress is the state of a run after an outer step.
@@ -185,6 +188,9 @@ func (r *run) step(ctx context.Context) (losses float64, outer bool, err error) 
 		}
 		r.results[i].Loss = loss
 		losses += loss
+		if r.cfg.Gradient != nil {
+			r.cfg.Gradient(r.state.Evals+uint64(i)+1, loss)
+		}
 	}
 	return losses, r.m.Tell(r.state, r.results), nil
 }

@@ -148,13 +148,20 @@ func TestTrainStops(t *testing.T) {
 
 func TestTrainObserves(t *testing.T) {
 	var seen []runner.Progress
+	var gradients []uint64
 	_, err := runner.Train(context.Background(), compile(t, runner.Options{}), entropy(), source(t, 40),
-		runner.Config{Batch: 20, Evals: 12, EvalEvery: 5, Test: source(t, 20), Observe: func(p runner.Progress) { seen = append(seen, p) }})
+		runner.Config{Batch: 20, Evals: 12, EvalEvery: 5, Test: source(t, 20), Observe: func(p runner.Progress) { seen = append(seen, p) },
+			Gradient: func(evals uint64, loss float64) { gradients = append(gradients, evals) }})
 	if err != nil {
 		t.Fatal(err)
 	}
 	if len(seen) != 5 || !math.IsNaN(seen[0].Loss) || seen[0].Budget != 12 {
 		t.Fatalf("%d calls, the first %+v", len(seen), seen[0])
+	}
+	for i, n := range gradients {
+		if n != uint64(i+1) || len(gradients) != 12 {
+			t.Fatalf("%d calls for 12 gradients, number %d with %d", len(gradients), i, n)
+		}
 	}
 	for i, p := range seen {
 		if p.Evals != uint64(3*i) || p.Outer != uint64(i) || p.Epoch != float64(3*i)/2 {

@@ -250,7 +250,7 @@ func (t *training) train(e *env) (err error) {
 	}
 	w := &watch{t: t, start: time.Now()}
 	w.progress = report.NewProgress(e.stdout, e.stderr, t.cfg.Evals, runner.Budget(t.source.Len(), t.Batch, 1))
-	t.cfg.Observe = w.observe
+	t.cfg.Observe, t.cfg.Gradient = w.observe, w.gradient
 	rep, err := runner.Train(e.ctx, t.step, t.method, t.source, t.cfg)
 	w.progress.Done()
 	if err == nil {

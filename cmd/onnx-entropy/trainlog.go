@@ -107,7 +107,8 @@ type watch struct {
 	t        *training
 	progress report.Progress
 	start    time.Time
-	err      error // the first of the log
+	loss     float64 // mean of the last outer step; of the gradients so far before the first has ended
+	err      error   // the first of the log
 }
 
 // metrics is a line of metrics.jsonl.
@@ -122,10 +123,21 @@ type metrics struct {
 	Test    *evaluation `json:"test,omitempty"`
 }
 
+// gradient moves the display on within an outer step.
+func (w *watch) gradient(evals uint64, loss float64) {
+	if first := w.t.method.OuterEvals(); evals <= uint64(first) {
+		w.loss += (loss - w.loss) / float64(evals)
+	}
+	if evals%uint64(w.t.method.OuterEvals()) != 0 { // observe follows the last of an outer step
+		w.progress.Update(evals, float64(evals)/float64(runner.Budget(w.t.source.Len(), w.t.Batch, 1)), w.loss)
+	}
+}
+
 func (w *watch) observe(p runner.Progress) {
 	if p.Outer == 0 {
 		return
 	}
+	w.loss = p.Loss
 	m := metrics{Outer: p.Outer, Evals: p.Evals, Epoch: p.Epoch, Loss: number(p.Loss), Seconds: math.Round(time.Since(w.start).Seconds()*1e3) / 1e3}
 	m.LR, m.Gamma = pace(w.t.method, p.Outer-1)
 	if p.Test != nil {
