@@ -17,6 +17,9 @@ func (s Stream) Normals(dst []float32, from int) {
 		dst = dst[copy(dst, four[skip:]):]
 		block++
 	}
+	done := s.normalsAsm(dst, block)
+	dst = dst[done:]
+	block += uint32(done / 4)
 	var words [64]uint32
 	for len(dst) >= 4 {
 		n := min(len(dst), len(words)) &^ 3

@@ -33,6 +33,17 @@ func (s Stream) Block(i uint32) (w [4]uint32) {
 	return w
 }
 
+// Words sets w to the words from the given block on: word i is Block(block+i/4)[i%4].
+func (s Stream) Words(w []uint32, block uint32) {
+	done := s.wordsAsm(w, block)
+	whole := len(w) &^ 3
+	s.words(w[done:whole], block+uint32(done/4))
+	if whole < len(w) {
+		four := s.Block(block + uint32(whole/4))
+		copy(w[whole:], four[:])
+	}
+}
+
 // words sets w, whose length is a multiple of 4, to the blocks from the given one on: ten rounds of the
 // bijection on the counter (block, purpose, eval, replica) under the seed. The words stay in registers, which
 // makes it twice as fast as with arrays.

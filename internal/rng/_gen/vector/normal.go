@@ -1,0 +1,83 @@
+package vector
+
+import (
+	"math"
+
+	. "github.com/mmcloughlin/avo/build"
+	"github.com/mmcloughlin/avo/operand"
+	"github.com/mmcloughlin/avo/reg"
+)
+
+// Normals makes the next 32 normal numbers, in order.
+func (g *Generator) Normals() (four [4]reg.VecVirtual) {
+	radius, angle := g.Blocks()
+	for i := range 2 {
+		x, y := boxMuller(radius[i], angle[i])
+		four[2*i], four[2*i+1] = InOrder(x, y)
+	}
+	return four
+}
+
+// InOrder interleaves the words 0 and 2 of blocks 0, 2, 1 and 3 with their words 1 and 3.
+func InOrder(even, odd reg.VecVirtual) (first, second reg.VecVirtual) {
+	return apply(VUNPCKLPS, odd, even), apply(VUNPCKHPS, odd, even)
+}
+
+// boxMuller follows boxMuller of package rng, whose comments explain it, operation by operation.
+func boxMuller(radius, angle reg.VecVirtual) (x, y reg.VecVirtual) {
+	r := minusTwoLog(unit(radius))
+	VSQRTPS(r, r)
+	r = apply(VXORPS, apply(VANDPS, broadcast(1<<31), angle), r)
+	swap := shift(VPSLLD, 1, angle)
+	sin, cos := sinCos(eighth(angle))
+	x, y = YMM(), YMM()
+	VBLENDVPS(swap, sin, cos, x)
+	VBLENDVPS(swap, cos, sin, y)
+	return apply(VMULPS, x, r), apply(VMULPS, y, r)
+}
+
+func unit(w reg.VecVirtual) reg.VecVirtual {
+	u := shift(VPSRLD, 1, w)
+	VCVTDQ2PS(u, u)
+	return add(mul(u, number(1.0/(1<<31))), number(1.0/(1<<32)))
+}
+
+func eighth(w reg.VecVirtual) reg.VecVirtual {
+	a := shift(VPSLLD, 2, w)
+	VPOR(broadcast(2), a, a)
+	VCVTDQ2PS(a, a)
+	return mul(a, number(math.Pi/(1<<33)))
+}
+
+func minusTwoLog(u reg.VecVirtual) reg.VecVirtual {
+	e := apply(VPSUBD, broadcast(0x3f3504f3), u)
+	VPSRAD(operand.Imm(23), e, e)
+	f := sub(apply(VPSUBD, shift(VPSLLD, 23, e), u), number(1))
+	VCVTDQ2PS(e, e)
+	f2 := mul(f, f)
+	p01 := add(mul(f, number(-0.7213474)), number(1.442695))
+	p23 := add(mul(f, number(-0.36070058)), number(0.48090896))
+	p03 := add(mul(p23, f2), p01)
+	p45 := add(mul(f, number(-0.23901485)), number(0.2879535))
+	p67 := add(mul(f, number(-0.20678747)), number(0.21548076))
+	p47 := add(mul(p67, f2), p45)
+	f4 := mul(f2, f2)
+	p48 := add(mul(f4, number(0.12584342)), p47)
+	p := add(mul(p48, f4), p03)
+	log2 := add(mul(p, f), e)
+	return mul(log2, number(-2*math.Ln2))
+}
+
+func sinCos(x reg.VecVirtual) (sin, cos reg.VecVirtual) {
+	z := mul(x, x)
+	s := add(mul(z, number(-0.00019518292)), number(0.008332189))
+	s = sub(mul(s, z), number(0.16666655))
+	sin = add(mul(s, mul(z, x)), x)
+	c := sub(mul(z, number(2.4432567e-05)), number(0.0013887311))
+	c = add(mul(c, z), number(0.041666646))
+	half := mul(z, number(0.5))
+	one := YMM()
+	VMOVUPS(number(1), one)
+	cos = add(mul(c, mul(z, z)), sub(one, half))
+	return sin, cos
+}
