@@ -1,0 +1,98 @@
+package ops
+
+import (
+	"gorgonia.org/gorgonia"
+
+	"github.com/onnx-entropy/onnx-entropy/internal/kernels"
+)
+
+// GRU returns the outputs of a gated recurrent unit, nil where not wanted (ONNX GRU with the default
+// activations). The gates are in the order z, r, h, the last here called n:
+//
+//	z, r = sigmoid(W x + R h + b)   n = tanh(W x + R (r*h) + b)   h' = (1-z)*n + z*h
+//
+// or with LinearBeforeReset, as PyTorch has it, n = tanh(W x + b + r*(R h + b')).
+func GRU(r Recurrent) (y, yh *gorgonia.Node, err error) {
+	kind := gruCell
+	if r.LinearBeforeReset {
+		kind = gruLinear
+	}
+	out, err := r.outputs("GRU", kind)
+	return out[0], out[1], err
+}
+
+// Gates of a GRU.
+const (
+	gruZ = iota
+	gruR
+	gruN
+)
+
+// gruGates is the first stage: z, r and r*h.
+func gruGates[T kernels.Float](o *sequenceForward, v *stepView[T], packed, bias, own []T) {
+	v.multiply(o, gruZ, gruN, v.before, packed, own)
+	for r := range v.n1 - v.n0 {
+		v.sigmoids(r, bias)
+		kernels.Mul(v.row(v.mixed, r), v.gate(r, gruR), v.row(v.before, r))
+	}
+}
+
+// gruStep is the second stage.
+func gruStep[T kernels.Float](o *sequenceForward, v *stepView[T], packed, bias, own []T) {
+	v.multiply(o, gruN, gruN+1, v.mixed, packed, own)
+	for r := range v.n1 - v.n0 {
+		v.gruState(r, bias)
+	}
+}
+
+// gruLinearStep has biasR under r, nil for none.
+func gruLinearStep[T kernels.Float](o *sequenceForward, v *stepView[T], packed, bias, biasR, own []T) {
+	v.multiply(o, gruZ, gruN, v.before, packed, own)
+	kernels.MulPacked(&o.recur, gruN, gruN+1, v.n1-v.n0, v.h0, v.h1, v.before, v.h, packed, v.mixed[v.h0:], v.h, v.h, false, own)
+	for r := range v.n1 - v.n0 {
+		v.sigmoids(r, bias)
+		q := v.row(v.mixed, r)
+		if biasR != nil {
+			kernels.Add(q, q, biasR[v.h0:v.h1])
+		}
+		kernels.MulAdd(v.gate(r, gruN), v.gate(r, gruR), q)
+		v.gruState(r, bias)
+	}
+}
+
+// sigmoids computes z and r of a row from the products.
+func (v *stepView[T]) sigmoids(r int, bias []T) {
+	for k := gruZ; k <= gruR; k++ {
+		g := v.gate(r, k)
+		kernels.Add(g, g, bias[k*v.h+v.h0:k*v.h+v.h1])
+		kernels.Sigmoid(g, g)
+	}
+}
+
+// gruState computes n and h' of a row.
+func (v *stepView[T]) gruState(r int, bias []T) {
+	n := v.gate(r, gruN)
+	kernels.Add(n, n, bias[gruN*v.h+v.h0:gruN*v.h+v.h1])
+	kernels.Tanh(n, n)
+	kernels.GRUCell(v.row(v.after, r), v.gate(r, gruZ), n, v.row(v.before, r))
+}
+
+// gruBack is the derivative of gruStep but for what goes through R, and of gruLinearStep: from that by h' (dh,
+// becomes the part of that by h that goes through z) to that by the arguments of the gates: da, and daR as R's
+// product sees it.
+func gruBack[T kernels.Float](s *sequence, v *stepView[T], r int, da, daR, dh []T) {
+	dz, dn := v.cutGate(da, r, gruZ), v.cutGate(da, r, gruN)
+	kernels.GRUCellGrad(dz, dn, dh, v.gate(r, gruZ), v.gate(r, gruN), v.row(v.before, r))
+	if s.kind == gruLinear {
+		dr := v.cutGate(da, r, gruR)
+		kernels.GRUResetGrad(dr, v.cutGate(daR, r, gruN), dn, v.gate(r, gruR), v.row(v.mixed, r))
+		copy(v.cutGate(daR, r, gruZ), dz)
+		copy(v.cutGate(daR, r, gruR), dr)
+	}
+}
+
+// gruBackReset is the derivative of the product r*h of gruGates: d is that by it. It adds to dh.
+func gruBackReset[T kernels.Float](v *stepView[T], r int, da, d, dh []T) {
+	kernels.GRUResetGrad(v.cutGate(da, r, gruR), d, d, v.gate(r, gruR), v.row(v.before, r))
+	kernels.Add(dh, dh, d)
+}

@@ -1,0 +1,225 @@
+package ops
+
+import (
+	"gorgonia.org/tensor"
+
+	"github.com/onnx-entropy/onnx-entropy/internal/kernels"
+)
+
+// sequenceForward computes the tape. Phase 0 packs the weights and lays down the initial state, phase 1
+// multiplies the input of all steps by W, and the steps follow.
+type sequenceForward struct {
+	base
+	*sequence
+	project kernels.Gemm
+	recur   kernels.Packed // the gates' parts of R
+	parts   [2]int         // of project's phases
+
+	// Where shared memory holds the packed W of each direction, the packed R, and the sum of both biases.
+	sizeW, packedR, biases int
+}
+
+// newForward returns the tape of the given number of operands, none of which it is differentiated by.
+func (s *sequence) newForward(operands int) *sequenceForward {
+	m := s.g * s.h
+	o := &sequenceForward{
+		base:     base{name: s.name, out: tensor.Shape{s.size}},
+		sequence: s,
+		project:  kernels.Gemm{TransB: true, M: s.t * s.n, N: m, K: s.i, LDA: s.i, LDB: s.i, LDC: m},
+		recur:    kernels.Packed{Count: s.g, K: s.h, N: s.h, LD: s.h, Trans: true},
+	}
+	for i := range operands {
+		o.fixed = append(o.fixed, i)
+	}
+	copy(o.parts[:], o.project.Phases())
+	o.sizeW, _ = o.project.Scratch()
+	o.packedR = s.d * o.sizeW
+	o.biases = o.packedR + s.d*o.recur.Size()
+	return o
+}
+
+func (o *sequenceForward) String() string { return o.base.name }
+
+func (o *sequenceForward) Phases() []int {
+	return o.stepPhases([]int{o.d * (o.parts[0] + o.recur.Parts() + 1), o.d * o.parts[1]})
+}
+
+func (o *sequenceForward) Scratch() (shared, worker int) {
+	_, worker = o.project.Scratch()
+	return o.biases + o.d*o.g*o.h, max(worker, o.recur.Worker(o.rows))
+}
+
+func (o *sequenceForward) Run(env *Env, worker, phase, part int, out *Buf, in []*Buf) error {
+	if phase == 0 && part == 0 {
+		if err := o.checkLengths(in); err != nil {
+			return err
+		}
+	}
+	if out.F64 != nil {
+		forwardPart[float64](o, env, worker, phase, part, out, in)
+	} else {
+		forwardPart[float32](o, env, worker, phase, part, out, in)
+	}
+	return nil
+}
+
+func forwardPart[T kernels.Float](o *sequenceForward, env *Env, worker, phase, part int, out *Buf, in []*Buf) {
+	shared, own := floats[T](&env.Shared), floats[T](&env.Worker[worker])
+	switch {
+	case phase < 2:
+		m := o.g * o.h
+		d := part % o.d
+		part /= o.d
+		if part < o.parts[phase] {
+			gates := at(floats[T](out), o.gates+d*o.t*o.n*m, o.t*o.n*m)
+			w := at(floats[T](in[1]), d*m*o.i, m*o.i)
+			kernels.GemmPart(&o.project, phase, part, gates, floats[T](in[0]), w, shared[d*o.sizeW:], own)
+		} else if part -= o.parts[phase]; part < o.recur.Parts() {
+			r := at(floats[T](in[2]), d*m*o.h, m*o.h)
+			kernels.PackPart(&o.recur, part, shared[o.packedR+d*o.recur.Size():], r)
+		} else {
+			forwardStart(o, d, shared, floats[T](out), in)
+		}
+	case o.across == 1:
+		for k := range o.t {
+			for stage := range o.stages() {
+				forwardStep(o, k, stage, o.block(part), shared, own, floats[T](out), in)
+			}
+		}
+	default:
+		phase -= 2
+		forwardStep(o, phase/o.stages(), phase%o.stages(), o.block(part), shared, own, floats[T](out), in)
+	}
+}
+
+// forwardStart lays down the initial state of direction d and adds up the biases.
+func forwardStart[T kernels.Float](o *sequenceForward, d int, shared, tape []T, in []*Buf) {
+	size := o.n * o.h
+	first, _ := o.slots(d, o.time(d, 0))
+	initial := func(section, operand int) {
+		dst := at(tape, section+o.state(d, first, 0), size)
+		if operand < 0 {
+			clear(dst)
+		} else {
+			copy(dst, floats[T](in[operand])[d*size:])
+		}
+	}
+	initial(o.states, o.h0)
+	if o.kind == lstmCell {
+		initial(o.cells, o.c0)
+	}
+	m := o.g * o.h
+	sum := at(shared, o.biases+d*m, m)
+	if o.b < 0 {
+		clear(sum)
+		return
+	}
+	b := at(floats[T](in[o.b]), d*2*m, 2*m)
+	kernels.Add(sum, b[:m], b[m:])
+	if o.kind == gruLinear {
+		copy(sum[2*o.h:], b[2*o.h:m]) // that for R is under r
+	}
+}
+
+// A stepView is a block at one step, cut out of the tape: rows of sequences from n0 on.
+type stepView[T kernels.Float] struct {
+	block
+	t, m, h          int
+	lens             []int64
+	gates            []T // rows of m = G*H
+	before, after    []T // rows of h, as all below: the state
+	cellBefore, cell []T
+	tanh, mixed      []T
+}
+
+// cutStep cuts the tape.
+func cutStep[T kernels.Float](s *sequence, b block, k int, tape []T, lens []int64) stepView[T] {
+	t := s.time(b.d, k)
+	v := stepView[T]{block: b, t: t, m: s.g * s.h, h: s.h, lens: lens}
+	rows := b.n1 - b.n0
+	before, after := s.slots(b.d, t)
+	v.gates = at(tape, s.gates+s.step(b.d, t, b.n0, v.m), rows*v.m)
+	v.before = at(tape, s.states+s.state(b.d, before, b.n0), rows*s.h)
+	v.after = at(tape, s.states+s.state(b.d, after, b.n0), rows*s.h)
+	switch s.kind {
+	case lstmCell:
+		v.cellBefore = at(tape, s.cells+s.state(b.d, before, b.n0), rows*s.h)
+		v.cell = at(tape, s.cells+s.state(b.d, after, b.n0), rows*s.h)
+		v.tanh = at(tape, s.tanh+s.step(b.d, t, b.n0, s.h), rows*s.h)
+	case gruCell, gruLinear:
+		v.mixed = at(tape, s.mixed+s.step(b.d, t, b.n0, s.h), rows*s.h)
+	}
+	return v
+}
+
+// gate returns the block's part of a gate of its row r.
+func (v *stepView[T]) gate(r, gate int) []T { return v.cutGate(v.gates, r, gate) }
+
+// cutGate is gate in another section with m elements a row.
+func (v *stepView[T]) cutGate(s []T, r, gate int) []T {
+	return s[r*v.m+gate*v.h+v.h0 : r*v.m+gate*v.h+v.h1]
+}
+
+// row returns the block's part of row r of a section with h elements a row.
+func (v *stepView[T]) row(s []T, r int) []T { return s[r*v.h+v.h0 : r*v.h+v.h1] }
+
+// active tells whether row r has this time step.
+func (v *stepView[T]) active(r int) bool { return active(v.lens, v.n0+r, v.t) }
+
+// forwardStep computes a stage of step k of a block.
+func forwardStep[T kernels.Float](o *sequenceForward, k, stage int, b block, shared, own, tape []T, in []*Buf) {
+	v := cutStep(o.sequence, b, k, tape, o.lengths(in))
+	packed := at(shared, o.packedR+b.d*o.recur.Size(), o.recur.Size())
+	bias := at(shared, o.biases+b.d*v.m, v.m)
+	switch o.kind {
+	case lstmCell:
+		lstmStep(o, &v, packed, bias, own)
+	case gruCell:
+		if stage == 0 {
+			gruGates(o, &v, packed, bias, own)
+			return
+		}
+		gruStep(o, &v, packed, bias, own)
+	case gruLinear:
+		var forR []T
+		if o.b >= 0 {
+			forR = at(floats[T](in[o.b]), b.d*2*v.m+v.m+2*o.h, o.h)
+		}
+		gruLinearStep(o, &v, packed, bias, forR, own)
+	case rnnCell:
+		rnnStep(o, &v, packed, bias, own)
+	}
+	for r := range b.n1 - b.n0 {
+		if !v.active(r) {
+			copy(v.row(v.after, r), v.row(v.before, r))
+		}
+	}
+	if !o.direct {
+		forwardOutputs(o.sequence, &v, k, tape)
+	}
+}
+
+// forwardOutputs copies the states to the outputs.
+func forwardOutputs[T kernels.Float](s *sequence, v *stepView[T], k int, tape []T) {
+	last := k == s.t-1
+	for r := range v.n1 - v.n0 {
+		if s.want[0] {
+			y := at(tape, s.outs[0]+((v.t*s.d+v.d)*s.n+v.n0+r)*s.h+v.h0, v.h1-v.h0)
+			if v.active(r) {
+				copy(y, v.row(v.after, r))
+			} else {
+				clear(y)
+			}
+		}
+		for out, state := range [...][]T{1: v.after, 2: v.cell} {
+			if last && out > 0 && s.want[out] {
+				copy(at(tape, s.outs[out]+(v.d*s.n+v.n0+r)*s.h+v.h0, v.h1-v.h0), v.row(state, r))
+			}
+		}
+	}
+}
+
+// multiply adds x*R of the gates [from, to) to the gates, where x has h elements a row.
+func (v *stepView[T]) multiply(o *sequenceForward, from, to int, x, packed, own []T) {
+	kernels.MulPacked(&o.recur, from, to, v.n1-v.n0, v.h0, v.h1, x, v.h, packed, v.gates[from*v.h+v.h0:], v.m, v.h, true, own)
+}
