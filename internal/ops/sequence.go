@@ -129,7 +129,7 @@ func (r Recurrent) plan(name string, kind cellKind) (*sequence, []*gorgonia.Node
 	s := &sequence{name: name, kind: kind, relu: r.Relu, g: [...]int{4, 3, 3, 1}[kind], want: r.Want, b: -1, lens: -1, h0: -1, c0: -1}
 	x, w, h := r.X.Shape(), r.W.Shape(), r.R.Shape()
 	if len(x) != 3 || len(w) != 3 || len(h) != 3 {
-		return nil, nil, fmt.Errorf("X has shape %v, W %v and R %v; three dimensions each are needed", x, w, h)
+		return nil, nil, fmt.Errorf("input X has shape %v, W %v and R %v; three dimensions each are needed", x, w, h)
 	}
 	s.t, s.n, s.i, s.d, s.h = x[0], x[1], x[2], 1, h[2]
 	switch r.Direction {
@@ -174,7 +174,7 @@ func (r Recurrent) plan(name string, kind cellKind) (*sequence, []*gorgonia.Node
 		}
 	}
 	if len0(x) == 0 || len0(h) == 0 {
-		return nil, nil, fmt.Errorf("X of shape %v or R of shape %v has no elements", x, h)
+		return nil, nil, fmt.Errorf("input X of shape %v or R of shape %v has no elements", x, h)
 	}
 	if kind != lstmCell {
 		s.want[2] = false
