@@ -6,6 +6,9 @@ const packRows = 60
 // Phases returns the number of parts of each phase of the convolution: first the weights are packed, then
 // blocks of positions are computed.
 func (c *Conv) Phases() []int {
+	if w, ok := c.winograd(); ok {
+		return w.phases()
+	}
 	return []int{c.Groups * ceilDiv(c.M/c.Groups, packRows), c.Groups * c.forwardBlocks()}
 }
 
@@ -16,6 +19,9 @@ func (c *Conv) forwardBlocks() int {
 
 // Scratch returns how many elements of memory all parts share, and how many each worker needs besides.
 func (c *Conv) Scratch() (shared, worker int) {
+	if w, ok := c.winograd(); ok {
+		return w.scratch()
+	}
 	samples, positions := c.blocks()
 	m := c.M / c.Groups
 	return c.Groups * packedA(m, c.taps()+1), (c.taps() + 1 + m) * oddLine(samples*positions)
@@ -23,6 +29,14 @@ func (c *Conv) Scratch() (shared, worker int) {
 
 // ConvPart runs one part of one phase. bias is nil for none.
 func ConvPart[T Float](c *Conv, phase, part int, y, x, w, bias, shared, worker []T) {
+	if t, ok := c.winograd(); ok {
+		if phase == 0 {
+			winogradWeights(&t, part, w, shared, func(group, out, in, tap int) int { return ((group*t.out+out)*t.in+in)*9 + tap })
+		} else {
+			winogradPart(&t, part, y, x, bias, shared, worker)
+		}
+		return
+	}
 	m, taps := c.M/c.Groups, c.taps()
 	// The bias is one more tap, whose x is 1.
 	depth := taps

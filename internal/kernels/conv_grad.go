@@ -3,12 +3,18 @@ package kernels
 // GradXPhases is Phases of the gradient with respect to x: the weights are packed, then the samples of a
 // block are computed.
 func (c *Conv) GradXPhases() []int {
+	if w, ok := c.winogradX(); ok {
+		return w.phases()
+	}
 	samples, _ := c.blocks()
 	return []int{c.Groups * ceilDiv(c.taps(), packRows), c.Groups * ceilDiv(c.N, samples)}
 }
 
 // GradXScratch is Scratch of the gradient with respect to x.
 func (c *Conv) GradXScratch() (shared, worker int) {
+	if w, ok := c.winogradX(); ok {
+		return w.scratch()
+	}
 	samples, positions := c.blocks()
 	m := c.M / c.Groups
 	return c.Groups * packedA(c.taps(), m), (c.taps() + m) * oddLine(samples*positions)
@@ -16,6 +22,14 @@ func (c *Conv) GradXScratch() (shared, worker int) {
 
 // ConvGradXPart runs one part of one phase of dx = the transpose of the convolution, applied to dy.
 func ConvGradXPart[T Float](c *Conv, phase, part int, dx, dy, w, shared, worker []T) {
+	if t, ok := c.winogradX(); ok {
+		if phase == 0 {
+			winogradWeights(&t, part, w, shared, func(group, out, in, tap int) int { return ((group*t.in+in)*t.out+out)*9 + 8 - tap })
+		} else {
+			winogradPart(&t, part, dx, dy, nil, shared, worker)
+		}
+		return
+	}
 	m, taps := c.M/c.Groups, c.taps()
 	rows := panelRows[T](taps)
 	size := packedA(taps, m)
@@ -67,6 +81,9 @@ const (
 
 // chunks returns into how many chunks of samples the weight gradient is cut, to have enough parts.
 func (c *Conv) chunks() (chunks, samples int) {
+	if w, ok := c.winogradW(); ok {
+		return w.chunks()
+	}
 	n := ceilDiv(maxChunks, c.Groups*ceilDiv(c.taps(), tapsBlock))
 	n = min(n, c.N, c.N*c.area()*c.M/c.Groups*c.taps()/minChunkProduct)
 	samples = ceilDiv(c.N, max(n, 1))
@@ -78,6 +95,9 @@ func (c *Conv) chunks() (chunks, samples int) {
 func (c *Conv) GradWPhases() []int {
 	chunks, _ := c.chunks()
 	parts := chunks * c.Groups * ceilDiv(c.taps(), tapsBlock)
+	if w, ok := c.winogradW(); ok {
+		parts = w.parts()
+	}
 	if chunks == 1 {
 		return []int{parts}
 	}
@@ -89,6 +109,9 @@ func (c *Conv) GradWScratch() (shared, worker int) {
 	if chunks, _ := c.chunks(); chunks > 1 {
 		shared = chunks * c.M * c.taps()
 	}
+	if w, ok := c.winogradW(); ok {
+		return shared, w.worker()
+	}
 	return shared, packedA(c.M/c.Groups, kBlock) + kBlock*roundUp(min(c.taps(), tapsBlock), maxTileCols) + maxTileCols*oddLine(kBlock)
 }
 
@@ -98,6 +121,10 @@ func ConvGradWPart[T Float](c *Conv, phase, part int, dw, dy, x, shared, worker 
 	if phase == 1 {
 		from := part * packPart
 		sumChunks(dw[from:min(from+packPart, len(dw))], shared[from:], chunks, len(dw))
+		return
+	}
+	if w, ok := c.winogradW(); ok {
+		winogradGradW(&w, part, dw, dy, x, shared, worker)
 		return
 	}
 	sum := dw

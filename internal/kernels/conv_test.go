@@ -170,27 +170,31 @@ var mnistConvs = []Conv{
 	{N: 128, C: 20, H: 8, W: 8, M: 50, KH: 5, KW: 5, OH: 4, OW: 4, StrideH: 1, StrideW: 1, DilationH: 1, DilationW: 1, Groups: 1},
 }
 
+// allCNN is a layer of All-CNN on 8 images.
+func allCNN(c, m, size, stride int) Conv {
+	out := (size-1)/stride + 1
+	return Conv{N: 8, C: c, H: size, W: size, M: m, KH: 3, KW: 3, OH: out, OW: out, StrideH: stride, StrideW: stride, DilationH: 1, DilationW: 1, PadTop: 1, PadLeft: 1, Groups: 1}
+}
+
 func BenchmarkConv(b *testing.B) {
 	r := rand.New(rand.NewPCG(1, 1))
 	convs := append([]Conv{
-		{N: 32, C: 96, H: 16, W: 16, M: 96, KH: 3, KW: 3, OH: 16, OW: 16, StrideH: 1, StrideW: 1, DilationH: 1, DilationW: 1, PadTop: 1, PadLeft: 1, Groups: 1},
+		allCNN(3, 96, 32, 1), allCNN(96, 96, 32, 1), allCNN(96, 96, 32, 2), allCNN(96, 192, 16, 1), allCNN(192, 192, 16, 1), allCNN(192, 192, 16, 2), allCNN(192, 192, 8, 1),
 		{N: 8, C: 64, H: 56, W: 56, M: 64, KH: 3, KW: 3, OH: 56, OW: 56, StrideH: 1, StrideW: 1, DilationH: 1, DilationW: 1, PadTop: 1, PadLeft: 1, Groups: 64},
 	}, mnistConvs...)
 	for _, c := range convs {
 		x, w, bias := normal[float32](r, c.N*c.C*c.H*c.W), normal[float32](r, c.M*c.taps()), normal[float32](r, c.M)
 		y := normal[float32](r, c.N*c.M*c.area())
 		bench := func(name string, phases []int, nShared, nWorker int, run func(phase, part int, shared, worker []float32)) {
-			b.Run(fmt.Sprintf("%d->%d/%s", c.C, c.M, name), func(b *testing.B) {
+			b.Run(fmt.Sprintf("%dx%dx%d->%d/%d/%s", c.C, c.H, c.W, c.M, c.StrideH, name), func(b *testing.B) {
 				shared, worker := make([]float32, nShared), make([]float32, nWorker)
-				b.ReportAllocs()
-				for b.Loop() {
+				fastest(b, 2*float64(c.N*c.area()*c.M*c.taps()), func() {
 					for phase, parts := range phases {
 						for i := range parts {
 							run(phase, i, shared, worker)
 						}
 					}
-				}
-				b.ReportMetric(2*float64(c.N*c.area()*c.M/c.Groups*c.taps()*c.Groups)*float64(b.N)/float64(b.Elapsed().Nanoseconds()), "GFLOP/s")
+				})
 			})
 		}
 		shared, worker := c.Scratch()

@@ -121,27 +121,43 @@ type panels[T Float] struct {
 	ld, stride int
 }
 
+// bands is a matrix in panels that hold one tile or several side by side: size rows (A) or columns (B).
+type bands[T Float] struct {
+	panels[T]
+	size int
+}
+
+// at returns where row or column i begins.
+func (b *bands[T]) at(i int) int { return i/b.size*b.stride + i%b.size }
+
 // multiply computes the m x n matrix c = a*b, or c += a*b, from packed a (tile rows from packA) and from
 // b in panels of the tile's columns; k is at least 1. b must be readable up to a multiple of the tile's columns.
 func multiply[T Float](m, n, k int, a, b panels[T], c []T, ldc int, accumulate bool) {
+	_, cols := tile[T]()
+	multiplyBands(m, n, k, bands[T]{a, a.ld}, bands[T]{b, cols}, c, ldc, accumulate)
+}
+
+// multiplyBands is multiply for panels of several tiles. They must be readable to the full size of a tile.
+func multiplyBands[T Float](m, n, k int, a, b bands[T], c []T, ldc int, accumulate bool) {
 	if m == 0 || n == 0 {
 		return
 	}
 	rows, cols := tile[T]()
-	// The kernels don't check bounds: this does.
-	_ = a.data[(ceilDiv(m, a.ld)-1)*a.stride+k*a.ld-1]
-	_ = b.data[(ceilDiv(n, cols)-1)*b.stride+(k-1)*b.ld+cols-1]
-	_ = c[(m-1)*ldc+n-1]
-	if a.ld > rows {
-		panic("kernels: panels of A are higher than a tile")
+	rows = min(rows, a.size)
+	if a.size%rows != 0 || b.size%cols != 0 {
+		panic("kernels: panels are not cut into tiles")
 	}
-	if multiplyAsm(m, n, k, a, b, c, ldc, accumulate) {
+	// The kernels don't check bounds: this does.
+	_ = a.data[a.at((m-1)/rows*rows)+(k-1)*a.ld+rows-1]
+	_ = b.data[b.at((n-1)/cols*cols)+(k-1)*b.ld+cols-1]
+	_ = c[(m-1)*ldc+n-1]
+	if multiplyAsm(m, n, k, rows, a, b, c, ldc, accumulate) {
 		return
 	}
 	for j := 0; j < n; j += cols {
-		bj := b.data[j/cols*b.stride:]
-		for i := 0; i < m; i += a.ld {
-			micro(k, a.data[i/a.ld*a.stride:], a.ld, bj, b.ld, c[i*ldc+j:], ldc, min(a.ld, m-i), min(cols, n-j), accumulate)
+		bj := b.data[b.at(j):]
+		for i := 0; i < m; i += rows {
+			micro(k, a.data[a.at(i):], a.ld, bj, b.ld, c[i*ldc+j:], ldc, min(rows, m-i), min(cols, n-j), accumulate)
 		}
 	}
 }

@@ -32,25 +32,31 @@ func panelRows[T Float](m int) int {
 	return best
 }
 
-// multiplyAsm is multiply if there is assembly for it.
-func multiplyAsm[T Float](m, n, k int, a, b panels[T], c []T, ldc int, accumulate bool) bool {
+// multiplyAsm is multiply in tiles of the given rows if there is assembly for it.
+func multiplyAsm[T Float](m, n, k, rows int, a, b bands[T], c []T, ldc int, accumulate bool) bool {
 	if !isFloat32[T]() || cpuLevel != levelAVX2 {
 		return false
 	}
-	multiplyAVX2(m, n, k,
-		panels[float32]{float32s(a.data), a.ld, a.stride},
-		panels[float32]{float32s(b.data), b.ld, b.stride}, float32s(c), ldc, accumulate)
+	multiplyAVX2(m, n, k, rows,
+		bands[float32]{panels[float32]{float32s(a.data), a.ld, a.stride}, a.size},
+		bands[float32]{panels[float32]{float32s(b.data), b.ld, b.stride}, b.size}, float32s(c), ldc, accumulate)
 	return true
 }
 
-func multiplyAVX2(m, n, k int, a, b panels[float32], c []float32, ldc int, accumulate bool) {
+func multiplyAVX2(m, n, k, height int, a, b bands[float32], c []float32, ldc int, accumulate bool) {
 	var edge [avx2Rows * avx2Cols]float32
 	for j := 0; j < n; j += avx2Cols {
-		bj := &b.data[j/avx2Cols*b.stride]
+		bj := &b.data[b.at(j)]
 		cols := min(avx2Cols, n-j)
-		for i := 0; i < m; i += a.ld {
-			ai := &a.data[i/a.ld*a.stride]
-			rows := min(a.ld, m-i)
+		// The place of row i in its panel, and of the panel.
+		at, panel := 0, 0
+		for i := 0; i < m; i += height {
+			ai := &a.data[panel+at]
+			if at += height; at == a.size {
+				at = 0
+				panel += a.stride
+			}
+			rows := min(height, m-i)
 			if cols == avx2Cols || cols == avx2Cols/2 {
 				microAVX2(k, ai, a.ld, bj, b.ld, &c[i*ldc+j], ldc, rows, cols, accumulate)
 				continue

@@ -8,12 +8,9 @@ const genericRows, genericCols = 4, 4
 // apart), or adds it with accumulate. rows <= genericRows and cols <= genericCols; a and b are readable
 // for the whole tile.
 func micro[T Float](k int, a []T, lda int, b []T, ldb int, c []T, ldc, rows, cols int, accumulate bool) {
-	if lda != genericRows {
-		panic("kernels: panels of A are not as high as a generic tile")
-	}
 	var s [genericRows][genericCols]T
-	halfTile(k, a, b, ldb, &s[0], &s[1])
-	halfTile(k, a[2:], b, ldb, &s[2], &s[3])
+	halfTile(k, a, lda, b, ldb, &s[0], &s[1])
+	halfTile(k, a[2:], lda, b, ldb, &s[2], &s[3])
 	for i := range rows {
 		ci := c[i*ldc:][:cols]
 		for j, v := range s[i][:len(ci)] {
@@ -26,11 +23,11 @@ func micro[T Float](k int, a []T, lda int, b []T, ldb int, c []T, ldc, rows, col
 }
 
 // halfTile computes two rows of a tile: eight sums, two of a and four of b are 14 registers.
-func halfTile[T Float](k int, a, b []T, ldb int, r0, r1 *[genericCols]T) {
+func halfTile[T Float](k int, a []T, lda int, b []T, ldb int, r0, r1 *[genericCols]T) {
 	var s00, s01, s02, s03, s10, s11, s12, s13 T
 	at := 0
 	for p := range k {
-		pa := (*[2]T)(a[p*genericRows:])
+		pa := (*[2]T)(a[p*lda:])
 		pb := (*[4]T)(b[at:])
 		at += ldb
 		a0, a1 := pa[0], pa[1]

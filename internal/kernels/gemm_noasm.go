@@ -9,6 +9,6 @@ func tile[T Float]() (rows, cols int) { return genericRows, genericCols }
 func panelRows[T Float](m int) int { return genericRows }
 
 // multiplyAsm is multiply if there is assembly for it.
-func multiplyAsm[T Float](m, n, k int, a, b panels[T], c []T, ldc int, accumulate bool) bool {
+func multiplyAsm[T Float](m, n, k, rows int, a, b bands[T], c []T, ldc int, accumulate bool) bool {
 	return false
 }

@@ -63,3 +63,6 @@ func gemmAVX2x2x8(k int, a *float32, lda int, b *float32, ldb int, c *float32, l
 //
 //go:noescape
 func gemmAVX2x1x8(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, accumulate bool)
+
+// peakAVX2 does n times 12 independent multiplications and additions of 8 numbers, as a tile of 6 x 16 has them.
+func peakAVX2(n int)

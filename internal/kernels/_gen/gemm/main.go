@@ -17,7 +17,30 @@ func main() {
 			tile(rows, width)
 		}
 	}
+	peak()
 	Generate()
+}
+
+// peak writes the loop that measures what the processor can do at most.
+func peak() {
+	TEXT("peakAVX2", NOSPLIT, "func(n int)")
+	Doc("peakAVX2 does n times 12 independent multiplications and additions of 8 numbers, as a tile of 6 x 16 has them.")
+	n := Load(Param("n"), GP64())
+	zero := YMM()
+	VXORPS(zero, zero, zero)
+	sum := make([]reg.VecVirtual, 12)
+	for i := range sum {
+		sum[i] = YMM()
+		VXORPS(sum[i], sum[i], sum[i])
+	}
+	Label("again")
+	for i := range sum {
+		VFMADD231PS(zero, zero, sum[i])
+	}
+	DECQ(n)
+	JNZ(operand.LabelRef("again"))
+	VZEROUPPER()
+	RET()
 }
 
 // tile writes the product of rows x k by k x (8*width), kept in rows*width registers.
