@@ -15,16 +15,23 @@ type level int
 const (
 	levelGeneric level = iota
 	levelAVX2          // AVX2 and FMA
+	levelAVX512        // AVX-512 F, VL, DQ and BW: 32 registers of 64 bytes, masks on every instruction
 )
 
-// cpuLevel is the best level of this processor (and its operating system). Only tests change it.
+// cpuLevel is the best level of this processor (and its operating system). Only tests change it; a whole program
+// runs at a lower one with GODEBUG=cpu.avx512f=off or cpu.avx2=off.
 var cpuLevel = detect()
 
 func detect() level {
-	if cpu.X86.HasAVX2 && cpu.X86.HasFMA {
-		return levelAVX2
+	x := &cpu.X86
+	switch {
+	case !x.HasAVX2 || !x.HasFMA:
+		return levelGeneric
+	// x/sys clears the flags of AVX-512 if the operating system does not save its registers.
+	case x.HasAVX512F && x.HasAVX512VL && x.HasAVX512DQ && x.HasAVX512BW:
+		return levelAVX512
 	}
-	return levelGeneric
+	return levelAVX2
 }
 
 func isFloat32[T Float]() bool { return unsafe.Sizeof(T(0)) == 4 }

@@ -2,7 +2,9 @@
 
 package kernels
 
-import "testing"
-
-// eachLevel runs f once for every set of instructions that this processor has.
-func eachLevel(t *testing.T, f func(t *testing.T)) { t.Run("generic", f) }
+// eachLevel runs f, a test or a benchmark, once for every set of instructions that this processor has.
+func eachLevel[TB interface {
+	Run(name string, f func(TB)) bool
+}](t TB, f func(t TB)) {
+	t.Run("generic", f)
+}

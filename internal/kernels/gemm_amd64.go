@@ -6,7 +6,7 @@ const avx2Rows, avx2Cols = 6, 16
 
 // tile returns the size of a tile of C.
 func tile[T Float]() (rows, cols int) {
-	if isFloat32[T]() && cpuLevel == levelAVX2 {
+	if isFloat32[T]() && cpuLevel >= levelAVX2 {
 		return avx2Rows, avx2Cols
 	}
 	return genericRows, genericCols
@@ -16,7 +16,7 @@ func tile[T Float]() (rows, cols int) {
 // product, but at least 4, since its 2r sums wait for themselves: 20 rows are better cut into 5+5+5+5
 // than into 6+6+6+2.
 func panelRows[T Float](m int) int {
-	if !isFloat32[T]() || cpuLevel != levelAVX2 {
+	if !isFloat32[T]() || cpuLevel < levelAVX2 {
 		return genericRows
 	}
 	best, least := avx2Rows, 0
@@ -34,7 +34,7 @@ func panelRows[T Float](m int) int {
 
 // multiplyAsm is multiply in tiles of the given rows if there is assembly for it.
 func multiplyAsm[T Float](m, n, k, rows int, a, b bands[T], c []T, ldc int, accumulate bool) bool {
-	if !isFloat32[T]() || cpuLevel != levelAVX2 {
+	if !isFloat32[T]() || cpuLevel < levelAVX2 {
 		return false
 	}
 	multiplyAVX2(m, n, k, rows,

@@ -3,7 +3,7 @@
 package kernels
 
 func copyRowsAsm[T Float](dst, src rects[T], count, rows, cols int) bool {
-	if !isFloat32[T]() || cpuLevel != levelAVX2 {
+	if !isFloat32[T]() || cpuLevel < levelAVX2 {
 		return false
 	}
 	copyRowsAVX2(&float32s(dst.data)[0], dst.next, dst.ld, &float32s(src.data)[0], src.next, src.ld, count, rows, cols)
@@ -11,7 +11,7 @@ func copyRowsAsm[T Float](dst, src rects[T], count, rows, cols int) bool {
 }
 
 func addRowsAsm[T Float](dst, src rects[T], count, rows, cols int) bool {
-	if !isFloat32[T]() || cpuLevel != levelAVX2 {
+	if !isFloat32[T]() || cpuLevel < levelAVX2 {
 		return false
 	}
 	addRowsAVX2(&float32s(dst.data)[0], dst.next, dst.ld, &float32s(src.data)[0], src.next, src.ld, count, rows, cols)
@@ -20,7 +20,7 @@ func addRowsAsm[T Float](dst, src rects[T], count, rows, cols int) bool {
 
 // transpose4Asm is transpose4 of the first columns; it returns how many.
 func transpose4Asm[T Float](dst []T, ldd int, src []T, lds, n int) int {
-	if !isFloat32[T]() || cpuLevel != levelAVX2 || n < 4 {
+	if !isFloat32[T]() || cpuLevel < levelAVX2 || n < 4 {
 		return 0
 	}
 	transpose4AVX2(&float32s(dst)[0], ldd, &float32s(src)[0], lds, n/4)
