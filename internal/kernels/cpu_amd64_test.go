@@ -2,8 +2,6 @@
 
 package kernels
 
-import "testing"
-
 var levelNames = []string{levelGeneric: "generic", levelAVX2: "avx2", levelAVX512: "avx512"}
 
 // eachLevel runs f, a test or a benchmark, once for every set of instructions that this processor has.
