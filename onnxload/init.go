@@ -9,6 +9,7 @@ import (
 // Reinit returns new initial weights and running statistics, those that PyTorch's modules start with:
 //   - weights and biases of convolutions and linear layers: uniform in +-1/sqrt(fan in), which for weights is
 //     Kaiming's uniform initialisation with a = sqrt(5);
+//   - embeddings: standard normal;
 //   - BatchNormalization: scale 1, bias 0, mean 0, variance 1.
 //
 // Other trainable tensors keep the numbers of the file. The numbers of a tensor depend on seed and on its place
@@ -17,11 +18,14 @@ func (n *Net) Reinit(seed uint64) (weights, running []float32) {
 	weights, running = n.Weights(), n.Running()
 	for number, p := range n.Params {
 		w := weights[p.From:p.To]
+		s := rng.Stream{Seed: seed, Purpose: rng.Init, Eval: uint64(number)}
 		switch r := p.src.role; r.kind {
 		case roleWeight, roleBias:
 			if r.fanIn > 0 {
-				uniform(w, 1/math.Sqrt(float64(r.fanIn)), rng.Stream{Seed: seed, Purpose: rng.Init, Eval: uint64(number)})
+				uniform(w, 1/math.Sqrt(float64(r.fanIn)), s)
 			}
+		case roleTable:
+			s.Normals(w, 0)
 		case roleScale:
 			fill(w, 1)
 		case roleShift:

@@ -267,6 +267,22 @@ func (c *nodeCtx) operand(i int, train bool) (*gorgonia.Node, error) {
 	return n, nil
 }
 
+// integers returns input i as a node of integers.
+func (c *nodeCtx) integers(i int) (*gorgonia.Node, error) {
+	if !c.has(i) {
+		return nil, fmt.Errorf("its input %d is absent", i)
+	}
+	v := c.in[i]
+	if !onnxpb.IsInt(v.elem) {
+		return nil, fmt.Errorf("its input %d (%q) has elements of type %s where integers are needed", i, v.name, onnxpb.TypeName(v.elem))
+	}
+	n, err := v.graphNode(false)
+	if err == nil && n.Dtype() != tensor.Int64 {
+		err = fmt.Errorf("its input %d (%q) is no tensor of integers", i, v.name)
+	}
+	return n, err
+}
+
 // constant returns the numbers of input i.
 func (c *nodeCtx) constant(i int) (*host, error) {
 	if !c.has(i) {
@@ -329,6 +345,9 @@ func (c *nodeCtx) set(k int, n *gorgonia.Node, err error) error {
 		v.node, v.shape = n, n.Shape()
 		if v.elem == 0 {
 			v.elem = elemFLOAT
+			if n.Dtype() == tensor.Int64 {
+				v.elem = elemINT64
+			}
 		}
 	}
 	return nil

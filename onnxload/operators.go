@@ -82,7 +82,7 @@ func init() {
 		"Expand":          {inputs: 2, most: 2, graph: expand, host: hostExpand},
 		"Shape":           {inputs: 1, most: 1, host: hostShape, shapeOnly: true},
 		"Size":            {inputs: 1, most: 1, host: hostSize, shapeOnly: true},
-		"Gather":          {inputs: 2, most: 2, host: hostGather},
+		"Gather":          {inputs: 2, most: 2, graph: gather, host: hostGather},
 		"ConstantOfShape": {inputs: 1, most: 1, host: hostConstantOfShape},
 		"Range":           {inputs: 3, most: 3, host: hostRange},
 	}

@@ -14,12 +14,13 @@ const (
 	roleBias                   // of the same
 	roleScale                  // of normalisation
 	roleShift
+	roleTable // rows that Gather picks: an embedding
 )
 
 // decay tells whether a weight of this role and rank should decay: matrices and filters, not biases and
 // what normalises.
 func (r role) decay(rank int) bool {
-	return r.kind == roleWeight || r.kind == roleOther && rank >= 2
+	return r.kind == roleWeight || (r.kind == roleOther || r.kind == roleTable) && rank >= 2
 }
 
 // setRole gives the weights that go into input i their role, unless another operator has.

@@ -6,6 +6,7 @@ import (
 
 	"gorgonia.org/gorgonia"
 
+	"github.com/onnx-entropy/onnx-entropy/internal/onnxpb"
 	"github.com/onnx-entropy/onnx-entropy/internal/ops"
 )
 
@@ -338,4 +339,32 @@ func hostExpand(c *nodeCtx) (*host, error) {
 	}
 	walk(shape, [][]int{broadcastStrides(x.shape, shape)}, func(k int, at []int) { y.take(k, x, at[0]) })
 	return y, nil
+}
+
+// gather is Gather: elements of the data along an axis, at indices that may be data. A weight that data pick
+// rows of is an embedding.
+func gather(c *nodeCtx) error {
+	var x *gorgonia.Node
+	var err error
+	switch {
+	case onnxpb.IsInt(c.in[0].elem):
+		x, err = c.integers(0)
+	case c.in[1].constant():
+		x, err = c.data(0)
+	default:
+		x, err = c.weight(0, role{kind: roleTable})
+	}
+	if err != nil {
+		return err
+	}
+	index, err := c.integers(1)
+	if err != nil {
+		return err
+	}
+	a, err := c.int("axis", 0)
+	if err != nil {
+		return err
+	}
+	y, err := ops.Gather(x, index, a)
+	return c.set(0, y, err)
 }

@@ -82,7 +82,7 @@ func wide(x []float32) []float64 {
 }
 
 // gradients returns the loss (mean cross-entropy of output 0) and its derivative by every parameter.
-func gradients(t testing.TB, net *onnxload.Net, x []float32, labels []int64) (loss float64, grads [][]float64) {
+func gradients(t testing.TB, net *onnxload.Net, x any, labels []int64) (loss float64, grads [][]float64) {
 	t.Helper()
 	var target, l *gorgonia.Node
 	var g gorgonia.Nodes

@@ -31,6 +31,9 @@ var elementary = []struct {
 	{"Pad", [][]int{{32, 20, 24, 24}}, 0, padded([]int{0, 0, 1, 1, 0, 0, 1, 1}, "constant")},
 	{"PadReflect", [][]int{{32, 20, 24, 24}}, 0, padded([]int{0, 0, 1, 1, 0, 0, 1, 1}, "reflect")},
 	{"Concat", [][]int{{32, 20, 24, 24}, {32, 7, 24, 24}}, 0, func(_ *gorgonia.ExprGraph, in []*gorgonia.Node) (*gorgonia.Node, error) { return Concat(1, in...) }},
+	{"Gather", [][]int{{87, 128}, {50, 128}}, 87, func(_ *gorgonia.ExprGraph, in []*gorgonia.Node) (*gorgonia.Node, error) {
+		return Gather(in[0], in[1], 0)
+	}},
 	{"ReduceMean", [][]int{{32, 20, 24, 24}}, 0, of1(func(x *gorgonia.Node) (*gorgonia.Node, error) { return ReduceMean(x, []int{2, 3}, false) })},
 	{"ReduceColumns", [][]int{{320, 500}}, 0, of1(func(x *gorgonia.Node) (*gorgonia.Node, error) { return ReduceSum(x, []int{0}, false) })},
 }

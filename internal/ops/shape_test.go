@@ -406,6 +406,8 @@ func TestEmpty(t *testing.T) {
 		"MSE":            func() (*gorgonia.Node, error) { return MSE(x, x) },
 		"Slice":          func() (*gorgonia.Node, error) { return Slice(full, []int{0, 3, 0}, nil, []int{2, 0, 2}) },
 		"Pad to 0":       func() (*gorgonia.Node, error) { return Pad(full, []int{-1, 0, 0, -1, 0, 0}, 1, "") },
+		"Gather":         func() (*gorgonia.Node, error) { return Gather(x, newInput(g, tensor.Int64, "i", []int{2}), 1) },
+		"Gather of 0":    func() (*gorgonia.Node, error) { return Gather(full, l, 1) },
 		"Take of 0":      func() (*gorgonia.Node, error) { return Take(full, 1, nil) },
 		"Concat to full": func() (*gorgonia.Node, error) { return Concat(0, full, x) },
 	} {
