@@ -67,6 +67,8 @@ type compiled struct {
 	buffers []binding // ranges of the running statistics
 	inputs  []int     // handles; -1 where the graph does not use the input
 	targets []int     // none if the use has no loss
+
+	trained, derivatives gorgonia.Nodes // weights, and the derivatives of the loss by them
 }
 
 type binding struct{ handle, from, to int }
@@ -95,6 +97,11 @@ func (s *Step) Net() *onnxload.Net { return s.net }
 func (s *Step) Grad(ctx context.Context, grad, x []float32, b *Batch, at optimizer.Draw) (float64, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	return s.gradient(ctx, grad, x, b, at)
+}
+
+// gradient is Grad for one goroutine.
+func (s *Step) gradient(ctx context.Context, grad, x []float32, b *Batch, at optimizer.Draw) (float64, error) {
 	if len(grad) != s.Dim() || len(x) != s.Dim() {
 		return 0, fmt.Errorf("runner: gradient of %d and weights of %d elements for a network of %d", len(grad), len(x), s.Dim())
 	}
@@ -280,7 +287,9 @@ func (s *Step) differentiate(net *onnxload.Net, u use, b *Batch) (*compiled, err
 		return nil, err
 	}
 	c.vm = plan.New(s.pool)
+	c.derivatives = direct
 	for i, p := range trained {
+		c.trained = append(c.trained, p.Node)
 		c.grads = append(c.grads, binding{c.vm.Direct(direct[i]), p.From, p.To})
 	}
 	c.bindings()
@@ -324,8 +333,8 @@ func below(n *gorgonia.Node) map[*gorgonia.Node]bool {
 	for stack := []*gorgonia.Node{n}; len(stack) > 0; {
 		n := stack[len(stack)-1]
 		stack = stack[:len(stack)-1]
-		for it := n.Graph().From(n.ID()); it.Next(); {
-			if c := it.Node().(*gorgonia.Node); !seen[c] {
+		for _, c := range operands(n) {
+			if !seen[c] {
 				seen[c] = true
 				stack = append(stack, c)
 			}

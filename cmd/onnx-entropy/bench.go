@@ -21,6 +21,7 @@ type benchCmd struct {
 	Batch   int           `default:"128" placeholder:"N" help:"Samples a gradient (default ${default})."`
 	Threads int           `placeholder:"N" help:"Threads (default: one a processor)."`
 	Time    time.Duration `default:"3s" placeholder:"TIME" help:"How long to measure (default ${default}); at least 10 gradients."`
+	Ops     bool          `help:"Also show the time of every operator."`
 	JSON    bool          `name:"json" help:"Print one JSON object."`
 }
 
@@ -32,10 +33,13 @@ type benchmark struct {
 	Gradients  int      `json:"gradients"` // measured
 	GradientMS float64  `json:"gradient_ms"`
 	StepMS     float64  `json:"step_ms"`
-	FLOPs      float64  `json:"flops,omitempty"` // of a gradient, in convolutions and matrix products
+	FLOPs      float64  `json:"flops,omitempty"` // of a gradient, see runner.OpCost
 	GFLOPS     float64  `json:"gflops,omitempty"`
 	Allocs     float64  `json:"allocs"` // a gradient
 	PeakRSSMB  *float64 `json:"peak_rss_mb,omitempty"`
+
+	Ops   []opTime `json:"ops,omitempty"` // with --ops
+	Kinds []opTime `json:"kinds,omitempty"`
 }
 
 // Run measures on random normal inputs: a gradient, and an inner step of Entropy-SGD, which is a gradient and
@@ -67,31 +71,34 @@ func (c *benchCmd) Run(e *env) error {
 		return fmt.Errorf("%s: %w", m.label, err)
 	}
 	r := benchmark{Model: m.label, Batch: c.Batch, Threads: c.Threads}
-	if err := r.measure(e, step, b, c.Time); err != nil {
+	if err := r.measure(e, step, b, c); err != nil {
 		return fmt.Errorf("%s: %w", m.label, err)
 	}
-	if n, ok := flops(m, net); ok {
-		r.FLOPs, r.GFLOPS = n, n/(r.GradientMS*1e6)
-	}
-	r.PeakRSSMB = peakRSS()
 	if c.JSON {
 		return json.NewEncoder(e.stdout).Encode(r)
 	}
-	e.printf("%s, %s, %s", m.label, report.Plural(c.Batch, "sample", "samples"), report.Plural(c.Threads, "thread", "threads"))
+	r.print(e)
+	return nil
+}
+
+func (r *benchmark) print(e *env) {
+	e.printf("%s, %s, %s", r.Model, report.Plural(r.Batch, "sample", "samples"), report.Plural(r.Threads, "thread", "threads"))
 	e.printf("gradient  %.3f ms (median of %d)", r.GradientMS, r.Gradients)
 	e.printf("step      %.3f ms (gradient and update of Entropy-SGD's inner step)", r.StepMS)
 	if r.FLOPs > 0 {
-		e.printf("rate      %.1f GFLOP/s (%.4g GFLOP a gradient in convolutions and matrix products)", r.GFLOPS, r.FLOPs/1e9)
+		e.printf("rate      %.1f GFLOP/s (%.4g GFLOP a gradient in products of weights)", r.GFLOPS, r.FLOPs/1e9)
 	}
 	e.printf("memory    %.1f allocations a gradient", r.Allocs)
 	if r.PeakRSSMB != nil {
 		e.printf("peak      %.0f MB resident", *r.PeakRSSMB)
 	}
-	return nil
+	if r.Ops != nil {
+		r.printOps(e)
+	}
 }
 
 // measure times gradients and updates in turns.
-func (r *benchmark) measure(e *env, step *runner.Step, b *runner.Batch, d time.Duration) error {
+func (r *benchmark) measure(e *env, step *runner.Step, b *runner.Batch, c *benchCmd) error {
 	m := optimizer.DefaultEntropySGD()
 	m.Threads = r.Threads
 	s := m.Init(step.Net().Weights(), runner.Groups(step.Net()))
@@ -116,7 +123,7 @@ func (r *benchmark) measure(e *env, step *runner.Step, b *runner.Batch, d time.D
 		}
 		gradient = append(gradient, t1.Sub(t0).Seconds()*1e3)
 		whole = append(whole, t2.Sub(t0).Seconds()*1e3)
-		if len(gradient) >= least && t2.Sub(start) >= d {
+		if len(gradient) >= least && t2.Sub(start) >= c.Time {
 			break
 		}
 	}
@@ -130,6 +137,22 @@ func (r *benchmark) measure(e *env, step *runner.Step, b *runner.Batch, d time.D
 	}
 	runtime.ReadMemStats(&after)
 	r.Allocs = float64(after.Mallocs-before.Mallocs) / least
+	r.PeakRSSMB = peakRSS()
+	runs := 0
+	if c.Ops {
+		runs = max(least, min(len(gradient), 200))
+	}
+	costs, err := step.Profile(e.ctx, result[0].Grad, queries[0].Point, b, queries[0].At, runs)
+	if err != nil {
+		return err
+	}
+	for _, o := range costs {
+		r.FLOPs += o.FLOPs
+	}
+	r.GFLOPS = r.FLOPs / (r.GradientMS * 1e6)
+	if c.Ops {
+		r.Ops, r.Kinds = opTimes(costs)
+	}
 	return nil
 }
 
@@ -141,28 +164,40 @@ func median(v []float64) float64 {
 	return v[len(v)/2]
 }
 
-// randomBatch makes normal inputs and fitting targets, always the same.
+// randomBatch makes inputs and fitting targets, always the same: normal numbers, and integers below the number of
+// classes, as those of characters are.
 func randomBatch(m *model, net *onnxload.Net) (*runner.Batch, runner.Loss, error) {
 	r := rand.New(rand.NewPCG(1, 2))
+	out := net.Outputs[0].Shape()
+	axis := 1 // of classes
+	if len(out) == 3 {
+		axis = 2 // steps come before
+	}
 	b := &runner.Batch{}
 	for _, n := range net.Inputs {
-		if n.Dtype() != tensor.Float32 {
-			return nil, nil, fmt.Errorf("%s: its input %q takes integers, and random numbers would mean nothing there", m.label, n.Name())
+		switch {
+		case n.Dtype() == tensor.Float32:
+			b.Inputs = append(b.Inputs, normal(r, n.Shape()))
+		case axis < len(out):
+			b.Inputs = append(b.Inputs, integers(r, out[axis], n.Shape()))
+		default:
+			return nil, nil, fmt.Errorf("%s: its input %q takes integers and its output has no classes, so nothing says which integers mean something", m.label, n.Name())
 		}
-		b.Inputs = append(b.Inputs, normal(r, n.Shape()))
 	}
-	out := net.Outputs[0].Shape()
-	if len(out) < 2 {
+	if axis >= len(out) {
 		b.Targets = []*tensor.Dense{normal(r, out)}
 		return b, runner.MSE, nil
 	}
-	shape := append([]int{out[0]}, out[2:]...)
-	labels := make([]int64, product(shape))
-	for i := range labels {
-		labels[i] = r.Int64N(int64(out[1]))
-	}
-	b.Targets = []*tensor.Dense{tensor.New(tensor.WithShape(shape...), tensor.WithBacking(labels))}
+	b.Targets = []*tensor.Dense{integers(r, out[axis], slices.Delete(slices.Clone(out), axis, axis+1))}
 	return b, runner.CrossEntropy, nil
+}
+
+func integers(r *rand.Rand, below int, shape []int) *tensor.Dense {
+	x := make([]int64, product(shape))
+	for i := range x {
+		x[i] = r.Int64N(int64(below))
+	}
+	return tensor.New(tensor.WithShape(shape...), tensor.WithBacking(x))
 }
 
 func normal(r *rand.Rand, shape []int) *tensor.Dense {

@@ -238,6 +238,25 @@ func TestBench(t *testing.T) {
 	if r.GradientMS <= 0 || r.StepMS < r.GradientMS/2 || r.GFLOPS <= 0 || r.Batch != 2 || r.Threads != 1 || r.Gradients < 10 {
 		t.Errorf("%+v", r)
 	}
+	if r.Ops != nil {
+		t.Error("operators without --ops")
+	}
+	if err := json.Unmarshal([]byte(must(t, "bench", "mnistconv", "--batch", "2", "--time", "1ms", "--ops", "--json")), &r); err != nil {
+		t.Fatal(err)
+	}
+	var flops, ms, share float64
+	for _, o := range r.Ops {
+		flops, ms, share = flops+o.FLOPs, ms+o.MS, share+o.Share
+	}
+	for _, k := range r.Kinds {
+		ms -= k.MS
+	}
+	if flops != r.FLOPs || math.Abs(ms) > 1e-9 || math.Abs(share-1) > 1e-9 || len(r.Kinds) < 10 || r.Kinds[0].MS < r.Kinds[1].MS {
+		t.Errorf("operators: %+v\nkinds: %+v", r.Ops, r.Kinds)
+	}
+	if out := must(t, "bench", "mnistconv", "--batch", "2", "--time", "1ms", "--ops"); !strings.Contains(out, "/conv2/Conv") || !strings.Contains(out, "GB/s") {
+		t.Errorf("the text is\n%s", out)
+	}
 	if out := must(t, "bench", "mnistfc", "--batch", "2", "--time", "1ms"); !strings.Contains(out, "gradient ") || !strings.Contains(out, "GFLOP/s") {
 		t.Errorf("the text is\n%s", out)
 	}

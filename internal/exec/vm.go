@@ -34,8 +34,7 @@ type VM struct {
 	phase   int
 	failure atomic.Pointer[error]
 
-	// Times, when not nil, has an entry for each instruction, to which each run adds its time.
-	Times []time.Duration
+	times []time.Duration // see Profile
 }
 
 // copyOut is a direct result that the plan computes elsewhere.
@@ -232,7 +231,7 @@ func (vm *VM) Run(ctx context.Context, d Draw) (err error) {
 		default:
 		}
 		var start time.Time
-		if vm.Times != nil {
+		if vm.times != nil {
 			start = time.Now()
 		}
 		c := &vm.plan.code[i]
@@ -245,8 +244,8 @@ func (vm *VM) Run(ctx context.Context, d Draw) (err error) {
 		if err != nil {
 			return fmt.Errorf("exec: %s: %w", describe(c.node), err)
 		}
-		if vm.Times != nil {
-			vm.Times[i] += time.Since(start)
+		if vm.times != nil {
+			vm.times[i] = time.Since(start)
 		}
 	}
 	for _, c := range vm.copies {

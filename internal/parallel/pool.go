@@ -8,8 +8,8 @@ import (
 	"fmt"
 	"runtime"
 	"runtime/debug"
-	"sync"
 	"sync/atomic"
+	"time"
 )
 
 // A Task is work in parts that may run in any order and at the same time.
@@ -19,20 +19,45 @@ type Task interface {
 	Part(worker, part int)
 }
 
-// A Pool is a set of goroutines that sleep between tasks. Run may be called from one goroutine at a
-// time. A Pool that is no longer referenced ends its goroutines.
+// A Pool is a set of goroutines that wait for tasks. Run may be called from one goroutine at a time. A Pool
+// that is no longer referenced ends its goroutines.
+//
+// Waking a goroutine that sleeps takes longer than many a task: 5 to 50 microseconds. So whoever waits looks
+// again and again for a while before it sleeps, if each thread has a processor of its own. And the caller
+// does not wait for a helper that has not begun: it takes the task back.
 type Pool struct{ *state }
 
+// patience is how long a goroutine looks for a task, or for the end of one, before it sleeps: longer than
+// what comes between two tasks of a training step, so short that it costs nothing beside one.
+const patience = 50 * time.Microsecond
+
 type state struct {
-	threads int
-	start   []chan struct{} // one for each goroutine besides the caller's
-	done    sync.WaitGroup
+	threads  int
+	patience time.Duration
+	helpers  []*helper // one for each goroutine besides the caller's
+
 	task    Task
 	parts   int64
-	next    atomic.Int64
+	next    atomic.Int64 // part that nobody has begun
+	waiting atomic.Bool  // the caller sleeps, or is about to
+	done    chan struct{}
 	failure atomic.Pointer[Panic]
 	stop    chan struct{}
 }
+
+// helper is a goroutine of the pool, in a cache line of its own.
+type helper struct {
+	phase  atomic.Uint32 // idle, posted or working
+	asleep atomic.Bool   // it sleeps, or is about to
+	wake   chan struct{} // of one element; one too many does no harm
+	_      [48]byte
+}
+
+const (
+	idle    = iota // the caller may post a task
+	posted         // the helper may begin, or the caller take the task back
+	working        // until the helper is idle
+)
 
 // Panic is what Run panics with when a part panicked: the value and the stack of the part.
 type Panic struct {
@@ -43,16 +68,20 @@ type Panic struct {
 func (p *Panic) Error() string { return fmt.Sprintf("%v\n%s", p.Value, p.Stack) }
 
 // New returns a pool of the given number of threads, the caller of Run being one of them.
-// threads <= 0 means runtime.GOMAXPROCS(0).
+// threads <= 0 means runtime.GOMAXPROCS(0). More than 64, and than two a processor, are not started.
 func New(threads int) *Pool {
 	if threads <= 0 {
 		threads = runtime.GOMAXPROCS(0)
 	}
-	s := &state{threads: threads, stop: make(chan struct{})}
+	threads = min(threads, max(64, 2*runtime.NumCPU()))
+	s := &state{threads: threads, done: make(chan struct{}, 1), stop: make(chan struct{})}
+	if threads <= min(runtime.GOMAXPROCS(0), runtime.NumCPU()) {
+		s.patience = patience
+	}
 	for w := 1; w < threads; w++ {
-		c := make(chan struct{}, 1)
-		s.start = append(s.start, c)
-		go s.serve(w, c)
+		h := &helper{wake: make(chan struct{}, 1)}
+		s.helpers = append(s.helpers, h)
+		go s.serve(w, h)
 	}
 	p := &Pool{s}
 	runtime.AddCleanup(p, func(stop chan struct{}) { close(stop) }, s.stop)
@@ -77,13 +106,19 @@ func (p *Pool) Run(parts int, t Task) {
 	}
 	s.task, s.parts = t, int64(parts)
 	s.next.Store(0)
-	helpers := min(s.threads, parts) - 1
-	s.done.Add(helpers)
-	for _, c := range s.start[:helpers] {
-		c <- struct{}{}
+	helpers := s.helpers[:min(s.threads, parts)-1]
+	for _, h := range helpers {
+		h.phase.Store(posted)
+		if h.asleep.Load() {
+			signal(h.wake)
+		}
 	}
 	s.work(0)
-	s.done.Wait()
+	for _, h := range helpers {
+		if !h.phase.CompareAndSwap(posted, idle) {
+			s.await(h)
+		}
+	}
 	s.task = nil
 	runtime.KeepAlive(p)
 	if f := s.failure.Swap(nil); f != nil {
@@ -91,18 +126,73 @@ func (p *Pool) Run(parts int, t Task) {
 	}
 }
 
-func (s *state) serve(worker int, start <-chan struct{}) {
+// await returns when h is idle.
+func (s *state) await(h *helper) {
+	if s.look(&h.phase, idle) {
+		return
+	}
 	for {
-		select {
-		case <-s.stop:
-			return
-		case <-start:
+		s.waiting.Store(true)
+		if h.phase.Load() == idle {
+			break
+		}
+		<-s.done
+	}
+	s.waiting.Store(false)
+}
+
+// serve is the life of a helper.
+func (s *state) serve(worker int, h *helper) {
+	for {
+		if !s.look(&h.phase, posted) {
+			// Whoever posts stores phase and then loads asleep, so one of the two sees the other.
+			h.asleep.Store(true)
+			if h.phase.Load() != posted {
+				select {
+				case <-s.stop:
+					return
+				case <-h.wake:
+				}
+			}
+			h.asleep.Store(false)
+		}
+		if h.phase.CompareAndSwap(posted, working) {
 			s.work(worker)
-			s.done.Done()
+			h.phase.Store(idle)
+			if s.waiting.Load() {
+				signal(s.done)
+			}
 		}
 	}
 }
 
+// look waits until v is want, but not longer than the pool's patience, and tells whether it is.
+func (s *state) look(v *atomic.Uint32, want uint32) bool {
+	if v.Load() == want {
+		return true
+	}
+	if s.patience == 0 {
+		return false
+	}
+	for start := time.Now(); time.Since(start) < s.patience; {
+		for range 100 {
+			if v.Load() == want {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// signal sends to a channel of one element that may be full.
+func signal(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}
+
+// work runs parts that nobody has begun.
 func (s *state) work(worker int) {
 	defer func() {
 		if r := recover(); r != nil {

@@ -95,3 +95,65 @@ func TestAbandonedPoolEndsItsGoroutines(t *testing.T) {
 	}
 	t.Errorf("%d goroutines, %d before the pools", runtime.NumGoroutine(), before)
 }
+
+// TestManyRuns makes helpers sleep, wake late and be left behind.
+func TestManyRuns(t *testing.T) {
+	for _, threads := range []int{2, 3, 8} {
+		p, c := New(threads), newCount(4, threads)
+		runs := int32(0)
+		for pause := range 60 {
+			for range 200 {
+				p.Run(4, c)
+				runs++
+			}
+			time.Sleep(time.Duration(pause) * 5 * time.Microsecond)
+			p.Run(1+pause%4, newCount(4, threads))
+		}
+		for i := range c.parts {
+			if n := c.parts[i].Load(); n != runs {
+				t.Errorf("%d threads: part %d ran %d times in %d runs", threads, i, n, runs)
+			}
+		}
+		if c.clash.Load() {
+			t.Errorf("%d threads: two parts ran as one worker", threads)
+		}
+	}
+}
+
+func TestAbsurdNumberOfThreads(t *testing.T) {
+	p := New(2_000_000_000)
+	if n := p.Threads(); n < 64 || n > 64*runtime.NumCPU() {
+		t.Fatalf("%d threads", n)
+	}
+	c := newCount(1000, p.Threads())
+	p.Run(1000, c)
+	for i := range c.parts {
+		if n := c.parts[i].Load(); n != 1 {
+			t.Errorf("part %d ran %d times", i, n)
+		}
+	}
+}
+
+// nothing is a task whose cost is that of starting it.
+type nothing struct{}
+
+func (nothing) Part(_, _ int) {}
+
+// BenchmarkRun is the cost of a task of two empty parts: one after the other, and after a pause as between the
+// operators of a network.
+func BenchmarkRun(b *testing.B) {
+	p := New(2)
+	for _, pause := range []time.Duration{0, 5 * time.Microsecond, 200 * time.Microsecond} {
+		b.Run(pause.String(), func(b *testing.B) {
+			var run time.Duration
+			for b.Loop() {
+				for start := time.Now(); time.Since(start) < pause; {
+				}
+				start := time.Now()
+				p.Run(2, nothing{})
+				run += time.Since(start)
+			}
+			b.ReportMetric(float64(run.Nanoseconds())/float64(b.N), "ns/run")
+		})
+	}
+}

@@ -1,0 +1,108 @@
+package runner
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"gorgonia.org/gorgonia"
+
+	"github.com/onnx-entropy/onnx-entropy/internal/exec"
+	"github.com/onnx-entropy/onnx-entropy/internal/ops"
+	"github.com/onnx-entropy/onnx-entropy/optimizer"
+)
+
+// An OpCost is what one operator costs in the computation of a gradient.
+type OpCost struct {
+	Op    string        // operator; those of derivatives end in Grad
+	Layer string        // name of the ONNX node that it computes or derives, "" for the loss and where unknown
+	Shape []int         // of its result
+	Time  time.Duration // median
+	FLOPs float64       // two for each product of elements in matrix products, convolutions and recurrent networks
+	Bytes float64       // size of operands and result: what memory moves at least where no cache helps
+}
+
+// Profile computes the gradient of Grad the given number of times and returns what each operator cost, in the
+// order in which they run. With 0 runs it only counts operations and bytes.
+func (s *Step) Profile(ctx context.Context, grad, x []float32, b *Batch, at optimizer.Draw, runs int) ([]OpCost, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	c, err := s.compile(forGradient, b)
+	if err != nil {
+		return nil, err
+	}
+	costs := c.vm.Plan().Costs()
+	times := make([][]time.Duration, len(costs))
+	now := make([]time.Duration, len(costs))
+	c.vm.Profile(now)
+	defer c.vm.Profile(nil)
+	for range runs {
+		if _, err := s.gradient(ctx, grad, x, b, at); err != nil {
+			return nil, err
+		}
+		for i, t := range now {
+			times[i] = append(times[i], t)
+		}
+	}
+	layers := c.layers(costs)
+	out := make([]OpCost, len(costs))
+	for i, o := range costs {
+		out[i] = OpCost{Op: o.Op, Layer: layers[o.Node], Shape: o.Node.Shape(), FLOPs: o.FLOPs, Bytes: o.Bytes}
+		if runs > 0 {
+			slices.Sort(times[i])
+			out[i].Time = times[i][runs/2]
+		}
+	}
+	return out, nil
+}
+
+// layers finds the ONNX node that each node of the graph belongs to. Gorgonia does not tell which node a
+// derivative is of; it reads that one's weights or results, or is its weights' gradient.
+func (c *compiled) layers(costs []exec.Cost) map[*gorgonia.Node]string {
+	names := map[*gorgonia.Node]string{}
+	for _, o := range costs {
+		name := c.net.NodeName(o.Node)
+		if name == "" || o.Node.ID() > c.loss.ID() {
+			continue
+		}
+		names[o.Node] = name
+		for _, in := range operands(o.Node) {
+			if in.Op() == nil && names[in] == "" {
+				names[in] = name // weights; other inputs of the graph do no harm
+			}
+		}
+	}
+	for i, n := range c.derivatives {
+		for v, view := n.Op().(ops.Viewer); view; v, view = n.Op().(ops.Viewer) {
+			operand, _ := v.View()
+			n = operands(n)[operand]
+		}
+		if names[n] == "" {
+			names[n] = names[c.trained[i]]
+		}
+	}
+	for _, o := range costs {
+		if names[o.Node] != "" {
+			continue
+		}
+		from := int64(-1)
+		for _, in := range operands(o.Node) {
+			switch weights := slices.Contains(c.trained, in); {
+			case names[in] == "" || in.ID() >= c.loss.ID():
+			case weights:
+				names[o.Node], from = names[in], c.loss.ID()
+			case in.ID() > from:
+				names[o.Node], from = names[in], in.ID()
+			}
+		}
+	}
+	return names
+}
+
+func operands(n *gorgonia.Node) []*gorgonia.Node {
+	var in []*gorgonia.Node
+	for it := n.Graph().From(n.ID()); it.Next(); {
+		in = append(in, it.Node().(*gorgonia.Node))
+	}
+	return in
+}
