@@ -20,10 +20,7 @@ func conv(c *nodeCtx) error {
 		return err
 	}
 	rank := x.Dims() - 2
-	if rank != 1 && rank != 2 {
-		return unsupportedf("a convolution over %d dimensions; only 1 and 2 are supported", rank)
-	}
-	if w.Dims() != x.Dims() {
+	if rank < 1 || w.Dims() != x.Dims() {
 		return fmt.Errorf("its weights of shape %v do not fit an input of shape %v", w.Shape(), x.Shape())
 	}
 	kernel := []int(w.Shape()[2:])
@@ -85,38 +82,4 @@ func (c *nodeCtx) window(spatial, kernel []int) (strides, dilations, pads []int,
 		err = unsupportedf("auto_pad %q is unknown; it must be NOTSET, SAME_UPPER, SAME_LOWER or VALID", auto)
 	}
 	return
-}
-
-func maxPool(c *nodeCtx) error { return pool(c, ops.MaxPool) }
-
-func averagePool(c *nodeCtx) error { return pool(c, ops.AveragePool) }
-
-// pool is MaxPool and AveragePool. The indices that MaxPool can give are not computed.
-func pool(c *nodeCtx, f func(*gorgonia.Node, ops.PoolAttr) (*gorgonia.Node, error)) error {
-	x, err := c.data(0)
-	if err != nil {
-		return err
-	}
-	rank := x.Dims() - 2
-	if rank != 1 && rank != 2 {
-		return unsupportedf("pooling over %d dimensions; only 1 and 2 are supported", rank)
-	}
-	var a ops.PoolAttr
-	if c.attr("kernel_shape") == nil {
-		return fmt.Errorf("it has no kernel_shape")
-	}
-	if a.Kernel, err = c.sizes("kernel_shape", rank, 1, 1); err != nil {
-		return err
-	}
-	if a.Strides, a.Dilations, a.Pads, err = c.window(x.Shape()[2:], a.Kernel); err != nil {
-		return err
-	}
-	if a.CeilMode, err = c.bool("ceil_mode", false); err != nil {
-		return err
-	}
-	if a.CountIncludePad, err = c.bool("count_include_pad", false); err != nil {
-		return err
-	}
-	y, err := f(x, a)
-	return c.set(0, y, err)
 }

@@ -1,6 +1,7 @@
 package onnxload
 
 import (
+	"maps"
 	"math"
 
 	"github.com/onnx-entropy/onnx-entropy/internal/ops"
@@ -15,15 +16,10 @@ func init() {
 	operators = map[string]operator{
 		// weights
 		"Conv":               {inputs: 2, most: 3, graph: conv},
+		"ConvTranspose":      {inputs: 2, most: 3, graph: convTranspose},
 		"Gemm":               {inputs: 2, most: 3, graph: gemm},
 		"MatMul":             {inputs: 2, most: 2, graph: matMul},
 		"BatchNormalization": {inputs: 5, most: 5, graph: batchNorm},
-
-		// pooling
-		"MaxPool":           {inputs: 1, most: 1, graph: maxPool},
-		"AveragePool":       {inputs: 1, most: 1, graph: averagePool},
-		"GlobalAveragePool": {inputs: 1, most: 1, graph: unary(ops.GlobalAveragePool)},
-		"GlobalMaxPool":     {inputs: 1, most: 1, graph: unary(ops.GlobalMaxPool)},
 
 		// elementwise, one operand
 		"Relu":       {inputs: 1, most: 1, graph: unary(ops.Relu)},
@@ -85,5 +81,10 @@ func init() {
 		"Gather":          {inputs: 2, most: 2, graph: gather, host: hostGather},
 		"ConstantOfShape": {inputs: 1, most: 1, host: hostConstantOfShape},
 		"Range":           {inputs: 3, most: 3, host: hostRange},
+	}
+	for _, family := range []map[string]operator{
+		poolOperators(),
+	} {
+		maps.Copy(operators, family)
 	}
 }

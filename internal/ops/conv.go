@@ -23,8 +23,11 @@ type conv struct {
 }
 
 // Conv returns the convolution of x (N,C,spatial...) with w (M,C/Group,kernel...), plus bias (M) unless it
-// is nil. One or two spatial axes are known.
+// is nil.
 func Conv(x, w, bias *gorgonia.Node, a ConvAttr) (*gorgonia.Node, error) {
+	if rank := len(x.Shape()) - 2; rank > 2 && len(w.Shape()) == rank+2 {
+		return convDeep(x, w, bias, a)
+	}
 	c, out, err := convSizes(x.Shape(), w.Shape(), a)
 	if err != nil {
 		return nil, err
@@ -46,7 +49,7 @@ func Conv(x, w, bias *gorgonia.Node, a ConvAttr) (*gorgonia.Node, error) {
 func convSizes(x, w tensor.Shape, a ConvAttr) (c kernels.Conv, out tensor.Shape, err error) {
 	rank := len(x) - 2
 	if rank != 1 && rank != 2 {
-		return c, nil, fmt.Errorf("ops: Conv: x has shape %v: only 1 or 2 spatial axes are supported", x)
+		return c, nil, fmt.Errorf("ops: Conv: x has shape %v: (N, C, spatial...) is needed", x)
 	}
 	if len(w) != len(x) {
 		return c, nil, fmt.Errorf("ops: Conv: w of shape %v does not fit x of shape %v: both need %d axes", w, x, len(x))

@@ -38,8 +38,8 @@ func GlobalMaxPool(x *gorgonia.Node) (*gorgonia.Node, error) {
 
 func pooled(name string, x *gorgonia.Node, a PoolAttr) (*gorgonia.Node, error) {
 	shape := x.Shape()
-	if rank := len(shape) - 2; rank != 1 && rank != 2 {
-		return nil, fmt.Errorf("ops: %s: x has shape %v: only 1 or 2 spatial axes are supported", name, shape)
+	if len(shape) < 3 {
+		return nil, fmt.Errorf("ops: %s: x has shape %v: there are no spatial axes", name, shape)
 	}
 	if err := noneEmpty(name, shape); err != nil {
 		return nil, err
@@ -52,6 +52,9 @@ func pooled(name string, x *gorgonia.Node, a PoolAttr) (*gorgonia.Node, error) {
 		if w.before >= w.extent() || w.after >= w.extent() {
 			return nil, fmt.Errorf("ops: %s: pads %v: windows of %d elements would lie in the padding", name, a.Pads, w.extent())
 		}
+	}
+	if len(s) > 2 {
+		return pooledDeep(name, x, a)
 	}
 	h, l := s.axis(0), s.axis(1)
 	p := kernels.Pool{

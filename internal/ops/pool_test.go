@@ -234,7 +234,7 @@ func TestPoolErrors(t *testing.T) {
 		{[]int{1, 1, 3, 3}, PoolAttr{}, "kernel has 0 entries"},
 		{[]int{1, 1, 3, 3}, PoolAttr{Kernel: []int{2, 2}, Pads: []int{2, 0, 0, 0}}, "in the padding"},
 		{[]int{1, 3}, PoolAttr{Kernel: []int{2}}, "spatial axes"},
-		{[]int{1, 1, 3, 3, 3}, PoolAttr{Kernel: []int{2, 2, 2}}, "spatial axes"},
+		{[]int{1, 1, 3, 3, 3}, PoolAttr{Kernel: []int{4, 2, 2}}, "covers 4 elements"},
 		{[]int{1, 1, 3, 3}, PoolAttr{Kernel: []int{0, 1}}, "at least 1"},
 	} {
 		x := newInput(g, tensor.Float32, fmt.Sprint("x", i), c.x)

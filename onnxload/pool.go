@@ -1,0 +1,194 @@
+package onnxload
+
+import (
+	"fmt"
+	"slices"
+
+	"gorgonia.org/gorgonia"
+	"gorgonia.org/tensor"
+
+	"github.com/onnx-entropy/onnx-entropy/internal/ops"
+)
+
+func poolOperators() map[string]operator {
+	return map[string]operator{
+		"MaxPool":           {inputs: 1, most: 1, graph: maxPool},
+		"MaxUnpool":         {inputs: 2, most: 3, graph: maxUnpool},
+		"AveragePool":       {inputs: 1, most: 1, graph: averagePool},
+		"LpPool":            {inputs: 1, most: 1, graph: lpPool},
+		"GlobalAveragePool": {inputs: 1, most: 1, graph: unary(ops.GlobalAveragePool)},
+		"GlobalMaxPool":     {inputs: 1, most: 1, graph: unary(ops.GlobalMaxPool)},
+		"GlobalLpPool":      {inputs: 1, most: 1, graph: globalLpPool},
+		"LpNormalization":   {inputs: 1, most: 1, graph: lpNormalization},
+	}
+}
+
+// maxPool is MaxPool. Its second output is where the maxima are.
+func maxPool(c *nodeCtx) error {
+	x, a, err := c.pooling()
+	if err != nil {
+		return err
+	}
+	order, err := c.int("storage_order", 0)
+	if err != nil {
+		return err
+	}
+	if len(c.out) > 1 && c.out[1] != nil {
+		at, err := ops.MaxPoolIndices(x, a, order != 0)
+		if err != nil {
+			return err
+		}
+		c.out[1].elem = elemINT64
+		if err := c.set(1, at, nil); err != nil {
+			return err
+		}
+	}
+	y, err := ops.MaxPool(x, a)
+	return c.set(0, y, err)
+}
+
+func averagePool(c *nodeCtx) error {
+	x, a, err := c.pooling()
+	if err != nil {
+		return err
+	}
+	y, err := ops.AveragePool(x, a)
+	return c.set(0, y, err)
+}
+
+// lpPool is LpPool. The order of the norm is a float in opset 1 and an integer since.
+func lpPool(c *nodeCtx) error {
+	x, a, err := c.pooling()
+	if err != nil {
+		return err
+	}
+	p, err := c.order()
+	if err != nil {
+		return err
+	}
+	y, err := ops.LpPool(x, a, p)
+	return c.set(0, y, err)
+}
+
+func globalLpPool(c *nodeCtx) error {
+	x, err := c.data(0)
+	if err != nil {
+		return err
+	}
+	p, err := c.order()
+	if err != nil {
+		return err
+	}
+	y, err := ops.GlobalLpPool(x, p)
+	return c.set(0, y, err)
+}
+
+func lpNormalization(c *nodeCtx) error {
+	x, err := c.data(0)
+	if err != nil {
+		return err
+	}
+	a, err := c.int("axis", -1)
+	if err != nil {
+		return err
+	}
+	p, err := c.order()
+	if err != nil {
+		return err
+	}
+	y, err := ops.LpNormalization(x, a, p)
+	return c.set(0, y, err)
+}
+
+// order is the order of a norm, attribute p.
+func (c *nodeCtx) order() (float64, error) {
+	if c.opset < 2 {
+		return c.float("p", 2)
+	}
+	p, err := c.int("p", 2)
+	return float64(p), err
+}
+
+// pooling reads the input and the attributes of an operator that pools.
+func (c *nodeCtx) pooling() (x *gorgonia.Node, a ops.PoolAttr, err error) {
+	if x, err = c.data(0); err != nil {
+		return
+	}
+	rank := x.Dims() - 2
+	if rank < 1 {
+		return nil, a, fmt.Errorf("an input of shape %v has no spatial dimensions", x.Shape())
+	}
+	if c.attr("kernel_shape") == nil {
+		return nil, a, fmt.Errorf("it has no kernel_shape")
+	}
+	if a.Kernel, err = c.sizes("kernel_shape", rank, 1, 1); err != nil {
+		return
+	}
+	if a.Strides, a.Dilations, a.Pads, err = c.window(x.Shape()[2:], a.Kernel); err != nil {
+		return
+	}
+	if a.CeilMode, err = c.bool("ceil_mode", false); err != nil {
+		return
+	}
+	a.CountIncludePad, err = c.bool("count_include_pad", false)
+	return
+}
+
+// maxUnpool is MaxUnpool. Indices count in the tensor that the attributes give; a larger output_shape has zeros behind.
+func maxUnpool(c *nodeCtx) error {
+	x, err := c.data(0)
+	if err != nil {
+		return err
+	}
+	index, err := c.in[1].graphNode(false)
+	if err != nil {
+		return err
+	}
+	if index.Dtype() != tensor.Int64 {
+		return fmt.Errorf("its indices are no integers")
+	}
+	rank := x.Dims() - 2
+	if rank < 1 {
+		return fmt.Errorf("an input of shape %v has no spatial dimensions", x.Shape())
+	}
+	kernel, err := c.sizes("kernel_shape", rank, 1, 1)
+	if err != nil {
+		return err
+	}
+	strides, err := c.sizes("strides", rank, 1, 1)
+	if err != nil {
+		return err
+	}
+	pads, err := c.sizes("pads", 2*rank, 0, 0)
+	if err != nil {
+		return err
+	}
+	shape := slices.Clone([]int(x.Shape()))
+	for d := range rank {
+		shape[2+d] = (shape[2+d]-1)*strides[d] + kernel[d] - pads[d] - pads[rank+d]
+	}
+	want := shape
+	if c.has(2) {
+		if want, err = c.constInts(2); err != nil {
+			return err
+		}
+	}
+	if len(want) != len(shape) {
+		return fmt.Errorf("output_shape %v for an input of shape %v", want, x.Shape())
+	}
+	behind := make([]int, 2*len(shape))
+	for d := range shape {
+		if behind[len(shape)+d] = want[d] - shape[d]; want[d] < shape[d] || shape[d] < 1 {
+			return fmt.Errorf("output_shape %v is smaller than what the kernel gives, %v", want, shape)
+		}
+	}
+	if _, ok := elements(want, c.b.opts.MaxElements); !ok {
+		return fmt.Errorf("its output of shape %v has more than %d elements", want, c.b.opts.MaxElements)
+	}
+	y, err := ops.MaxUnpool(x, index, shape)
+	if err != nil {
+		return err
+	}
+	y, err = ops.Pad(y, behind, 0, "constant")
+	return c.set(0, y, err)
+}
