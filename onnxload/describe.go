@@ -52,12 +52,11 @@ const exportBetter = "torch.onnx.export(model.train(), args, file, training=torc
 // guesses: a file does not say what it was made from.
 func (m *Model) Warnings() []string {
 	var w []string
-	convs := m.count("Conv")
-	if convs > 0 && !m.HasBatchNorm() {
-		w = append(w, fmt.Sprintf("There are %d convolutions and no BatchNormalization. If the network had any, exporting it for inference "+
-			"has folded them into the convolutions, and they cannot be trained; export it with %s.", convs, exportBetter))
+	if m.count("Conv") > 0 && !m.HasBatchNorm() {
+		w = append(w, fmt.Sprintf("There is no BatchNormalization. If the network had any, exporting it for inference "+
+			"has folded them into the convolutions, and they cannot be trained; export it with %s.", exportBetter))
 	}
-	if m.DropoutNodes() == 0 {
+	if m.DropoutNodes() == 0 && !m.TrainingMode() {
 		w = append(w, "There is no Dropout. If the network had any, exporting it for inference has removed it; export it with "+exportBetter+".")
 	}
 	if t := m.tied(); len(t) > 0 {

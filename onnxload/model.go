@@ -12,7 +12,9 @@ package onnxload
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 
@@ -52,7 +54,7 @@ func Parse(b []byte) (*Model, error) { return parse("", b, nil) }
 func ParseFile(path string) (*Model, error) {
 	b, err := os.ReadFile(path)
 	if err != nil {
-		return nil, fmt.Errorf("onnxload: %w", err)
+		return nil, fmt.Errorf("onnxload: %q cannot be read: %w", path, reason(err))
 	}
 	dir, err := os.OpenRoot(filepath.Dir(path))
 	if err != nil {
@@ -60,6 +62,15 @@ func ParseFile(path string) (*Model, error) {
 	}
 	defer dir.Close()
 	return parse(path, b, dir)
+}
+
+// reason is an error of the file system without the path, which the caller has named.
+func reason(err error) error {
+	var p *fs.PathError
+	if errors.As(err, &p) {
+		return p.Err
+	}
+	return err
 }
 
 func parse(path string, b []byte, dir *os.Root) (*Model, error) {
@@ -96,6 +107,18 @@ func parse(path string, b []byte, dir *os.Root) (*Model, error) {
 		m.Outputs = append(m.Outputs, valueInfo(v))
 	}
 	return m, nil
+}
+
+// Bytes returns the file, which must not be changed.
+func (m *Model) Bytes() []byte { return m.raw }
+
+// Metadata returns the file's metadata_props.
+func (m *Model) Metadata() map[string]string {
+	props := map[string]string{}
+	for _, e := range m.proto.MetadataProps {
+		props[e.GetKey()] = e.GetValue()
+	}
+	return props
 }
 
 // notONNX returns why b cannot be an ONNX file, or "". It walks over the outermost fields without decoding

@@ -83,7 +83,7 @@ func (r *resolver) scan(v *onnxpb.ValueInfoProto, given []int) error {
 	}
 	if t.Shape == nil {
 		if given == nil {
-			return fmt.Errorf("onnxload: the file gives no shape for input %q; give one in Options.Shapes, or export the model with shapes", v.GetName())
+			return fmt.Errorf("onnxload: the file gives no shape for input %q; export the model with shapes (a Go program may give one in Options.Shapes)", v.GetName())
 		}
 		return nil
 	}
@@ -141,8 +141,8 @@ func (r *resolver) resolve(v *onnxpb.ValueInfoProto, given []int) ([]int, error)
 			if name == "" {
 				name = "?"
 			}
-			return nil, fmt.Errorf("onnxload: dimension %d (%s) of input %q has no size; give the input's shape in Options.Shapes, "+
-				"or export with only the batch dynamic", i, name, v.GetName())
+			return nil, fmt.Errorf("onnxload: dimension %d (%s) of input %q has no size; export with only the batch dynamic "+
+				"(a Go program may give the shape in Options.Shapes)", i, name, v.GetName())
 		}
 		if shape[i] == 0 {
 			return nil, noElements(v)

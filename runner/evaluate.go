@@ -40,7 +40,7 @@ func (s *Step) infer(ctx context.Context, u use, x, running []float32, b *Batch)
 	return c, c.run(ctx, x, running, b, exec.Draw{})
 }
 
-// evalBatch is the number of samples that are evaluated at a time.
+// evalBatch is the default of Options.EvalBatch.
 const evalBatch = 256
 
 // Evaluate measures loss and error over all of src at the weights x, in inference mode.
@@ -50,7 +50,7 @@ func (s *Step) Evaluate(ctx context.Context, x, running []float32, src Source) (
 	var m Metrics
 	var loss float64
 	wrong, classes := 0, true
-	err := inOrder(src, src.Len(), evalBatch, func(b *Batch, n int) error {
+	err := inOrder(src, src.Len(), s.o.EvalBatch, func(b *Batch, n int) error {
 		c, err := s.infer(ctx, forLoss, x, running, b)
 		if err != nil {
 			return err
@@ -83,10 +83,10 @@ func inOrder(src Source, n, batch int, f func(b *Batch, n int) error) error {
 		return fmt.Errorf("runner: the data has no samples")
 	}
 	var b Batch
-	idx := make([]int, 0, batch)
-	for from := 0; from < n; from += batch {
+	idx := make([]int, 0, min(n, batch))
+	for from := 0; from < n; from += len(idx) {
 		idx = idx[:0]
-		for i := from; i < min(from+batch, n); i++ {
+		for i := from; i < n && len(idx) < batch; i++ {
 			idx = append(idx, i)
 		}
 		if err := src.Read(&b, idx); err != nil {

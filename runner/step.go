@@ -26,6 +26,8 @@ type Options struct {
 	Dropout *float64
 	// Seed is that of the dropout masks.
 	Seed uint64
+	// EvalBatch is the number of samples that Evaluate takes at a time; 0 means 256.
+	EvalBatch int
 	// Output is the number of the network's output that is trained and evaluated.
 	Output int
 }
@@ -81,6 +83,9 @@ func Compile(net *onnxload.Net, loss Loss, o Options) (*Step, error) {
 	}
 	if o.Output < 0 || o.Output >= len(net.Outputs) {
 		return nil, fmt.Errorf("runner: output %d: the network has %d", o.Output, len(net.Outputs))
+	}
+	if o.EvalBatch <= 0 {
+		o.EvalBatch = evalBatch
 	}
 	return &Step{net: net, loss: loss, o: o, pool: parallel.New(o.Threads)}, nil
 }

@@ -62,6 +62,9 @@ type DivergedError struct {
 }
 
 func (e *DivergedError) Error() string {
+	if e.Evals == 1 {
+		return fmt.Sprintf("runner: the loss is %v before the first step: the weights or the data hold values that are not finite or too large", e.Loss)
+	}
 	return fmt.Sprintf("runner: the loss became %v at gradient evaluation %d (outer step %d); try a smaller learning rate", e.Loss, e.Evals, e.Outer)
 }
 

@@ -195,8 +195,8 @@ func TestErrors(t *testing.T) {
 		inf[i] = float32(math.Inf(1))
 	}
 	infinite := []*tensor.Dense{tensor.New(tensor.WithShape(40, 1, 28, 28), tensor.WithBacking(inf))}
-	slow := optimizer.DefaultEntropySGD()
-	slow.InnerLR = -1
+	slow, fast := optimizer.DefaultEntropySGD(), optimizer.DefaultEntropySGD()
+	slow.InnerLR, fast.InnerLR = -1, 1e30
 	var diverged *runner.DivergedError
 	for _, c := range []struct {
 		name string
@@ -212,7 +212,8 @@ func TestErrors(t *testing.T) {
 		{"label", memory(inputs, labels), entropy(), runner.Config{Batch: 40, Evals: 1, InOrder: true}, []string{"10", "30"}},
 		{"weights", memory(inputs, targets), entropy(), runner.Config{Batch: 20, Evals: 1, Weights: make([]float32, 3)}, []string{"3 weights"}},
 		{"no targets", memory(inputs, nil), entropy(), runner.Config{Batch: 20, Evals: 1}, []string{"target"}},
-		{"infinite", memory(infinite, targets), entropy(), runner.Config{Batch: 20, Evals: 1}, []string{"loss became NaN", "evaluation 1"}},
+		{"infinite", memory(infinite, targets), entropy(), runner.Config{Batch: 20, Evals: 1}, []string{"loss is NaN before the first step", "data"}},
+		{"too fast", memory(inputs, targets), fast, runner.Config{Batch: 20, Evals: 9}, []string{"loss became", "evaluation 2", "smaller learning rate"}},
 	} {
 		_, err := runner.Train(ctx, compile(t, runner.Options{}), c.m, c.src, c.cfg)
 		if err == nil {

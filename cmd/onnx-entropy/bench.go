@@ -42,14 +42,17 @@ type benchmark struct {
 	Kinds []opTime `json:"kinds,omitempty"`
 }
 
+// maxBenchBatch keeps a slip of the finger from asking for all memory.
+const maxBenchBatch = 1 << 16
+
 // Run measures on random normal inputs: a gradient, and an inner step of Entropy-SGD, which is a gradient and
 // the update.
 func (c *benchCmd) Run(e *env) error {
-	if c.Batch < 1 {
-		return usagef("--batch is %d; it must be at least 1", c.Batch)
+	if c.Batch < 1 || c.Batch > maxBenchBatch {
+		return usagef("--batch is %d; it must be from 1 to %d", c.Batch, maxBenchBatch)
 	}
-	if c.Threads < 0 {
-		return usagef("--threads is %d; it must be at least 1", c.Threads)
+	if err := checkThreads(c.Threads); err != nil {
+		return err
 	}
 	if c.Threads == 0 {
 		c.Threads = runtime.GOMAXPROCS(0)

@@ -24,8 +24,8 @@ const digitsSeed = 1
 type dataFlags struct {
 	Data  string    `group:"Data:" placeholder:"PATH" help:"Directory or file with IDX, NPY or CIFAR-10 data (gzip or not), or builtin:digits."`
 	Scale *float64  `group:"Data:" placeholder:"X" help:"Inputs are (value*scale - mean)/std. Default: as recorded in the model, else 1/255 for bytes and 1 for floats."`
-	Mean  []float64 `group:"Data:" placeholder:"M,..." help:"One number, or one a channel (default: as recorded, else 0)."`
-	Std   []float64 `group:"Data:" placeholder:"S,..." help:"One number, or one a channel (default: as recorded, else 1)."`
+	Mean  []float64 `group:"Data:" placeholder:"M" help:"One number, or one a channel (default: as recorded, else 0)."`
+	Std   []float64 `group:"Data:" placeholder:"S" help:"One number, or one a channel (default: as recorded, else 1)."`
 }
 
 // open reads the data and sets its transform.
@@ -156,7 +156,7 @@ func newSource(set *dataset.Set, m *model, net *onnxload.Net, loss string) (*sou
 		want = want[1:]
 	}
 	if !fits(set.Shape, want) {
-		return nil, fmt.Errorf("%s takes samples of shape %s, and those of %s are %s; give other data with --data, or export the network for these",
+		return nil, fmt.Errorf("%s takes samples of shape %s, and those of %s are %s; give samples of that shape, or export the network for these",
 			m.label, report.Shape(want), set.Name, report.Shape(set.Shape))
 	}
 	s := &source{set: set, sample: want}

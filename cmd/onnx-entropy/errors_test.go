@@ -17,6 +17,9 @@ func TestErrors(t *testing.T) {
 	write(t, "text.onnx", []byte("This is not a network.\n"))
 	write(t, "empty.onnx", nil)
 	write(t, "big.onnx", newLinear(8).onnx())
+	fixed := newLinear(6)
+	fixed.fixed = 16
+	write(t, "fixed.onnx", fixed.onnx())
 	noDropout := "m.onnx has no Dropout node"
 	images, labels := squares(20, 6, 3)
 	labels[17] = 3
@@ -54,7 +57,7 @@ func TestErrors(t *testing.T) {
 		{"eval m.onnx --data label", 1, []string{"label of sample 17 is 3"}},
 		{"train m.onnx --data count", 1, []string{"train-labels-idx1-ubyte", "19", "20"}},
 		{"train m.onnx --data cut", 1, []string{"train-images-idx3-ubyte"}},
-		{"train big.onnx --data data", 1, []string{"big.onnx takes samples of shape 1x8x8", "1x6x6", "--data"}},
+		{"train big.onnx --data data", 1, []string{"big.onnx takes samples of shape 1x8x8", "1x6x6", "export"}},
 		{"eval big.onnx --data data", 1, []string{"1x8x8", "1x6x6"}},
 		{"predict big.onnx --data data", 1, []string{"1x8x8", "1x6x6"}},
 		{"train m.onnx --data data --loss mse", 1, []string{"no target values", "mse"}},
@@ -85,7 +88,7 @@ func TestErrors(t *testing.T) {
 		{"train m.onnx --data data --max-outer 0", 2, []string{"--max-outer is 0"}},
 		{"train m.onnx --data data --epochs 0", 2, []string{"--epochs is 0"}},
 		{"train m.onnx --data data --batch 0", 2, []string{"--batch is 0"}},
-		{"train m.onnx --data data --batch 61", 2, []string{"--batch is 61", "60 samples"}},
+		{"train m.onnx --data data --batch 61", 2, []string{"--batch is 61", "60 samples", "--batch 60 or less"}},
 		{"train m.onnx --data data --threads=-1", 2, []string{"--threads is -1"}},
 		{"train m.onnx --data data --dropout 1", 2, []string{"--dropout is 1"}},
 		{"train m.onnx --data data --scale 0", 2, []string{"--scale 0"}},
@@ -97,7 +100,10 @@ func TestErrors(t *testing.T) {
 		{"train m.onnx --data data -L 0", 2, []string{"--langevin-steps is 0"}},
 		{"train m.onnx --data data --gamma=-1", 2, []string{"--gamma is -1"}},
 		{"train m.onnx --data data --noise=-1 --weight-decay=-2", 2, []string{"--noise is -1", "--weight-decay is -2"}},
-		{"eval m.onnx --data data --batch 257", 2, []string{"--batch is 257", "256"}},
+		{"eval m.onnx --data data --batch 0", 2, []string{"--batch is 0"}},
+		{"eval m.onnx --data data --threads 2000000000", 2, []string{"--threads is 2000000000", "from 1 to 1024"}},
+		{"bench m.onnx --batch 2000000000", 2, []string{"--batch is 2000000000", "from 1 to 65536"}},
+		{"train fixed.onnx --data data --batch 16", 1, []string{"fixed.onnx", "reshape", "the batch is 12", "dynamic batch"}},
 		{"predict m.onnx --data data --out y.txt", 2, []string{"y.txt", ".npy or .csv"}},
 		{"models mnistconv", 2, []string{"--out FILE"}},
 		{"models nothing --out f", 1, []string{`"nothing"`, "mnistconv"}},

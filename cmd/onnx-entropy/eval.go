@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
 	"math"
@@ -15,7 +14,7 @@ type evalCmd struct {
 
 	dataFlags `embed:""`
 	Loss      string `group:"Data:" default:"" enum:",cross-entropy,nll,mse" placeholder:"NAME" help:"cross-entropy, nll or mse (default: what the model was trained with here, else mse if the data hold target values, else cross-entropy)."`
-	Batch     int    `group:"Data:" default:"256" placeholder:"N" help:"Samples at a time, for less memory (default and most: ${default})."`
+	Batch     int    `group:"Data:" default:"256" placeholder:"N" help:"Samples at a time (default ${default}); fewer take less memory."`
 
 	Threads int  `placeholder:"N" help:"Threads (default: one a processor)."`
 	JSON    bool `name:"json" help:"Print one JSON object: loss, error (a fraction), count."`
@@ -45,11 +44,11 @@ func (e *evaluation) String() string {
 
 // Run evaluates in inference mode, on the test samples if there are any.
 func (c *evalCmd) Run(e *env) error {
-	if c.Batch < 1 || c.Batch > maxEvalBatch {
-		return usagef("--batch is %d; it must be from 1 to %d", c.Batch, maxEvalBatch)
+	if c.Batch < 1 {
+		return usagef("--batch is %d; it must be at least 1", c.Batch)
 	}
-	if c.Threads < 0 {
-		return usagef("--threads is %d; it must be at least 1", c.Threads)
+	if err := checkThreads(c.Threads); err != nil {
+		return err
 	}
 	m, err := openModel(c.Model)
 	if err != nil {
@@ -74,7 +73,8 @@ func (c *evalCmd) Run(e *env) error {
 	if err != nil {
 		return err
 	}
-	net, err := m.build(c.Batch, onnxload.Options{Training: true})
+	batch := min(c.Batch, set.Len())
+	net, err := m.build(batch, onnxload.Options{Training: true})
 	if err != nil {
 		return err
 	}
@@ -85,62 +85,20 @@ func (c *evalCmd) Run(e *env) error {
 	if d.Test == nil {
 		e.warn("%s has no test samples; all of its samples are evaluated.", c.Data)
 	}
-	step, err := runner.Compile(net, f, runner.Options{Threads: c.Threads})
+	step, err := runner.Compile(net, f, runner.Options{Threads: c.Threads, EvalBatch: batch})
 	if err != nil {
 		return fmt.Errorf("%s: %w", m.label, err)
 	}
-	got, err := evaluate(e.ctx, step, src, c.Batch)
+	metrics, err := step.Evaluate(e.ctx, net.Weights(), net.Running(), src)
 	if err != nil {
 		return fmt.Errorf("%s: %w", m.label, err)
 	}
+	got := evaluationOf(metrics)
 	if c.JSON {
 		return json.NewEncoder(e.stdout).Encode(got)
 	}
 	e.printf("%s", got)
 	return nil
-}
-
-// maxEvalBatch is how many samples runner evaluates at a time.
-const maxEvalBatch = 256
-
-// evaluate measures the weights of the file on src, in pieces of batch samples.
-func evaluate(ctx context.Context, step *runner.Step, src runner.Source, batch int) (*evaluation, error) {
-	net := step.Net()
-	weights, running := net.Weights(), net.Running()
-	if batch == maxEvalBatch {
-		m, err := step.Evaluate(ctx, weights, running, src)
-		return evaluationOf(m), err
-	}
-	var sum runner.Metrics
-	for from := 0; from < src.Len(); from += batch {
-		n := min(batch, src.Len()-from)
-		m, err := step.Evaluate(ctx, weights, running, &window{src, from, n})
-		if err != nil {
-			return nil, err
-		}
-		sum.Loss += m.Loss * float64(n)
-		sum.Error += m.Error * float64(m.Count)
-		sum.Count += m.Count
-	}
-	sum.Loss /= float64(src.Len())
-	sum.Error /= float64(sum.Count)
-	return evaluationOf(sum), nil
-}
-
-// A window is n samples of a source, starting at from.
-type window struct {
-	runner.Source
-	from, n int
-}
-
-func (w *window) Len() int { return w.n }
-
-func (w *window) Read(dst *runner.Batch, idx []int) error {
-	moved := make([]int, len(idx))
-	for i, k := range idx {
-		moved[i] = k + w.from
-	}
-	return w.Source.Read(dst, moved)
 }
 
 // A number is a float64 that JSON can hold: what is not finite is null.

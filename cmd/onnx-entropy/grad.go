@@ -35,8 +35,8 @@ type gradient struct {
 
 // Run evaluates loss and gradient once, in training mode (batch statistics) without dropout.
 func (c *gradCmd) Run(e *env) error {
-	if c.Threads < 0 {
-		return usagef("--threads is %d; it must be at least 1", c.Threads)
+	if err := checkThreads(c.Threads); err != nil {
+		return err
 	}
 	m, err := openModel(c.Model)
 	if err != nil {

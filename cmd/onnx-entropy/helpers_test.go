@@ -118,6 +118,7 @@ func squaresDir(t *testing.T, dir string, side int) string {
 // A linear model of side x side images: Flatten, Dropout if asked for, Gemm with 3 outputs, and perhaps a last operator.
 type linear struct {
 	side    int
+	fixed   int // if not 0, the only batch that the model works for: Reshape stands in for Flatten
 	dropout bool
 	last    string
 	weights []float32 // (3, side*side)
@@ -143,7 +144,15 @@ func (l linear) onnx() []byte {
 			Input: append([]string{at}, more...), Output: []string{out}, Attribute: attrs})
 		at = out
 	}
-	node("Flatten", nil)
+	var batch any = "batch"
+	var shape []*onnxpb.TensorProto
+	if l.fixed != 0 {
+		batch, shape = l.fixed, []*onnxpb.TensorProto{intTensor([]int64{int64(l.fixed), int64(l.side * l.side)}, 2)}
+		shape[0].Name = proto.String("shape")
+		node("Reshape", []string{"shape"})
+	} else {
+		node("Flatten", nil)
+	}
 	if l.dropout {
 		node("Dropout", nil, &onnxpb.AttributeProto{Name: proto.String("ratio"), Type: onnxpb.AttributeProto_FLOAT.Enum(), F: proto.Float32(0.5)})
 	}
@@ -158,12 +167,12 @@ func (l linear) onnx() []byte {
 		OpsetImport:  []*onnxpb.OperatorSetIdProto{{Domain: proto.String(""), Version: proto.Int64(11)}},
 		Graph: &onnxpb.GraphProto{
 			Name: proto.String("linear"), Node: nodes,
-			Input:  []*onnxpb.ValueInfoProto{info("x", "batch", 1, l.side, l.side)},
-			Output: []*onnxpb.ValueInfoProto{info("y", "batch", 3)},
-			Initializer: []*onnxpb.TensorProto{
+			Input:  []*onnxpb.ValueInfoProto{info("x", batch, 1, l.side, l.side)},
+			Output: []*onnxpb.ValueInfoProto{info("y", batch, 3)},
+			Initializer: append(shape,
 				floatTensor("w", l.weights, 3, l.side*l.side),
 				floatTensor("b", l.bias, 3),
-			},
+			),
 		},
 	}
 	b, err := proto.Marshal(m)

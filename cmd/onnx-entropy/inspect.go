@@ -87,6 +87,9 @@ func (c *inspectCmd) Run(e *env) error {
 // look builds the graph for two sizes of batch, which shows what of the shapes is the batch.
 func (v *inspection) look(m *model) error {
 	two, err := m.build(2, onnxload.Options{Training: true})
+	if n, fixed := m.fixedBatch(); err != nil && fixed {
+		two, err = m.build(n, onnxload.Options{Training: true}) // a node may depend on it
+	}
 	if err != nil {
 		return err
 	}

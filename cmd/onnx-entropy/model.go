@@ -8,9 +8,6 @@ import (
 	"strconv"
 	"strings"
 
-	"google.golang.org/protobuf/proto"
-
-	"github.com/onnx-entropy/onnx-entropy/internal/onnxpb"
 	"github.com/onnx-entropy/onnx-entropy/models"
 	"github.com/onnx-entropy/onnx-entropy/onnxload"
 )
@@ -18,8 +15,8 @@ import (
 // A model is a MODEL argument that was opened.
 type model struct {
 	*onnxload.Model
-	label string // as the user called it
-	bytes []byte
+	label string            // as the user called it
+	bytes []byte            // of the file
 	meta  map[string]string // metadata_props
 }
 
@@ -41,15 +38,11 @@ func openModel(arg string) (*model, error) {
 }
 
 func openFile(path string) (*model, error) {
-	b, err := os.ReadFile(path)
-	if err != nil {
-		return nil, fmt.Errorf("%s cannot be read: %w", path, err.(*fs.PathError).Err)
-	}
 	m, err := onnxload.ParseFile(path)
 	if err != nil {
 		return nil, err
 	}
-	return newModel(path, b, m)
+	return newModel(path, m), nil
 }
 
 func openEmbedded(name string) (*model, error) {
@@ -61,19 +54,11 @@ func openEmbedded(name string) (*model, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
-	return newModel(name, b, m)
+	return newModel(name, m), nil
 }
 
-func newModel(label string, b []byte, m *onnxload.Model) (*model, error) {
-	var p onnxpb.ModelProto
-	if err := proto.Unmarshal(b, &p); err != nil {
-		return nil, fmt.Errorf("%s: %w", label, err)
-	}
-	meta := map[string]string{}
-	for _, e := range p.GetMetadataProps() {
-		meta[e.GetKey()] = e.GetValue()
-	}
-	return &model{Model: m, label: label, bytes: b, meta: meta}, nil
+func newModel(label string, m *onnxload.Model) *model {
+	return &model{Model: m, label: label, bytes: m.Bytes(), meta: m.Metadata()}
 }
 
 // build makes the model's graph for a batch.
@@ -83,6 +68,15 @@ func (m *model) build(batch int, o onnxload.Options) (*onnxload.Net, error) {
 		return nil, fmt.Errorf("%s: %w", m.label, err)
 	}
 	return net, nil
+}
+
+// fixedBatch is the size of the batch if the file fixes it.
+func (m *model) fixedBatch() (int, bool) {
+	if m.DynamicBatch() || len(m.Inputs) == 0 || len(m.Inputs[0].Shape) == 0 {
+		return 0, false
+	}
+	n, err := strconv.Atoi(m.Inputs[0].Shape[0])
+	return n, err == nil && n > 0
 }
 
 // asks describes the data that the model's inputs and outputs want: "images of 1x28x28 and labels from 0 to 9".

@@ -30,7 +30,8 @@ func (c *predictCmd) Run(e *env) error {
 	if err != nil {
 		return err
 	}
-	net, err := m.build(c.Batch, onnxload.Options{Training: true})
+	batch := min(c.Batch, set.Len())
+	net, err := m.build(batch, onnxload.Options{Training: true})
 	if err != nil {
 		return err
 	}
@@ -42,7 +43,7 @@ func (c *predictCmd) Run(e *env) error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", m.label, err)
 	}
-	shape, values, err := predict(e.ctx, step, src, c.Batch)
+	shape, values, err := predict(e.ctx, step, src, batch)
 	if err != nil {
 		return fmt.Errorf("%s: %w", m.label, err)
 	}
@@ -70,12 +71,13 @@ func (c *predictCmd) open(e *env) (*model, *dataset.Set, error) {
 	switch ext := filepath.Ext(c.Out); {
 	case c.Batch < 1:
 		return nil, nil, usagef("--batch is %d; it must be at least 1", c.Batch)
-	case c.Threads < 0:
-		return nil, nil, usagef("--threads is %d; it must be at least 1", c.Threads)
 	case c.Data != "" && c.Input != "":
 		return nil, nil, usagef("--data and --input both name the samples; give one of them")
 	case c.Out != "" && ext != ".npy" && ext != ".csv":
 		return nil, nil, usagef("--out %s: the name must end in .npy or .csv, which is the format", c.Out)
+	}
+	if err := checkThreads(c.Threads); err != nil {
+		return nil, nil, err
 	}
 	m, err := openModel(c.Model)
 	if err != nil {

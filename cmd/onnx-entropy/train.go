@@ -7,6 +7,7 @@ import (
 	"math"
 	"os"
 	"runtime"
+	"slices"
 	"time"
 
 	"github.com/onnx-entropy/onnx-entropy/internal/dataset"
@@ -127,13 +128,25 @@ func (c *trainCmd) check() error {
 		return usagef("--epochs is %v; it must be above 0", *c.Epochs)
 	case c.MaxOuter != nil && *c.MaxOuter == 0:
 		return usagef("--max-outer is 0, which trains nothing; it must be at least 1")
-	case c.Threads < 0:
-		return usagef("--threads is %d; it must be at least 1 (default: one a processor)", c.Threads)
 	case c.Dropout != nil && !(*c.Dropout >= 0 && *c.Dropout < 1):
 		return usagef("--dropout is %v; it must be at least 0 and below 1", *c.Dropout)
 	}
+	if err := checkThreads(c.Threads); err != nil {
+		return err
+	}
 	_, err := c.build(1, c.Seed, c.Threads)
 	return err
+}
+
+// maxThreads is more than any machine has use for.
+const maxThreads = 1024
+
+// checkThreads checks a --threads, 0 if not given.
+func checkThreads(n int) error {
+	if n < 0 || n > maxThreads {
+		return usagef("--threads is %d; it must be from 1 to %d (default: one a processor)", n, maxThreads)
+	}
+	return nil
 }
 
 // noData says what data the model asks for.
@@ -167,12 +180,15 @@ func (t *training) compile() error {
 	if t.threads = t.Threads; t.threads == 0 {
 		t.threads = runtime.GOMAXPROCS(0)
 	}
-	t.step, err = runner.Compile(t.net, loss, runner.Options{Threads: t.threads, Dropout: t.Dropout, Seed: t.Seed})
+	t.step, err = runner.Compile(t.net, loss, runner.Options{Threads: t.threads, Dropout: t.Dropout, Seed: t.Seed, EvalBatch: evalBatch})
 	if err != nil {
 		return fmt.Errorf("%s: %w", t.model.label, err)
 	}
 	return nil
 }
+
+// evalBatch is how many samples are evaluated at a time.
+const evalBatch = 256
 
 // evaluations is about how often a run is evaluated.
 const evaluations = 8
@@ -188,7 +204,7 @@ func (t *training) configure() error {
 	}
 	n := t.source.Len()
 	if t.Batch > n {
-		return usagef("--batch is %d, and %s has %s", t.Batch, t.data.Train.Name, report.Plural(n, "sample", "samples"))
+		return usagef("--batch is %d, and %s has %s; give --batch %d or less", t.Batch, t.data.Train.Name, report.Plural(n, "sample", "samples"), n)
 	}
 	evals := runner.Budget(n, t.Batch, epochs)
 	method, err := t.build(evals, t.Seed, t.threads)
@@ -216,9 +232,14 @@ func (t *training) configure() error {
 	return nil
 }
 
-// try evaluates a gradient, so that what the checks before have overlooked ends the run before it leaves a
-// trace. It has no influence on the run.
+// try builds the graph for each size of batch that will occur and evaluates a gradient, so that what the checks
+// before have overlooked ends the run before it leaves a trace. It has no influence on the run.
 func (t *training) try(ctx context.Context) error {
+	for _, batch := range t.batches() {
+		if _, err := t.model.build(batch, t.net.Options()); err != nil {
+			return err
+		}
+	}
 	var b runner.Batch
 	idx := make([]int, t.Batch)
 	for i := range idx {
@@ -238,6 +259,18 @@ func (t *training) try(ctx context.Context) error {
 	return err
 }
 
+// batches are the sizes of batch besides --batch: the last one of the training samples, of those for the running
+// statistics, and those of an evaluation.
+func (t *training) batches() []int {
+	n := t.source.Len()
+	sizes := []int{n % t.Batch, min(n, statisticsSamples) % t.Batch}
+	if t.test != nil {
+		sizes = append(sizes, min(t.test.Len(), evalBatch), t.test.Len()%evalBatch)
+	}
+	slices.Sort(sizes)
+	return slices.DeleteFunc(slices.Compact(sizes), func(b int) bool { return b == 0 || b == t.Batch })
+}
+
 // train spends the budget and writes the outcome.
 func (t *training) train(e *env) (err error) {
 	t.introduce(e)
@@ -253,9 +286,6 @@ func (t *training) train(e *env) (err error) {
 	t.cfg.Observe, t.cfg.Gradient = w.observe, w.gradient
 	rep, err := runner.Train(e.ctx, t.step, t.method, t.source, t.cfg)
 	w.progress.Done()
-	if err == nil {
-		err = w.err
-	}
 	if err != nil {
 		return t.failed(e, rep, err)
 	}
@@ -264,6 +294,9 @@ func (t *training) train(e *env) (err error) {
 		return err
 	}
 	t.conclude(e, rep, time.Since(w.start), files)
+	if w.err != nil { // no reason to lose the model
+		return fmt.Errorf("%s is not complete: %w", t.run.Path(report.MetricsName), w.err)
+	}
 	return nil
 }
 

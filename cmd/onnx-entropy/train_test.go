@@ -74,7 +74,7 @@ func checkEval(t *testing.T) {
 		}
 	}
 	var first evaluation
-	for _, batch := range []string{"256", "7"} {
+	for _, batch := range []string{"256", "2000000000", "7"} {
 		var e evaluation
 		if err := json.Unmarshal([]byte(must(t, "eval", "m.onnx", "--data", "data", "--json", "--batch", batch)), &e); err != nil {
 			t.Fatal(err)
@@ -273,8 +273,8 @@ func TestDefaultRunLearns(t *testing.T) {
 	out := must(t, "train", "--epochs", "4")
 	_, after, ok := strings.Cut(out, "Trained    test error ")
 	percent, err := strconv.ParseFloat(strings.Fields(after + " ?")[0], 64)
-	if !ok || err != nil || percent > 4 {
-		t.Errorf("test error %v %% after 4 epochs, want at most 4:\n%s", percent, out)
+	if !ok || err != nil || percent > 2 {
+		t.Errorf("test error %v %% after 4 epochs, want at most 2:\n%s", percent, out)
 	}
 	if got := files(t, dir); got != "runs runs/1 runs/1/config runs/1/metrics.jsonl runs/1/trained.onnx" {
 		t.Errorf("files %s", got)

@@ -12,12 +12,14 @@ import (
 
 // WriteFile writes data to path so that a reader, or a machine that loses its power, finds the old content or
 // the new one and nothing between: a file of another name in the same directory is written, synced and renamed.
+// A symbolic link stays, and the file it leads to is replaced. What is no regular file, such as a device, would
+// be lost by that and is refused.
 func WriteFile(path string, data []byte) (err error) {
-	dir := filepath.Dir(path)
-	mode := fs.FileMode(0o644)
-	if info, err := os.Stat(path); err == nil {
-		mode = info.Mode().Perm()
+	path, mode, err := target(path)
+	if err != nil {
+		return err
 	}
+	dir := filepath.Dir(path)
 	f, err := os.CreateTemp(dir, "."+filepath.Base(path)+".*")
 	if err != nil {
 		return cannotWrite(path, err)
@@ -51,8 +53,9 @@ func WriteFile(path string, data []byte) (err error) {
 // CheckWritable fails if WriteFile(path) would, as far as that can be known before there is anything to write.
 // It leaves nothing behind.
 func CheckWritable(path string) error {
-	if info, err := os.Stat(path); err == nil && info.IsDir() {
-		return fmt.Errorf("%s is a directory; name a file in it", path)
+	path, _, err := target(path)
+	if err != nil {
+		return err
 	}
 	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
 	if err != nil {
@@ -62,9 +65,27 @@ func CheckWritable(path string) error {
 	return os.Remove(f.Name())
 }
 
+// target finds the file that a write to path replaces, and the mode that it gets.
+func target(path string) (string, fs.FileMode, error) {
+	info, err := os.Stat(path)
+	switch {
+	case err != nil: // it is new, or creating it tells what is wrong
+		return path, 0o644, nil
+	case info.IsDir():
+		return "", 0, fmt.Errorf("%s is a directory; name a file in it", path)
+	case !info.Mode().IsRegular():
+		return "", 0, fmt.Errorf("%s is no regular file; name another file", path)
+	}
+	real, err := filepath.EvalSymlinks(path)
+	if err != nil {
+		return "", 0, cannotWrite(path, err)
+	}
+	return real, info.Mode().Perm(), nil
+}
+
 // cannotWrite says which of the caller's names is at fault; that of the temporary file means nothing to him.
 func cannotWrite(path string, err error) error {
-	if errors.Is(err, fs.ErrNotExist) {
+	if _, gone := os.Stat(filepath.Dir(path)); errors.Is(gone, fs.ErrNotExist) {
 		return fmt.Errorf("%s cannot be written: there is no directory %s", path, filepath.Dir(path))
 	}
 	var p *fs.PathError

@@ -24,7 +24,14 @@ type Progress interface {
 // always go to stdout. total is the number of gradients of the run, perEpoch that of an epoch.
 func NewProgress(stdout, stderr io.Writer, total, perEpoch uint64) Progress {
 	if f, ok := stderr.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
-		return newBar(stdout, f, total, 100*time.Millisecond)
+		width := func() int {
+			w, _, err := term.GetSize(int(f.Fd()))
+			if err != nil || w <= 0 {
+				return 80
+			}
+			return w
+		}
+		return newBar(stdout, f, total, 100*time.Millisecond, width)
 	}
 	return &lines{w: stdout, total: total, perEpoch: max(perEpoch, 1), now: time.Now, start: time.Now()}
 }
@@ -37,9 +44,10 @@ type bar struct {
 	drawn  time.Time
 	every  time.Duration // at least, between two drawings
 	total  uint64
+	width  func() int // columns of the terminal
 }
 
-func newBar(stdout, stderr io.Writer, total uint64, every time.Duration) *bar {
+func newBar(stdout, stderr io.Writer, total uint64, every time.Duration, width func() int) *bar {
 	p := progressbar.NewOptions64(int64(total),
 		progressbar.OptionSetWriter(stderr),
 		progressbar.OptionSetDescription("training"),
@@ -52,7 +60,7 @@ func newBar(stdout, stderr io.Writer, total uint64, every time.Duration) *bar {
 		progressbar.OptionSetRenderBlankState(true),
 		progressbar.OptionClearOnFinish(),
 	)
-	return &bar{stdout: stdout, bar: p, start: time.Now(), every: every, total: total}
+	return &bar{stdout: stdout, bar: p, start: time.Now(), every: every, total: total, width: width}
 }
 
 func (b *bar) Update(evals uint64, epoch, loss float64) {
@@ -62,8 +70,25 @@ func (b *bar) Update(evals uint64, epoch, loss float64) {
 	if now.Sub(b.drawn) >= b.every {
 		b.drawn = now
 		elapsed := now.Sub(b.start)
-		b.bar.Describe(fmt.Sprintf("epoch %.1f  loss %.4f  %s gradients/s  %s", epoch, loss, rate(evals, elapsed), left(elapsed, evals, b.total)))
+		b.bar.Describe(b.describe(epoch, loss, rate(evals, elapsed), left(elapsed, evals, b.total)))
 	}
+}
+
+// describe is the longest text that leaves room for percentage and count in the terminal's width: a line that
+// wraps could not be overwritten.
+func (b *bar) describe(epoch, loss float64, rate, left string) string {
+	room := b.width() - len(fmt.Sprintf(" 100%% || (%d/%d) ", b.total, b.total))
+	for _, s := range []string{
+		fmt.Sprintf("epoch %.1f  loss %.4f  %s gradients/s  %s", epoch, loss, rate, left),
+		fmt.Sprintf("epoch %.1f  loss %.4f  %s/s  %s", epoch, loss, rate, left),
+		fmt.Sprintf("loss %.4f  %s", loss, left),
+		left,
+	} {
+		if len(s) <= room {
+			return s
+		}
+	}
+	return ""
 }
 
 func (b *bar) Line(format string, args ...any) {

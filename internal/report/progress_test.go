@@ -2,6 +2,7 @@ package report
 
 import (
 	"bytes"
+	"io"
 	"strings"
 	"testing"
 	"time"
@@ -44,7 +45,7 @@ func TestLinesWithoutTerminal(t *testing.T) {
 
 func TestBar(t *testing.T) {
 	var out, errs bytes.Buffer
-	b := newBar(&out, &errs, 100, 0)
+	b := newBar(&out, &errs, 100, 0, func() int { return 120 })
 	for evals := uint64(20); evals <= 100; evals += 20 {
 		b.Update(evals, float64(evals)/50, 0.25)
 	}
@@ -56,6 +57,21 @@ func TestBar(t *testing.T) {
 	for _, want := range []string{"epoch 0.4  loss 0.2500", "gradients/s", "left", "20/100", "99/100", "done"} {
 		if !strings.Contains(errs.String(), want) {
 			t.Errorf("stderr lacks %q: %q", want, errs.String())
+		}
+	}
+}
+
+func TestBarFitsTheTerminal(t *testing.T) {
+	for width, want := range map[int]string{
+		120: "epoch 0.4  loss 0.2500  12.5 gradients/s  1 min 5 s left",
+		60:  "loss 0.2500  1 min 5 s left",
+		70:  "epoch 0.4  loss 0.2500  12.5/s  1 min 5 s left",
+		40:  "1 min 5 s left",
+		20:  "",
+	} {
+		b := newBar(io.Discard, io.Discard, 10000, 0, func() int { return width })
+		if got := b.describe(0.4, 0.25, "12.5", "1 min 5 s left"); got != want {
+			t.Errorf("%d columns: %q, want %q", width, got, want)
 		}
 	}
 }
