@@ -8,7 +8,8 @@ package kernels
 // (M,C/Groups,KH,KW), y (N,M,OH,OW), all dense, no size 0. Padding below and to the right is in OH and OW.
 //
 // It is a matrix product over a matrix that is never held whole: its rows, the taps k = (c,u,v), meet its
-// columns, the positions q = (n,i,j), in x[k,q]. Parts are blocks of positions, cut by the sizes alone.
+// columns, the positions q = (n,i,j), in x[k,q]. Parts are boxes of positions, cut by the sizes alone; within a
+// part, x is gathered for a few hundred taps at a time.
 type Conv struct {
 	N, C, H, W           int
 	M, KH, KW            int
@@ -20,7 +21,8 @@ type Conv struct {
 }
 
 const (
-	// colsBlock is about the size of a block of x[k,q]: 256 KiB of float32, half of a second-level cache.
+	// colsBlock is about the number of elements of x[k,q] gathered at once: 256 KiB of float32, a quarter or half of a
+	// second-level cache.
 	colsBlock    = 1 << 16
 	maxPositions = 1024
 	minPositions = 32
@@ -32,142 +34,49 @@ func (c *Conv) taps() int { return c.C / c.Groups * c.KH * c.KW }
 // area is the number of positions in one sample.
 func (c *Conv) area() int { return c.OH * c.OW }
 
-// blocks returns how positions are cut: into whole samples, so many together, or a sample into blocks of
-// so many positions.
-func (c *Conv) blocks() (samples, positions int) {
-	n := min(colsBlock/c.taps(), maxPositions, ceilDiv(c.Groups*c.N*c.area(), enoughParts))
-	n = max(n/minPositions, 1) * minPositions
-	if c.area() > n {
-		return 1, n
+// tapStep is the number of taps that are computed at once: whole channels, if that is possible.
+func (c *Conv) tapStep() int {
+	window, channels := c.KH*c.KW, c.C/c.Groups
+	if window > kBlock {
+		return kBlock
 	}
-	return min(n/c.area(), c.N), c.area()
+	return ceilDiv(channels, ceilDiv(channels, kBlock/window)) * window
 }
 
-// A run is a rectangle of positions in one sample or, if it is all of them, in several: rows [i, i+rows) and
-// columns [j, j+cols), seen by one tap. The part where x[k,q] is inside the image, rows [top, bottom) and
-// columns [left, right), starts at x[at], or is empty.
-type run struct {
-	samples                  int
-	i, rows, j, cols         int
-	top, bottom, left, right int
-	at                       int
+// tapChannels returns the channels of a group that the taps [k0, k1) belong to.
+func (c *Conv) tapChannels(k0, k1 int) (c0, c1 int) {
+	return k0 / (c.KH * c.KW), ceilDiv(k1, c.KH*c.KW)
 }
 
-// A tap is one row of x[k,q] on the way through positions.
-type tap struct {
-	c                        *Conv
-	channel, dh, dw          int
-	top, bottom, left, right int // positions whose element is inside the image
-	n, i, j                  int // the next position
+// maxChannels is the most channels that tapStep taps belong to.
+func (c *Conv) maxChannels() int {
+	if c.KH*c.KW > kBlock {
+		return 2
+	}
+	return c.tapStep() / (c.KH * c.KW)
 }
 
-func (c *Conv) tap(group, k, q int) tap {
-	t := tap{c: c, channel: group*(c.C/c.Groups) + k/(c.KH*c.KW)}
-	t.dh = k/c.KW%c.KH*c.DilationH - c.PadTop
-	t.dw = k%c.KW*c.DilationW - c.PadLeft
-	t.top, t.bottom = inside(t.dh, c.StrideH, c.H, c.OH)
-	t.left, t.right = inside(t.dw, c.StrideW, c.W, c.OW)
-	t.n, t.i, t.j = q/c.area(), q%c.area()/c.OW, q%c.OW
-	return t
+// grid returns the boxes of the forward pass and of the data gradient.
+func (c *Conv) grid() boxes {
+	n := min(colsBlock/c.tapStep(), maxPositions, ceilDiv(c.Groups*c.N*c.area(), enoughParts))
+	return c.boxes(0, c.N, max(n/minPositions, 1)*minPositions)
 }
 
-// inside returns the range of i < out with 0 <= i*stride+d < size.
-func inside(d, stride, size, out int) (first, end int) {
-	if d < 0 {
-		first = ceilDiv(-d, stride)
-	}
-	if size > d {
-		end = ceilDiv(size-d, stride)
-	}
-	return min(first, out), min(end, out)
-}
-
-// next returns the rectangle that starts at the next position, with at most left positions, and goes on.
-func (t *tap) next(left int) run {
-	c := t.c
-	r := run{samples: 1, i: t.i, rows: 1, j: t.j, cols: min(c.OW-t.j, left)}
-	if t.j == 0 && left >= c.OW {
-		r.rows = min(c.OH-t.i, left/c.OW)
-		if r.rows == c.OH {
-			r.samples = left / c.area()
-		}
-	}
-	r.top, r.bottom = min(max(t.top, r.i), r.i+r.rows), min(t.bottom, r.i+r.rows)
-	r.left, r.right = min(max(t.left, r.j), r.j+r.cols), min(t.right, r.j+r.cols)
-	if r.bottom <= r.top || r.right <= r.left {
-		r.bottom, r.right = r.top, r.left
-	}
-	r.at = ((t.n*c.C+t.channel)*c.H+r.top*c.StrideH+t.dh)*c.W + r.left*c.StrideW + t.dw
-	if t.j += r.cols; t.j == c.OW {
-		t.j = 0
-		t.i += r.rows
-	}
-	if t.i == c.OH {
-		t.i = 0
-		t.n += r.samples
-	}
-	return r
-}
-
-// gather sets dst[q-q0] = x[k,q] for q in [q0, q1), where k = (channel of the group, row, column).
-func gather[T Float](c *Conv, dst, x []T, group, k, q0, q1 int) {
-	t := c.tap(group, k, q0)
-	for dst = dst[:q1-q0]; len(dst) > 0; {
-		r := t.next(len(dst))
-		area := r.rows * r.cols
-		d := dst[:r.samples*area]
-		dst = dst[len(d):]
-		if r.bottom-r.top < r.rows || r.right-r.left < r.cols {
-			clear(d)
-		}
-		if r.bottom == r.top {
-			continue
-		}
-		d = d[(r.top-r.i)*r.cols+r.left-r.j:]
-		rows, cols := r.bottom-r.top, r.right-r.left
-		if c.StrideW == 1 {
-			copyRows(rects[T]{d, area, r.cols}, rects[T]{x[r.at:], c.C * c.H * c.W, c.StrideH * c.W}, r.samples, rows, cols)
-			continue
-		}
-		for n := range r.samples {
-			for i := range rows {
-				from := r.at + (n*c.C*c.H+i*c.StrideH)*c.W
-				row := d[n*area+i*r.cols:][:cols]
-				for j := range row {
-					row[j] = x[from]
-					from += c.StrideW
-				}
-			}
-		}
-	}
-}
-
-// scatter is the transpose of gather: it adds src[q-q0] to x[k,q].
-func scatter[T Float](c *Conv, x, src []T, group, k, q0, q1 int) {
-	t := c.tap(group, k, q0)
-	for src = src[:q1-q0]; len(src) > 0; {
-		r := t.next(len(src))
-		area := r.rows * r.cols
-		s := src[:r.samples*area]
-		src = src[len(s):]
-		if r.bottom == r.top {
-			continue
-		}
-		s = s[(r.top-r.i)*r.cols+r.left-r.j:]
-		rows, cols := r.bottom-r.top, r.right-r.left
-		if c.StrideW == 1 {
-			addRows(rects[T]{x[r.at:], c.C * c.H * c.W, c.StrideH * c.W}, rects[T]{s, area, r.cols}, r.samples, rows, cols)
-			continue
-		}
-		for n := range r.samples {
-			for i := range rows {
-				to := r.at + (n*c.C*c.H+i*c.StrideH)*c.W
-				for _, v := range s[n*area+i*r.cols:][:cols] {
-					x[to] += v
-					to += c.StrideW
-				}
-			}
-		}
+// gatherPanels sets panels of x[k,q] for the taps [k0, k1) of channels that a frame was loaded of, and all positions of
+// its box.
+func gatherPanels[T Float](f *frame, panels panels[T], src []T, k0, k1 int) {
+	var taps [kBlock]int
+	var at [maxTileCols]int
+	c0, _ := f.c.tapChannels(k0, k1)
+	rows := taps[:k1-k0]
+	f.taps(rows, k0-c0*f.c.KH*f.c.KW)
+	n := f.len()
+	var p pieces
+	for q := 0; q < n; q += panels.ld {
+		panel := at[:min(panels.ld, n-q)]
+		f.positions(panel, q)
+		p.cutRow(panel)
+		gatherPieces(panels.data[q/panels.ld*panels.stride:], panels.ld, src, rows, &p)
 	}
 }
 

@@ -9,12 +9,8 @@ func (c *Conv) Phases() []int {
 	if w, ok := c.winograd(); ok {
 		return w.phases()
 	}
-	return []int{c.Groups * ceilDiv(c.M/c.Groups, packRows), c.Groups * c.forwardBlocks()}
-}
-
-func (c *Conv) forwardBlocks() int {
-	samples, positions := c.blocks()
-	return ceilDiv(c.N, samples) * ceilDiv(c.area(), positions)
+	g := c.grid()
+	return []int{c.Groups * ceilDiv(c.M/c.Groups, packRows), c.Groups * g.count()}
 }
 
 // Scratch returns how many elements of memory all parts share, and how many each worker needs besides.
@@ -22,9 +18,13 @@ func (c *Conv) Scratch() (shared, worker int) {
 	if w, ok := c.winograd(); ok {
 		return w.scratch()
 	}
-	samples, positions := c.blocks()
-	m := c.M / c.Groups
-	return c.Groups * packedA(m, c.taps()+1), (c.taps() + 1 + m) * oddLine(samples*positions)
+	g, m := c.grid(), c.M/c.Groups
+	b := g.box(0)
+	worker = c.frameRoom(&g, c.maxChannels(), false) + (c.tapStep()+1)*roundUp(b.len(), maxTileCols) + maxPiece
+	if g.samples > 1 {
+		worker += m * oddLine(b.len())
+	}
+	return c.Groups * packedA(m, c.taps()+1), worker
 }
 
 // ConvPart runs one part of one phase. bias is nil for none.
@@ -58,53 +58,43 @@ func ConvPart[T Float](c *Conv, phase, part int, y, x, w, bias, shared, worker [
 		}
 		return
 	}
-	blocks := c.forwardBlocks()
-	group := part / blocks
-	q0, q1 := c.block(part % blocks)
-	n := q1 - q0
-	ld := oddLine(n)
-	cols, tmp := worker[:depth*ld], worker[depth*ld:]
-	for k := range taps {
-		gather(c, cols[k*ld:], x, group, k, q0, q1)
-	}
-	if bias != nil {
-		one := cols[taps*ld:][:n]
-		for i := range one {
-			one[i] = 1
-		}
-	}
-	a := panels[T]{shared[group*size:], rows, rows * depth}
-	sample, p0 := q0/c.area(), q0%c.area()
-	if p0+n <= c.area() {
-		convolve(m, n, depth, a, cols, ld, y[(sample*c.M+group*m)*c.area()+p0:], c.area())
-		return
-	}
-	convolve(m, n, depth, a, cols, ld, tmp, ld)
-	for off := 0; off < n; off += c.area() {
-		for i := range m {
-			copy(y[(sample*c.M+group*m+i)*c.area():][:c.area()], tmp[i*ld+off:])
-		}
-		sample++
-	}
-}
+	g := c.grid()
+	group := part / g.count()
+	b := g.box(part % g.count())
+	n := b.len()
+	f := c.frame(b, c.maxChannels(), false)
+	room := c.frameRoom(&g, c.maxChannels(), false)
+	copied, cols := worker[:room], worker[room:]
 
-// block returns the positions of a block.
-func (c *Conv) block(i int) (q0, q1 int) {
-	samples, positions := c.blocks()
-	if positions == c.area() {
-		return i * samples * c.area(), min((i+1)*samples, c.N) * c.area()
+	// A box of several samples goes through memory of its own: there its rows are whole.
+	dst, ld := y[(b.n0*c.M+group*m)*c.area()+b.i0*c.OW+b.j0:], c.area()
+	if b.n1-b.n0 > 1 {
+		dst, ld = worker[len(worker)-m*oddLine(n):], oddLine(n)
 	}
-	across := ceilDiv(c.area(), positions)
-	start := i / across * c.area()
-	p0 := i % across * positions
-	return start + p0, start + min(p0+positions, c.area())
-}
-
-// convolve sets the m x n matrix y to a*cols, in blocks of kBlock products.
-func convolve[T Float](m, n, k int, a panels[T], cols []T, ld int, y []T, ldy int) {
 	_, width := tile[T]()
-	for k0 := 0; k0 < k; k0 += kBlock {
-		ak := panels[T]{a.data[k0*a.ld:], a.ld, a.stride}
-		multiply(m, n, min(kBlock, k-k0), ak, panels[T]{cols[k0*ld:], ld, width}, y, ldy, k0 > 0)
+	a := panels[T]{shared[group*size:], rows, rows * depth}
+	for k0 := 0; k0 < taps; k0 += c.tapStep() {
+		k1 := min(k0+c.tapStep(), taps)
+		c0, c1 := c.tapChannels(k0, k1)
+		src := loadFrame(&f, copied, x, group*(c.C/c.Groups)+c0, c1-c0)
+		k := k1 - k0
+		if k1 == taps {
+			k = depth - k0
+		}
+		p := panels[T]{cols, width, width * k}
+		gatherPanels(&f, p, src, k0, k1)
+		if k1-k0 < k {
+			for q := 0; q < n; q += width {
+				Fill(cols[q*k+(k-1)*width:][:width], 1)
+			}
+		}
+		multiply(m, n, k, panels[T]{a.data[k0*rows:], rows, a.stride}, p, dst, ld, k0 > 0)
+	}
+	if b.n1-b.n0 > 1 {
+		for s := b.n0; s < b.n1; s++ {
+			for i := range m {
+				copy(y[(s*c.M+group*m+i)*c.area():][:c.area()], dst[i*ld+(s-b.n0)*c.area():])
+			}
+		}
 	}
 }

@@ -6,8 +6,8 @@ func (c *Conv) GradXPhases() []int {
 	if w, ok := c.winogradX(); ok {
 		return w.phases()
 	}
-	samples, _ := c.blocks()
-	return []int{c.Groups * ceilDiv(c.taps(), packRows), c.Groups * ceilDiv(c.N, samples)}
+	g := c.grid()
+	return []int{c.Groups * ceilDiv(c.taps(), c.tapStep()), c.Groups * ceilDiv(c.N, g.samples)}
 }
 
 // GradXScratch is Scratch of the gradient with respect to x.
@@ -15,9 +15,10 @@ func (c *Conv) GradXScratch() (shared, worker int) {
 	if w, ok := c.winogradX(); ok {
 		return w.scratch()
 	}
-	samples, positions := c.blocks()
-	m := c.M / c.Groups
-	return c.Groups * packedA(c.taps(), m), (c.taps() + m) * oddLine(samples*positions)
+	g, m := c.grid(), c.M/c.Groups
+	b := g.box(0)
+	worker = c.frameRoom(&g, c.maxChannels(), false) + m*roundUp(b.len(), maxTileCols) + maxPiece + c.tapStep()*oddLine(b.len())
+	return c.Groups * ceilDiv(c.taps(), c.tapStep()) * packedA(c.tapStep(), m), worker
 }
 
 // ConvGradXPart runs one part of one phase of dx = the transpose of the convolution, applied to dy.
@@ -30,49 +31,83 @@ func ConvGradXPart[T Float](c *Conv, phase, part int, dx, dy, w, shared, worker 
 		}
 		return
 	}
-	m, taps := c.M/c.Groups, c.taps()
-	rows := panelRows[T](taps)
-	size := packedA(taps, m)
+	m, taps, step := c.M/c.Groups, c.taps(), c.tapStep()
+	steps := ceilDiv(taps, step)
+	rows, size := panelRows[T](step), packedA(step, m)
 	if phase == 0 {
-		parts := ceilDiv(taps, packRows)
-		group, row0 := part/parts, part%parts*packRows
-		dst := panels[T]{shared[group*size+row0*m:], rows, rows * m}
-		packPanels(dst, w[group*m*taps+row0:], taps, true, min(packRows, taps-row0), m)
+		group, k0 := part/steps, part%steps*step
+		packPanels(panels[T]{shared[part*size:], rows, rows * m}, w[group*m*taps+k0:], taps, true, min(step, taps-k0), m)
 		return
 	}
-	samples, positions := c.blocks()
-	parts := ceilDiv(c.N, samples)
-	group, n0 := part/parts, part%parts*samples
-	n1 := min(n0+samples, c.N)
+	g := c.grid()
+	groups := ceilDiv(c.N, g.samples)
+	group, first := part/groups, part%groups*g.perSample()
 	channels := c.C / c.Groups
-	for n := n0; n < n1; n++ {
+	b := g.box(first)
+	for n := b.n0; n < b.n1; n++ {
 		clear(dx[(n*c.C+group*channels)*c.H*c.W:][:channels*c.H*c.W])
 	}
-	a := panels[T]{shared[group*size:], rows, rows * m}
-	end := n1 * c.area()
-	step := positions * samples
-	for q0 := n0 * c.area(); q0 < end; q0 += step {
-		q1 := min(q0+step, end)
-		ld := oddLine(q1 - q0)
-		b, cols := worker[:m*ld], worker[m*ld:]
-		for q := q0; q < q1; {
-			n, p := q/c.area(), q%c.area()
-			run := min(c.area()-p, q1-q)
-			for i := range m {
-				copy(b[i*ld+q-q0:], dy[(n*c.M+group*m+i)*c.area()+p:][:run])
+	room := c.frameRoom(&g, c.maxChannels(), false)
+	copied, worker := worker[:room], worker[room:]
+	room = m*roundUp(b.len(), maxTileCols) + maxPiece
+	dyPanels, cols := worker[:room], worker[room:]
+	_, width := tile[T]()
+	p := panels[T]{dyPanels, width, width * m}
+	for i := range g.perSample() {
+		b := g.box(first + i)
+		n, ld := b.len(), oddLine(b.len())
+		f := c.frame(b, c.maxChannels(), false)
+		gatherResults(c, &b, p, dy, group)
+		for k0 := 0; k0 < taps; k0 += step {
+			k1 := min(k0+step, taps)
+			a := panels[T]{shared[(group*steps+k0/step)*size:], rows, rows * m}
+			for m0 := 0; m0 < m; m0 += kBlock {
+				multiply(k1-k0, n, min(kBlock, m-m0), panels[T]{a.data[m0*rows:], rows, a.stride},
+					panels[T]{p.data[m0*width:], width, p.stride}, cols, ld, m0 > 0)
 			}
-			q += run
+			c0, c1 := c.tapChannels(k0, k1)
+			dst := copied
+			if f.inPlace {
+				dst = dx[f.base(group*channels+c0):]
+			} else {
+				clear(dst[:(b.n1-b.n0)*f.sample])
+			}
+			var taps [kBlock]int
+			at := taps[:k1-k0]
+			f.taps(at, k0-c0*c.KH*c.KW)
+			for k, to := range at {
+				addRows(rects[T]{dst[to:], f.sample, f.rowI}, rects[T]{cols[k*ld:], b.area(), b.cols()}, b.n1-b.n0, b.rows(), b.cols())
+			}
+			storeFrame(&f, dx, dst, group*channels+c0, c1-c0)
 		}
-		convolve(taps, q1-q0, m, a, b, ld, cols, ld)
-		for k := range taps {
-			scatter(c, dx, cols[k*ld:], group, k, q0, q1)
+	}
+}
+
+// gatherResults sets panels of the positions of a box, with a row for each channel of the group.
+func gatherResults[T Float](c *Conv, b *box, panels panels[T], dy []T, group int) {
+	var rows [kBlock]int
+	var places [maxTileCols]int
+	src := dy[(b.n0*c.M+group*(c.M/c.Groups))*c.area()+b.i0*c.OW+b.j0:]
+	var p pieces
+	for q := 0; q < b.len(); q += panels.ld {
+		at := places[:min(panels.ld, b.len()-q)]
+		for i := range at {
+			s := (q + i) / b.area()
+			at[i] = s*c.M*c.area() + q + i - s*b.area()
+		}
+		p.cutRow(at)
+		dst := panels.data[q/panels.ld*panels.stride:]
+		for m0 := 0; m0 < c.M/c.Groups; m0 += len(rows) {
+			r := rows[:min(len(rows), c.M/c.Groups-m0)]
+			for i := range r {
+				r[i] = (m0 + i) * c.area()
+			}
+			gatherPieces(dst[m0*panels.ld:], panels.ld, src, r, &p)
 		}
 	}
 }
 
 const (
-	// tapsBlock is the number of taps that a part of the weight gradient computes.
-	tapsBlock = 256
 	// maxChunks bounds the memory for partial sums over samples.
 	maxChunks = 16
 	// minChunkProduct is the least number of multiplications that is worth a chunk of its own.
@@ -84,7 +119,7 @@ func (c *Conv) chunks() (chunks, samples int) {
 	if w, ok := c.winogradW(); ok {
 		return w.chunks()
 	}
-	n := ceilDiv(maxChunks, c.Groups*ceilDiv(c.taps(), tapsBlock))
+	n := ceilDiv(maxChunks, c.Groups*ceilDiv(c.taps(), c.tapStep()))
 	n = min(n, c.N, c.N*c.area()*c.M/c.Groups*c.taps()/minChunkProduct)
 	samples = ceilDiv(c.N, max(n, 1))
 	return ceilDiv(c.N, samples), samples
@@ -94,7 +129,7 @@ func (c *Conv) chunks() (chunks, samples int) {
 // there is more than one chunk, the sums of these in order.
 func (c *Conv) GradWPhases() []int {
 	chunks, _ := c.chunks()
-	parts := chunks * c.Groups * ceilDiv(c.taps(), tapsBlock)
+	parts := chunks * c.Groups * ceilDiv(c.taps(), c.tapStep())
 	if w, ok := c.winogradW(); ok {
 		parts = w.parts()
 	}
@@ -112,7 +147,8 @@ func (c *Conv) GradWScratch() (shared, worker int) {
 	if w, ok := c.winogradW(); ok {
 		return shared, w.worker()
 	}
-	return shared, packedA(c.M/c.Groups, kBlock) + kBlock*roundUp(min(c.taps(), tapsBlock), maxTileCols) + maxTileCols*oddLine(kBlock)
+	g := c.boxes(0, c.N, kBlock)
+	return shared, c.frameRoom(&g, c.maxChannels(), true) + packedA(c.M/c.Groups, kBlock) + kBlock*roundUp(c.tapStep(), maxTileCols) + maxPiece
 }
 
 // ConvGradWPart runs one part of one phase of dw[m,k] = sum over q of dy[m,q] * x[k,q].
@@ -133,37 +169,46 @@ func ConvGradWPart[T Float](c *Conv, phase, part int, dw, dy, x, shared, worker 
 	}
 	n0 := part % chunks * samples
 	part /= chunks
-	m, taps := c.M/c.Groups, c.taps()
-	across := ceilDiv(taps, tapsBlock)
-	group, k0 := part/across, part%across*tapsBlock
-	k1 := min(k0+tapsBlock, taps)
-	q0, q1 := n0*c.area(), min(n0+samples, c.N)*c.area()
+	m, taps, step := c.M/c.Groups, c.taps(), c.tapStep()
+	steps := ceilDiv(taps, step)
+	group, k0 := part/steps, part%steps*step
+	k1 := min(k0+step, taps)
+	c0, c1 := c.tapChannels(k0, k1)
 	sum = sum[group*m*taps+k0:]
+	g := c.boxes(n0, min(n0+samples, c.N), kBlock)
 	_, cols := tile[T]()
 	rows := panelRows[T](m)
+	copied, worker := worker[:c.frameRoom(&g, c.maxChannels(), true)], worker[c.frameRoom(&g, c.maxChannels(), true):]
 	room := packedA(m, kBlock)
 	a := panels[T]{worker[:room], rows, rows * kBlock}
-	b := panels[T]{worker[room:], cols, cols * kBlock}
-	// A panel's taps are gathered as rows, then transposed.
-	ld := oddLine(kBlock)
-	taken := worker[room+kBlock*roundUp(k1-k0, maxTileCols):]
-	for q := q0; q < q1; q += kBlock {
-		end := min(q+kBlock, q1)
-		for at := q; at < end; {
-			n, p := at/c.area(), at%c.area()
-			run := min(c.area()-p, end-at)
-			dst := panels[T]{a.data[(at-q)*rows:], rows, a.stride}
-			packPanels(dst, dy[(n*c.M+group*m)*c.area()+p:], c.area(), false, m, run)
-			at += run
+	p := panels[T]{worker[room:], cols, cols * kBlock}
+	for i := range g.count() {
+		b := g.box(i)
+		run := b.area()
+		for s := b.n0; s < b.n1; s++ {
+			dst := panels[T]{a.data[(s-b.n0)*run*rows:], rows, a.stride}
+			packPanels(dst, dy[(s*c.M+group*m)*c.area()+b.i0*c.OW+b.j0:], c.area(), false, m, run)
 		}
-		for k := k0; k < k1; k += cols {
-			count := min(cols, k1-k)
-			for i := range count {
-				gather(c, taken[i*ld:], x, group, k+i, q, end)
-			}
-			interleave(b.data[(k-k0)/cols*b.stride:], taken, ld, end-q, count, cols)
-		}
-		multiply(m, k1-k0, end-q, a, b, sum, taps, q > q0)
+		f := c.frame(b, c.maxChannels(), true)
+		src := loadFrame(&f, copied, x, group*(c.C/c.Groups)+c0, c1-c0)
+		gatherWindows(&f, p, src, k0, k1)
+		multiply(m, k1-k0, b.len(), a, p, sum, taps, i > 0)
+	}
+}
+
+// gatherWindows is gatherPanels of the transposed matrix, for a box of at most kBlock positions.
+func gatherWindows[T Float](f *frame, panels panels[T], src []T, k0, k1 int) {
+	var places [kBlock]int
+	var taps [maxTileCols]int
+	rows := places[:f.len()]
+	f.positions(rows, 0)
+	c0, _ := f.c.tapChannels(k0, k1)
+	var p pieces
+	for k := k0; k < k1; k += panels.ld {
+		at := taps[:min(panels.ld, k1-k)]
+		f.taps(at, k-c0*f.c.KH*f.c.KW)
+		p.cutRow(at)
+		gatherPieces(panels.data[(k-k0)/panels.ld*panels.stride:], panels.ld, src, rows, &p)
 	}
 }
 
