@@ -25,21 +25,31 @@ func weights(n int) []float32 {
 	return x
 }
 
-// advance gives a method evals gradients.
+// advance gives a method evals gradients and losses.
 func advance(m Method, s *State, evals int) {
 	var q []Query
-	grad := make([]float32, len(m.Params(s)))
-	for range evals {
+	var r []Result
+	for evals > 0 {
 		q = m.Ask(s, q[:0])
-		for i, x := range q[0].Point {
-			grad[i] = slope(i, x, q[0].At.Batch)
+		for len(r) < len(q) {
+			r = append(r, Result{Grad: make([]float32, len(m.Params(s)))})
 		}
-		m.Tell(s, []Result{{Grad: grad}})
+		for k := range q {
+			for i, x := range q[k].Point {
+				r[k].Grad[i] = slope(i, x, q[k].At.Batch)
+			}
+			r[k].Loss = height(q[k].At.Batch)
+		}
+		m.Tell(s, r)
+		evals -= len(q)
 	}
 }
 
-// oracle is algorithm 1 of the paper with momentum, as three nested loops over one weight at a time.
-// float32(...) is where a product is rounded.
+// height is the loss of the tests; methods that use it use it as it is.
+func height(batch uint64) float64 { return 1 + 0.5*math.Cos(float64(batch)) }
+
+// oracle is algorithm 1 of the paper with everything that can be set, as three nested loops over one weight at
+// a time. float32(...) is where a product is rounded.
 func oracle(m *EntropySGD, x []float32, groups []Group, steps int) []float32 {
 	x = slices.Clone(x)
 	n := len(x)
@@ -49,50 +59,112 @@ func oracle(m *EntropySGD, x []float32, groups []Group, steps int) []float32 {
 			group[i] = g
 		}
 	}
-	outerVelocity := make([]float32, n)
+	lua, torch := m.Compat == "lua", m.Compat == "torch"
+	fresh, variance, first := m.Alpha, 1.0, 0
+	if lua || torch {
+		fresh, variance = 1-m.Alpha, 2
+	}
+	if lua {
+		first = 1
+	}
+	inside := torch || !lua && (m.DecayPlace == "" || m.DecayPlace == "both")
+	late := lua || m.DecayPlace == "late"
+	outside := torch || m.DecayPlace == "outer" || m.DecayPlace == "both"
+	decay := func(i int, here bool) float32 {
+		if here && group[i].Decay {
+			return float32(m.WeightDecay)
+		}
+		return 0
+	}
+	adam := func(first, second *float32, g float32, rate float64, t int) float32 {
+		*first = float32(float32(m.Beta1)**first) + float32(float32(1-m.Beta1)*g)
+		*second = float32(float32(m.Beta2)**second) + float32(float32(float32(1-m.Beta2)*g)*g)
+		scaled := float32(float32(1/math.Sqrt(1-math.Pow(m.Beta2, float64(t)))) * float32(math.Sqrt(float64(*second))))
+		return float32(float32(rate/(1-math.Pow(m.Beta1, float64(t))))**first) / (scaled + float32(m.Epsilon))
+	}
+	outerVelocity, outerSquares := make([]float32, n), make([]float32, n)
 	evals := uint64(0)
+	gamma0 := m.Gamma
 	for t := range steps {
-		gamma := float32(m.Gamma * math.Pow(1+m.Scoping, float64(t)))
+		power := float64(t + first)
+		if torch {
+			power = 0
+		}
+		exact := gamma0 * math.Pow(1+m.Scoping, power)
+		gamma := float32(exact)
 		eta := m.LR
 		if m.Schedule != nil {
-			eta = m.Schedule(m.LR, min(1, float64(t*m.L)/float64(m.Total)))
+			eta = m.Schedule(m.LR, min(1, float64(t*m.OuterEvals())/float64(m.Total)))
 		}
-		probe, mu, velocity := slices.Clone(x), slices.Clone(x), make([]float32, n)
-		for range m.L {
+		if lua || torch {
+			for i := range n {
+				if t == 0 && torch {
+					outerVelocity[i] = slope(i, x[i], evals)
+				}
+			}
+			evals++
+		}
+		probe, mu, velocity, squares := slices.Clone(x), slices.Clone(x), make([]float32, n), make([]float32, n)
+		var losses, distances float64
+		for l := range m.L {
+			losses += height(evals)
 			for i := range n {
 				if group[i].LRScale == 0 {
 					continue
 				}
 				rate := m.InnerLR * float64(group[i].LRScale)
-				g := slope(i, probe[i], evals)
-				if group[i].Decay {
-					g = g + float32(float32(m.WeightDecay)*probe[i])
-				}
-				velocity[i] = float32(float32(m.Momentum)*velocity[i]) + g
+				g := slope(i, probe[i], evals) + float32(decay(i, inside)*probe[i])
 				pull := float32(gamma * (x[i] - probe[i]))
-				step := g + float32(float32(m.Momentum)*velocity[i])
-				step = step - pull
-				next := probe[i] - float32(float32(rate)*step)
+				extra := float32(decay(i, late) * probe[i])
+				var next float32
+				if m.InnerAdam {
+					next = probe[i] - adam(&velocity[i], &squares[i], g, rate, l+1) - float32(float32(rate)*(extra-pull))
+				} else {
+					velocity[i] = float32(float32(m.Momentum)*velocity[i]) + g
+					step := g + float32(float32(m.Momentum)*velocity[i])
+					if late {
+						step = step + extra
+					}
+					next = probe[i] - float32(float32(rate)*(step-pull))
+				}
 				if m.Noise != 0 {
 					var xi [1]float32
 					rng.Stream{Seed: m.Seed, Purpose: rng.Noise, Eval: evals}.Normals(xi[:], i)
-					next = next + float32(float32(math.Sqrt(rate)*m.Noise)*xi[0])
+					next = next + float32(float32(math.Sqrt(variance*rate)*m.Noise)*xi[0])
 				}
 				probe[i] = next
-				mu[i] = float32(float32(1-m.Alpha)*mu[i]) + float32(float32(m.Alpha)*next)
+				mu[i] = float32(float32(1-fresh)*mu[i]) + float32(float32(fresh)*next)
+				distances += (float64(next) - float64(x[i])) * (float64(next) - float64(x[i]))
 			}
 			evals++
+		}
+		if m.AutoGamma && t == 0 {
+			gamma0 = min(losses/(distances/2), 1/m.InnerLR)
+			exact = gamma0
 		}
 		for i := range n {
 			if group[i].LRScale == 0 {
 				continue
 			}
 			d := x[i] - mu[i]
+			if m.OuterGamma {
+				d = float32(float32(exact) * d)
+			}
+			d = d + float32(decay(i, outside)*x[i])
+			var xi [1]float32
+			if m.OuterNoise != 0 {
+				rng.Stream{Seed: m.Seed, Purpose: rng.Outer, Eval: uint64(t)}.Normals(xi[:], i)
+			}
+			kick := float32(float32(math.Sqrt(eta)*m.OuterNoise) * xi[0])
+			if m.OuterAdam {
+				x[i] = x[i] - adam(&outerVelocity[i], &outerSquares[i], d, eta, t+1) + kick
+				continue
+			}
 			if m.OuterMomentum != 0 {
 				outerVelocity[i] = float32(float32(m.OuterMomentum)*outerVelocity[i]) + d
 				d = d + float32(float32(m.OuterMomentum)*outerVelocity[i])
 			}
-			x[i] = x[i] - float32(float32(eta)*d)
+			x[i] = x[i] - float32(float32(eta)*d) + kick
 		}
 	}
 	return x
@@ -106,7 +178,39 @@ func variants() map[string]*EntropySGD {
 	byDefault.L = 4
 	all := &EntropySGD{L: 5, LR: 0.8, InnerLR: 0.07, Alpha: 0.6, Noise: 0.05, Gamma: 0.3, Scoping: 0.5, Momentum: 0.7,
 		OuterMomentum: 0.4, WeightDecay: 0.02, Seed: 77, Schedule: Cosine, Total: 18}
-	return map[string]*EntropySGD{"plain": plain, "default": byDefault, "all": all}
+	m := map[string]*EntropySGD{"plain": plain, "default": byDefault, "all": all}
+	for name, change := range map[string]func(m *EntropySGD){
+		"lua":         func(m *EntropySGD) { m.Compat = Lua },
+		"lua decay":   func(m *EntropySGD) { m.Compat, m.WeightDecay = Lua, 0.02 },
+		"torch":       func(m *EntropySGD) { m.Compat, m.Scoping = Torch, 0 },
+		"torch outer": func(m *EntropySGD) { m.Compat, m.Scoping, m.OuterMomentum, m.WeightDecay = Torch, 0, 0.5, 0.02 },
+		"late":        func(m *EntropySGD) { m.DecayPlace, m.WeightDecay = DecayLate, 0.02 },
+		"outer decay": func(m *EntropySGD) { m.DecayPlace, m.WeightDecay = DecayOuter, 0.02 },
+		"both decays": func(m *EntropySGD) { m.DecayPlace, m.WeightDecay = DecayBoth, 0.02 },
+		"outer gamma": func(m *EntropySGD) { m.OuterGamma, m.LR, m.OuterMomentum = true, 2, 0.3 },
+		"sgld":        func(m *EntropySGD) { m.OuterNoise = 0.01 },
+		"inner adam":  func(m *EntropySGD) { m.InnerAdam, m.Momentum = true, 0 },
+		"outer adam":  func(m *EntropySGD) { m.OuterAdam, m.LR, m.OuterMomentum, m.OuterNoise = true, 0.05, 0, 0.01 },
+		"adams": func(m *EntropySGD) {
+			m.InnerAdam, m.OuterAdam, m.Momentum, m.LR, m.WeightDecay, m.DecayPlace = true, true, 0, 0.05, 0.02, DecayLate
+		},
+		"statistics":    func(m *EntropySGD) { m.Statistics = true },
+		"linear scope":  func(m *EntropySGD) { m.Scope, m.Scoping = LinearScope, 0 },
+		"auto":          func(m *EntropySGD) { m.AutoGamma, m.Gamma, m.OuterGamma = true, 0, true },
+		"auto and adam": func(m *EntropySGD) { m.AutoGamma, m.Gamma, m.InnerAdam, m.Momentum = true, 0, true, 0 },
+	} {
+		e := DefaultEntropySGD()
+		e.L, e.Noise, e.Gamma, e.Scoping, e.Seed = 5, 0.02, 0.3, 0.2, 9
+		change(e)
+		if e.Compat != Paper {
+			e.L = 4 // 5 gradients
+		}
+		if e.InnerAdam || e.OuterAdam {
+			e.Beta1, e.Beta2, e.Epsilon = 0.8, 0.95, 1e-6
+		}
+		m[name] = e
+	}
+	return m
 }
 
 // sections cuts n weights into groups of each kind, some within a part and some across parts.
@@ -129,8 +233,8 @@ func TestEntropySGDEqualsNestedLoops(t *testing.T) {
 					t.Fatal(err)
 				}
 				s := m.Init(weights(n), groups)
-				advance(m, s, steps*m.L)
-				if s.Outer != steps || s.Phase != 0 || s.Evals != uint64(steps*m.L) {
+				advance(m, s, steps*m.OuterEvals())
+				if s.Outer != steps || s.Phase != 0 || s.Evals != uint64(steps*m.OuterEvals()) {
 					t.Fatalf("evals %d, outer %d, phase %d", s.Evals, s.Outer, s.Phase)
 				}
 				for i, x := range m.Params(s) {
@@ -147,7 +251,8 @@ func TestEntropySGDEqualsNestedLoops(t *testing.T) {
 // method contracts here, and about a hundred steps add up.
 func TestEntropySGDAgainstFloat64(t *testing.T) {
 	const n, steps = 50, 8
-	for name, m := range variants() {
+	for _, name := range []string{"plain", "default", "all"} {
+		m := variants()[name]
 		m.Noise = 0
 		s := m.Init(weights(n), nil)
 		advance(m, s, steps*m.L)

@@ -13,6 +13,8 @@
 // The package knows neither Gorgonia nor ONNX; package solver connects a Method to a Gorgonia program.
 package optimizer
 
+import "math"
+
 // A Method is an optimizer written as a state machine. It never calls the model, so a run can stop and
 // resume between any two gradients. All memory between calls is in State: a Method holds settings only,
 // and an equal one continues the run with the same bits.
@@ -39,6 +41,7 @@ type State struct {
 	Scalars      []float64   // numbers that a method keeps
 	Vecs         [][]float32 // vectors that a method keeps; the method's doc gives their order
 	Groups       []Group     // as given to Init
+	Inner        *State      // of the method that this one is wrapped around; nil without one
 }
 
 // A Query asks for the gradient at Point, which is borrowed until Tell.
@@ -70,7 +73,42 @@ type Settled interface {
 	CheckState(s *State, n int) error
 	// OuterEvals is the number of gradients that an outer step takes.
 	OuterEvals() int
+	// Replicas is the number of queries of each Ask.
+	Replicas() int
+	// NeedsLoss says whether the method uses Result.Loss.
+	NeedsLoss() bool
+	// Move puts the weights at x between two outer steps. Momentum is kept.
+	Move(s *State, x []float32)
+	// Stats describes the outer step that ended last. Before the first, what is measured is NaN.
+	Stats(s *State) Stats
 }
+
+// Stats describes an outer step. What a method does not have is NaN.
+type Stats struct {
+	LR    float64 // the rate of the step: of Entropy-SGD and Parle, eta
+	Gamma float64 // the pull of the inner steps
+	Rho   float64 // the pull of Parle's replicas to their mean
+	// Of Entropy-SGD, if it is asked for them. Gradients are those of the first mini-batch of the step.
+	Distance  float64 // |x - mu|
+	Gradient  float64 // |grad f(x)|
+	Cosine    float64 // of the angle between the gradients of the local entropy and of the loss; NaN if one is 0
+	Travelled float64 // length of the path of x since the start of the run
+}
+
+// noStats is the Stats of a method that has a rate alone.
+func noStats(lr float64) Stats {
+	nan := math.NaN()
+	return Stats{LR: lr, Gamma: nan, Rho: nan, Distance: nan, Gradient: nan, Cosine: nan, Travelled: nan}
+}
+
+// single is embedded by methods that ask for one gradient at a time and use no loss.
+type single struct{}
+
+// Replicas is 1.
+func (single) Replicas() int { return 1 }
+
+// NeedsLoss is false.
+func (single) NeedsLoss() bool { return false }
 
 // RoundBudget is the smallest budget of gradients of whole outer steps that is not below evals.
 func RoundBudget(m Settled, evals uint64) uint64 {
@@ -81,4 +119,11 @@ func RoundBudget(m Settled, evals uint64) uint64 {
 var (
 	_ Settled = (*EntropySGD)(nil)
 	_ Settled = (*SGD)(nil)
+	_ Settled = (*Adam)(nil)
+	_ Settled = (*Parle)(nil)
+	_ Settled = (*SAM)(nil)
+	_ Settled = (*Lookahead)(nil)
+	_ Settled = (*SWA)(nil)
+	_ Settled = (*Clip)(nil)
+	_ Settled = (*Accumulate)(nil)
 )

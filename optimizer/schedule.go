@@ -3,6 +3,8 @@ package optimizer
 import (
 	"fmt"
 	"math"
+	"strconv"
+	"strings"
 )
 
 // A Schedule gives the learning rate at progress through a run, from 0 to 1, where base is the rate set.
@@ -38,7 +40,23 @@ func drop(base, progress, factor float64, at ...float64) float64 {
 	return base
 }
 
-// ParseSchedule returns the schedule of a name: constant, step or cosine.
+// Linear falls from base to 0 in a straight line.
+func Linear(base, progress float64) float64 { return base * (1 - progress) }
+
+// WarmUp puts a warm-up in front of f: over the first part of the run, a fraction in [0, 1), the rate
+// rises in a straight line from a tenth of f's first rate to the whole. f then has the rest of the run as its
+// whole progress.
+func WarmUp(over float64, f Schedule) Schedule {
+	return func(base, progress float64) float64 {
+		if progress < over {
+			return f(base, 0) * (0.1 + 0.9*progress/over)
+		}
+		return f(base, (progress-over)/(1-over))
+	}
+}
+
+// ParseSchedule returns the schedule of a name: constant, step, cosine, linear, or step:FACTOR@P,P...,
+// which is Drops(FACTOR, P, P...).
 func ParseSchedule(name string) (Schedule, error) {
 	switch name {
 	case "constant":
@@ -47,8 +65,31 @@ func ParseSchedule(name string) (Schedule, error) {
 		return Step, nil
 	case "cosine":
 		return Cosine, nil
+	case "linear":
+		return Linear, nil
 	}
-	return nil, fmt.Errorf("optimizer: no schedule is named %q; use constant, step or cosine", name)
+	if drops, ok := strings.CutPrefix(name, "step:"); ok {
+		return parseDrops(name, drops)
+	}
+	return nil, fmt.Errorf("optimizer: no schedule is named %q; use constant, step, step:FACTOR@P,..., cosine or linear", name)
+}
+
+// parseDrops reads FACTOR@P,P...
+func parseDrops(name, text string) (Schedule, error) {
+	factor, places, ok := strings.Cut(text, "@")
+	f, err := strconv.ParseFloat(factor, 64)
+	if !ok || err != nil || !(f > 0 && f < 1) {
+		return nil, fmt.Errorf("optimizer: schedule %q: a factor between 0 and 1 and @ come first, as in step:0.2@0.5,0.8", name)
+	}
+	var at []float64
+	for p := range strings.SplitSeq(places, ",") {
+		v, err := strconv.ParseFloat(p, 64)
+		if err != nil || !(v > 0 && v < 1) || len(at) > 0 && v <= at[len(at)-1] {
+			return nil, fmt.Errorf("optimizer: schedule %q: %q is not a place between 0 and 1 of the run after the one before it", name, p)
+		}
+		at = append(at, v)
+	}
+	return Drops(f, at...), nil
 }
 
 // rate is the learning rate of a step before which evals gradients were consumed.
@@ -61,4 +102,9 @@ func rate(f Schedule, base float64, evals, total uint64) float64 {
 		progress = float64(evals) / float64(total)
 	}
 	return f(base, progress)
+}
+
+// rateBefore is the rate of the step of the given number of gradients that ended last, or else of the first.
+func rateBefore(f Schedule, base float64, evals, step, total uint64) float64 {
+	return rate(f, base, (max(evals, step)/step-1)*step, total)
 }

@@ -32,3 +32,19 @@ func (s settings) err(method string) error {
 	}
 	return fmt.Errorf("optimizer: %s: %s", method, strings.Join(s, "; "))
 }
+
+// adam complains about the coefficients of Adam.
+func (s *settings) adam(beta1, beta2, epsilon float64) {
+	s.must(beta1 >= 0 && beta1 < 1, "Beta1", beta1, "at least 0 and below 1")
+	s.must(beta2 >= 0 && beta2 < 1, "Beta2", beta2, "at least 0 and below 1")
+	s.must(epsilon > 0, "Epsilon", epsilon, "above 0")
+}
+
+// base complains about what is wrong with the method that another one is wrapped around.
+func (s *settings) base(m Settled) {
+	if m == nil {
+		s.add("Base is nil; it must be the method to wrap")
+	} else if err := m.Validate(); err != nil {
+		s.add("%s", strings.TrimPrefix(err.Error(), "optimizer: "))
+	}
+}

@@ -23,6 +23,7 @@ type SGD struct {
 	Total    uint64   // gradients of the run, for Schedule
 	Threads  int      // 0 and 1: the caller's goroutine alone; the results do not depend on it
 
+	single
 	sweep sweep
 	step  sgdUpdate
 }
@@ -56,11 +57,11 @@ func (m *SGD) Init(x []float32, groups []Group) *State {
 
 // CheckState implements Settled.
 func (m *SGD) CheckState(s *State, n int) error {
-	lengths := []int{n, 0}
+	vecs := []int{n, 0}
 	if m.Momentum != 0 {
-		lengths[vecMomentum] = n
+		vecs[vecMomentum] = n
 	}
-	return checkState(s, n, lengths, 1)
+	return form{vecs: vecs, phases: 1, evals: 1}.check(s, n)
 }
 
 // OuterEvals is 1.
@@ -83,6 +84,14 @@ func (m *SGD) Tell(s *State, r []Result) (outer bool) {
 
 // Params is x.
 func (m *SGD) Params(s *State) []float32 { return s.Vecs[vecX] }
+
+// Move implements Settled.
+func (m *SGD) Move(s *State, x []float32) { copy(s.Vecs[vecX], x) }
+
+// Stats is the rate.
+func (m *SGD) Stats(s *State) Stats {
+	return noStats(rateBefore(m.Schedule, m.LR, s.Evals, 1, m.Total))
+}
 
 type sgdUpdate struct {
 	m    *SGD

@@ -23,7 +23,7 @@ const part = 1 << 14
 
 // run has no allocation after the first call if u is a pointer.
 func (w *sweep) run(threads int, s *State, u update) {
-	w.groups, w.n, w.update = s.Groups, len(s.Vecs[0]), u
+	w.groups, w.n, w.update = s.Groups, weightsOf(s), u
 	parts := (w.n + part - 1) / part
 	if threads > 1 {
 		if w.pool == nil || w.pool.Threads() != threads {
@@ -62,4 +62,30 @@ func firstAfter(groups []Group, i int) int {
 		}
 	}
 	return lo
+}
+
+// totals are sums over all weights that do not depend on the number of threads: each part adds to its own,
+// and total adds the parts in order.
+type totals struct{ parts [][3]float64 }
+
+// reset makes room for n weights. It allocates the first time.
+func (t *totals) reset(n int) {
+	parts := (n + part - 1) / part
+	if cap(t.parts) < parts {
+		t.parts = make([][3]float64, parts)
+	}
+	t.parts = t.parts[:parts]
+	clear(t.parts)
+}
+
+// at is the sum of the part that element from is in.
+func (t *totals) at(from int) *[3]float64 { return &t.parts[from/part] }
+
+func (t *totals) total() (sum [3]float64) {
+	for _, p := range t.parts {
+		for k, v := range p {
+			sum[k] += v
+		}
+	}
+	return sum
 }

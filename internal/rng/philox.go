@@ -19,6 +19,7 @@ const (
 	Shuffle uint32 = 2
 	Init    uint32 = 3
 	Digits  uint32 = 4
+	Outer   uint32 = 5 // noise of an outer step
 	Dropout uint32 = 1 << 16
 )
 
