@@ -54,7 +54,7 @@ func (m *EntropySGD) validateScoping(s *settings) {
 	}
 	last := &State{Outer: (m.Total - 1) / uint64(m.OuterEvals()), Scalars: make([]float64, scalarsCount)}
 	if g := m.gamma(last); !(m.InnerLR*g < 2) {
-		s.add("Scoping is %v; it must be lower, because gamma would grow to %.3g in the run's %d outer steps, and InnerLR times gamma must stay below 2", m.Scoping, g, last.Outer+1)
+		s.add("Scoping is %v; it must be lower, because gamma would grow to %.3g in the run's %d outer steps, and the inner rate times gamma must stay below 2; or bound gamma", m.Scoping, g, last.Outer+1)
 	}
 }
 

@@ -253,7 +253,7 @@ func TestInterrupt(t *testing.T) {
 			}
 		}
 	}()
-	_, errs, code = callContext(t, ctx, "train", "m.onnx", "--data", "data", "--batch", "16", "--epochs", "10000000", "--out", "o.onnx")
+	_, errs, code = callContext(t, ctx, "train", "m.onnx", "--data", "data", "--batch", "16", "--epochs", "10000000", "--scoping", "0", "--out", "o.onnx")
 	if code != 1 || !strings.Contains(errs, "interrupted after") || !strings.Contains(filepath.ToSlash(errs), "runs/1/interrupted.onnx") {
 		t.Errorf("exit code %d, %q", code, errs)
 	}
