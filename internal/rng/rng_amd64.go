@@ -16,48 +16,69 @@ type level int
 const (
 	levelGeneric level = iota
 	levelAVX2
+	levelAVX512 // F and DQ
 )
 
 // cpuLevel is the best level of this processor (and its operating system). Only tests change it.
 var cpuLevel = detect()
 
 func detect() level {
-	if cpu.X86.HasAVX2 {
-		return levelAVX2
+	switch {
+	case !cpu.X86.HasAVX2:
+		return levelGeneric
+	case cpu.X86.HasAVX512F && cpu.X86.HasAVX512DQ:
+		return levelAVX512
 	}
-	return levelGeneric
+	return levelAVX2
 }
 
-// run is the number of words, or of normal numbers, that the assembly makes at once.
-const run = 32
+// maxRun is the largest number of words, or of normal numbers, that the assembly makes at once.
+const maxRun = 64
+
+// run is that number at the level in use: 0 for none.
+func run() int { return [...]int{levelGeneric: 0, levelAVX2: 32, levelAVX512: 64}[cpuLevel] }
 
 // wordsAsm sets the first words of w by assembly, and returns how many.
 func (s Stream) wordsAsm(w []uint32, block uint32) int {
-	runs := len(w) / run
-	if cpuLevel < levelAVX2 || runs == 0 {
+	run := run()
+	if run == 0 || len(w) < run {
 		return 0
 	}
 	table := s.Schedule()
-	wordsAVX2(&w[0], runs, &table, block)
+	runs := len(w) / run
+	if cpuLevel == levelAVX512 {
+		wordsAVX512(&w[0], runs, &table, block)
+	} else {
+		wordsAVX2(&w[0], runs, &table, block)
+	}
 	return runs * run
 }
 
 // normalsAsm sets the first elements of dst by assembly, from number 4*block on, and returns how many.
 func (s Stream) normalsAsm(dst []float32, block uint32) int {
-	if cpuLevel < levelAVX2 || len(dst) < 4 {
+	run := run()
+	if run == 0 || len(dst) < 4 {
 		return 0
 	}
 	table := s.Schedule()
 	runs := len(dst) / run
 	if runs > 0 {
-		normalsAVX2(&dst[0], runs, &table, block)
+		normalsRuns(&dst[0], runs, &table, block)
 	}
 	if rest := dst[runs*run:]; len(rest) > 0 {
-		var last [run]float32
-		normalsAVX2(&last[0], 1, &table, block+uint32(runs*(run/4)))
+		var last [maxRun]float32
+		normalsRuns(&last[0], 1, &table, block+uint32(runs*(run/4)))
 		copy(rest, last[:])
 	}
 	return len(dst)
+}
+
+func normalsRuns(dst *float32, runs int, table *[19]uint32, block uint32) {
+	if cpuLevel == levelAVX512 {
+		normalsAVX512(dst, runs, table, block)
+	} else {
+		normalsAVX2(dst, runs, table, block)
+	}
 }
 
 // Schedule is the part of the computation that all blocks of the stream share: what the vector generator

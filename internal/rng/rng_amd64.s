@@ -57,148 +57,149 @@ TEXT ·wordsAVX2(SB), $632-28
 	VPADDD       vectorConstants<>+0(SB), Y0, Y0
 
 run:
-	VPADDD    vectorConstants<>+96(SB), Y0, Y1
-	VPMULUDQ  vectorConstants<>+32(SB), Y0, Y2
+	VPADDD    vectorConstants<>+64(SB), Y0, Y1
+	VPMULUDQ  vectorConstants<>+128(SB), Y0, Y2
 	VPSRLQ    $0x20, Y2, Y3
 	VPXOR     (SI), Y3, Y3
-	VPMULUDQ  vectorConstants<>+32(SB), Y1, Y1
+	VPMULUDQ  vectorConstants<>+128(SB), Y1, Y1
 	VPSRLQ    $0x20, Y1, Y4
 	VPXOR     (SI), Y4, Y4
-	VPADDD    vectorConstants<>+128(SB), Y0, Y0
-	VPMULUDQ  vectorConstants<>+64(SB), Y3, Y3
+	VPADDD    vectorConstants<>+192(SB), Y0, Y0
+	VMOVAPS   Y0, Y0
+	VPMULUDQ  vectorConstants<>+256(SB), Y3, Y3
 	VPSRLQ    $0x20, Y3, Y5
 	VPXOR     32(SI), Y5, Y5
 	VPXOR     64(SI), Y2, Y2
-	VPMULUDQ  vectorConstants<>+64(SB), Y4, Y4
+	VPMULUDQ  vectorConstants<>+256(SB), Y4, Y4
 	VPSRLQ    $0x20, Y4, Y6
 	VPXOR     32(SI), Y6, Y6
 	VPXOR     64(SI), Y1, Y1
-	VPMULUDQ  vectorConstants<>+32(SB), Y5, Y5
-	VPMULUDQ  vectorConstants<>+64(SB), Y2, Y2
+	VPMULUDQ  vectorConstants<>+128(SB), Y5, Y5
+	VPMULUDQ  vectorConstants<>+256(SB), Y2, Y2
 	VPSRLQ    $0x20, Y5, Y7
-	VPXOR     96(SI), Y3, Y3
-	VPXOR     128(SI), Y7, Y7
 	VPSRLQ    $0x20, Y2, Y8
+	VPXOR     96(SI), Y3, Y3
 	VPXOR     Y8, Y3, Y3
-	VPMULUDQ  vectorConstants<>+32(SB), Y6, Y6
-	VPMULUDQ  vectorConstants<>+64(SB), Y1, Y1
+	VPXOR     128(SI), Y7, Y7
+	VPMULUDQ  vectorConstants<>+128(SB), Y6, Y6
+	VPMULUDQ  vectorConstants<>+256(SB), Y1, Y1
 	VPSRLQ    $0x20, Y6, Y8
+	VPSRLQ    $0x20, Y1, Y9
 	VPXOR     96(SI), Y4, Y4
+	VPXOR     Y9, Y4, Y4
 	VPXOR     128(SI), Y8, Y8
-	VPSRLQ    $0x20, Y1, Y9
-	VPXOR     Y9, Y4, Y4
-	VPMULUDQ  vectorConstants<>+32(SB), Y3, Y3
-	VPMULUDQ  vectorConstants<>+64(SB), Y7, Y7
+	VPMULUDQ  vectorConstants<>+128(SB), Y3, Y3
+	VPMULUDQ  vectorConstants<>+256(SB), Y7, Y7
 	VPSRLQ    $0x20, Y3, Y9
+	VPSRLQ    $0x20, Y7, Y10
 	VPXOR     160(SI), Y2, Y2
+	VPXOR     Y10, Y2, Y2
 	VPXOR     192(SI), Y5, Y5
-	VPXOR     Y5, Y9, Y5
-	VPSRLQ    $0x20, Y7, Y9
-	VPXOR     Y9, Y2, Y2
-	VPMULUDQ  vectorConstants<>+32(SB), Y4, Y4
-	VPMULUDQ  vectorConstants<>+64(SB), Y8, Y8
+	VPXOR     Y9, Y5, Y5
+	VPMULUDQ  vectorConstants<>+128(SB), Y4, Y4
+	VPMULUDQ  vectorConstants<>+256(SB), Y8, Y8
 	VPSRLQ    $0x20, Y4, Y9
+	VPSRLQ    $0x20, Y8, Y10
 	VPXOR     160(SI), Y1, Y1
+	VPXOR     Y10, Y1, Y1
 	VPXOR     192(SI), Y6, Y6
-	VPXOR     Y6, Y9, Y6
-	VPSRLQ    $0x20, Y8, Y9
-	VPXOR     Y9, Y1, Y1
-	VPMULUDQ  vectorConstants<>+32(SB), Y2, Y2
-	VPMULUDQ  vectorConstants<>+64(SB), Y5, Y5
+	VPXOR     Y9, Y6, Y6
+	VPMULUDQ  vectorConstants<>+128(SB), Y2, Y2
+	VPMULUDQ  vectorConstants<>+256(SB), Y5, Y5
 	VPSRLQ    $0x20, Y2, Y9
+	VPSRLQ    $0x20, Y5, Y10
 	VPXOR     224(SI), Y7, Y7
+	VPXOR     Y10, Y7, Y7
 	VPXOR     256(SI), Y3, Y3
-	VPXOR     Y3, Y9, Y3
-	VPSRLQ    $0x20, Y5, Y9
-	VPXOR     Y9, Y7, Y7
-	VPMULUDQ  vectorConstants<>+32(SB), Y1, Y1
-	VPMULUDQ  vectorConstants<>+64(SB), Y6, Y6
-	VPSRLQ    $0x20, Y1, Y9
-	VPXOR     224(SI), Y8, Y8
-	VPXOR     256(SI), Y4, Y4
-	VPXOR     Y4, Y9, Y4
-	VPSRLQ    $0x20, Y6, Y9
-	VPXOR     Y9, Y8, Y8
-	VPMULUDQ  vectorConstants<>+32(SB), Y7, Y7
-	VPMULUDQ  vectorConstants<>+64(SB), Y3, Y3
-	VPSRLQ    $0x20, Y7, Y9
-	VPXOR     288(SI), Y5, Y5
-	VPXOR     320(SI), Y2, Y2
-	VPXOR     Y2, Y9, Y2
-	VPSRLQ    $0x20, Y3, Y9
-	VPXOR     Y9, Y5, Y5
-	VPMULUDQ  vectorConstants<>+32(SB), Y8, Y8
-	VPMULUDQ  vectorConstants<>+64(SB), Y4, Y4
-	VPSRLQ    $0x20, Y8, Y9
-	VPXOR     288(SI), Y6, Y6
-	VPXOR     320(SI), Y1, Y1
-	VPXOR     Y1, Y9, Y1
-	VPSRLQ    $0x20, Y4, Y9
-	VPXOR     Y9, Y6, Y6
-	VPMULUDQ  vectorConstants<>+32(SB), Y5, Y5
-	VPMULUDQ  vectorConstants<>+64(SB), Y2, Y2
-	VPSRLQ    $0x20, Y5, Y9
-	VPXOR     352(SI), Y3, Y3
-	VPXOR     384(SI), Y7, Y7
-	VPXOR     Y7, Y9, Y7
-	VPSRLQ    $0x20, Y2, Y9
 	VPXOR     Y9, Y3, Y3
-	VPMULUDQ  vectorConstants<>+32(SB), Y6, Y6
-	VPMULUDQ  vectorConstants<>+64(SB), Y1, Y1
-	VPSRLQ    $0x20, Y6, Y9
-	VPXOR     352(SI), Y4, Y4
-	VPXOR     384(SI), Y8, Y8
-	VPXOR     Y8, Y9, Y8
+	VPMULUDQ  vectorConstants<>+128(SB), Y1, Y1
+	VPMULUDQ  vectorConstants<>+256(SB), Y6, Y6
 	VPSRLQ    $0x20, Y1, Y9
+	VPSRLQ    $0x20, Y6, Y10
+	VPXOR     224(SI), Y8, Y8
+	VPXOR     Y10, Y8, Y8
+	VPXOR     256(SI), Y4, Y4
 	VPXOR     Y9, Y4, Y4
-	VPMULUDQ  vectorConstants<>+32(SB), Y3, Y3
-	VPMULUDQ  vectorConstants<>+64(SB), Y7, Y7
-	VPSRLQ    $0x20, Y3, Y9
-	VPXOR     416(SI), Y2, Y2
-	VPXOR     448(SI), Y5, Y5
-	VPXOR     Y5, Y9, Y5
+	VPMULUDQ  vectorConstants<>+128(SB), Y7, Y7
+	VPMULUDQ  vectorConstants<>+256(SB), Y3, Y3
 	VPSRLQ    $0x20, Y7, Y9
+	VPSRLQ    $0x20, Y3, Y10
+	VPXOR     288(SI), Y5, Y5
+	VPXOR     Y10, Y5, Y5
+	VPXOR     320(SI), Y2, Y2
 	VPXOR     Y9, Y2, Y2
-	VPMULUDQ  vectorConstants<>+32(SB), Y4, Y4
-	VPMULUDQ  vectorConstants<>+64(SB), Y8, Y8
-	VPSRLQ    $0x20, Y4, Y9
-	VPXOR     416(SI), Y1, Y1
-	VPXOR     448(SI), Y6, Y6
-	VPXOR     Y6, Y9, Y6
+	VPMULUDQ  vectorConstants<>+128(SB), Y8, Y8
+	VPMULUDQ  vectorConstants<>+256(SB), Y4, Y4
 	VPSRLQ    $0x20, Y8, Y9
+	VPSRLQ    $0x20, Y4, Y10
+	VPXOR     288(SI), Y6, Y6
+	VPXOR     Y10, Y6, Y6
+	VPXOR     320(SI), Y1, Y1
 	VPXOR     Y9, Y1, Y1
-	VPMULUDQ  vectorConstants<>+32(SB), Y2, Y2
-	VPMULUDQ  vectorConstants<>+64(SB), Y5, Y5
-	VPSRLQ    $0x20, Y2, Y9
-	VPXOR     480(SI), Y7, Y7
-	VPXOR     512(SI), Y3, Y3
-	VPXOR     Y3, Y9, Y3
+	VPMULUDQ  vectorConstants<>+128(SB), Y5, Y5
+	VPMULUDQ  vectorConstants<>+256(SB), Y2, Y2
 	VPSRLQ    $0x20, Y5, Y9
+	VPSRLQ    $0x20, Y2, Y10
+	VPXOR     352(SI), Y3, Y3
+	VPXOR     Y10, Y3, Y3
+	VPXOR     384(SI), Y7, Y7
 	VPXOR     Y9, Y7, Y7
-	VPMULUDQ  vectorConstants<>+32(SB), Y1, Y1
-	VPMULUDQ  vectorConstants<>+64(SB), Y6, Y6
-	VPSRLQ    $0x20, Y1, Y9
-	VPXOR     480(SI), Y8, Y8
-	VPXOR     512(SI), Y4, Y4
-	VPXOR     Y4, Y9, Y4
+	VPMULUDQ  vectorConstants<>+128(SB), Y6, Y6
+	VPMULUDQ  vectorConstants<>+256(SB), Y1, Y1
 	VPSRLQ    $0x20, Y6, Y9
+	VPSRLQ    $0x20, Y1, Y10
+	VPXOR     352(SI), Y4, Y4
+	VPXOR     Y10, Y4, Y4
+	VPXOR     384(SI), Y8, Y8
 	VPXOR     Y9, Y8, Y8
-	VPMULUDQ  vectorConstants<>+32(SB), Y7, Y7
-	VPMULUDQ  vectorConstants<>+64(SB), Y3, Y3
-	VPSRLQ    $0x20, Y7, Y9
-	VPXOR     544(SI), Y5, Y5
-	VPXOR     576(SI), Y2, Y2
-	VPXOR     Y2, Y9, Y2
+	VPMULUDQ  vectorConstants<>+128(SB), Y3, Y3
+	VPMULUDQ  vectorConstants<>+256(SB), Y7, Y7
 	VPSRLQ    $0x20, Y3, Y9
+	VPSRLQ    $0x20, Y7, Y10
+	VPXOR     416(SI), Y2, Y2
+	VPXOR     Y10, Y2, Y2
+	VPXOR     448(SI), Y5, Y5
 	VPXOR     Y9, Y5, Y5
-	VPMULUDQ  vectorConstants<>+32(SB), Y8, Y8
-	VPMULUDQ  vectorConstants<>+64(SB), Y4, Y4
-	VPSRLQ    $0x20, Y8, Y9
-	VPXOR     544(SI), Y6, Y6
-	VPXOR     576(SI), Y1, Y1
-	VPXOR     Y1, Y9, Y1
+	VPMULUDQ  vectorConstants<>+128(SB), Y4, Y4
+	VPMULUDQ  vectorConstants<>+256(SB), Y8, Y8
 	VPSRLQ    $0x20, Y4, Y9
+	VPSRLQ    $0x20, Y8, Y10
+	VPXOR     416(SI), Y1, Y1
+	VPXOR     Y10, Y1, Y1
+	VPXOR     448(SI), Y6, Y6
 	VPXOR     Y9, Y6, Y6
+	VPMULUDQ  vectorConstants<>+128(SB), Y2, Y2
+	VPMULUDQ  vectorConstants<>+256(SB), Y5, Y5
+	VPSRLQ    $0x20, Y2, Y9
+	VPSRLQ    $0x20, Y5, Y10
+	VPXOR     480(SI), Y7, Y7
+	VPXOR     Y10, Y7, Y7
+	VPXOR     512(SI), Y3, Y3
+	VPXOR     Y9, Y3, Y3
+	VPMULUDQ  vectorConstants<>+128(SB), Y1, Y1
+	VPMULUDQ  vectorConstants<>+256(SB), Y6, Y6
+	VPSRLQ    $0x20, Y1, Y9
+	VPSRLQ    $0x20, Y6, Y10
+	VPXOR     480(SI), Y8, Y8
+	VPXOR     Y10, Y8, Y8
+	VPXOR     512(SI), Y4, Y4
+	VPXOR     Y9, Y4, Y4
+	VPMULUDQ  vectorConstants<>+128(SB), Y7, Y7
+	VPMULUDQ  vectorConstants<>+256(SB), Y3, Y3
+	VPSRLQ    $0x20, Y7, Y9
+	VPSRLQ    $0x20, Y3, Y10
+	VPXOR     544(SI), Y5, Y5
+	VPXOR     Y10, Y5, Y5
+	VPXOR     576(SI), Y2, Y2
+	VPXOR     Y9, Y2, Y2
+	VPMULUDQ  vectorConstants<>+128(SB), Y8, Y8
+	VPMULUDQ  vectorConstants<>+256(SB), Y4, Y4
+	VPSRLQ    $0x20, Y8, Y9
+	VPSRLQ    $0x20, Y4, Y10
+	VPXOR     544(SI), Y6, Y6
+	VPXOR     Y10, Y6, Y6
+	VPXOR     576(SI), Y1, Y1
+	VPXOR     Y9, Y1, Y1
 	VPSLLQ    $0x20, Y2, Y2
 	VPBLENDD  $0xaa, Y2, Y5, Y2
 	VPSLLQ    $0x20, Y7, Y5
@@ -215,7 +216,7 @@ run:
 	VMOVUPS   Y2, 32(AX)
 	VMOVUPS   Y3, 64(AX)
 	VMOVUPS   Y1, 96(AX)
-	ADDQ      $0x80, AX
+	ADDQ      $0x00000080, AX
 	DECQ      CX
 	JNZ       run
 	VZEROUPPER
@@ -274,289 +275,700 @@ TEXT ·normalsAVX2(SB), $632-28
 	VPADDD       vectorConstants<>+0(SB), Y0, Y0
 
 run:
-	VPADDD    vectorConstants<>+96(SB), Y0, Y1
-	VPMULUDQ  vectorConstants<>+32(SB), Y0, Y2
-	VPSRLQ    $0x20, Y2, Y3
-	VPXOR     (SI), Y3, Y3
-	VPMULUDQ  vectorConstants<>+32(SB), Y1, Y1
-	VPSRLQ    $0x20, Y1, Y4
-	VPXOR     (SI), Y4, Y4
-	VPADDD    vectorConstants<>+128(SB), Y0, Y0
-	VPMULUDQ  vectorConstants<>+64(SB), Y3, Y3
-	VPSRLQ    $0x20, Y3, Y5
-	VPXOR     32(SI), Y5, Y5
-	VPXOR     64(SI), Y2, Y2
-	VPMULUDQ  vectorConstants<>+64(SB), Y4, Y4
-	VPSRLQ    $0x20, Y4, Y6
-	VPXOR     32(SI), Y6, Y6
-	VPXOR     64(SI), Y1, Y1
-	VPMULUDQ  vectorConstants<>+32(SB), Y5, Y5
-	VPMULUDQ  vectorConstants<>+64(SB), Y2, Y2
-	VPSRLQ    $0x20, Y5, Y7
-	VPXOR     96(SI), Y3, Y3
-	VPXOR     128(SI), Y7, Y7
-	VPSRLQ    $0x20, Y2, Y8
-	VPXOR     Y8, Y3, Y3
-	VPMULUDQ  vectorConstants<>+32(SB), Y6, Y6
-	VPMULUDQ  vectorConstants<>+64(SB), Y1, Y1
-	VPSRLQ    $0x20, Y6, Y8
-	VPXOR     96(SI), Y4, Y4
-	VPXOR     128(SI), Y8, Y8
-	VPSRLQ    $0x20, Y1, Y9
-	VPXOR     Y9, Y4, Y4
-	VPMULUDQ  vectorConstants<>+32(SB), Y3, Y3
-	VPMULUDQ  vectorConstants<>+64(SB), Y7, Y7
-	VPSRLQ    $0x20, Y3, Y9
-	VPXOR     160(SI), Y2, Y2
-	VPXOR     192(SI), Y5, Y5
-	VPXOR     Y5, Y9, Y5
-	VPSRLQ    $0x20, Y7, Y9
-	VPXOR     Y9, Y2, Y2
-	VPMULUDQ  vectorConstants<>+32(SB), Y4, Y4
-	VPMULUDQ  vectorConstants<>+64(SB), Y8, Y8
-	VPSRLQ    $0x20, Y4, Y9
-	VPXOR     160(SI), Y1, Y1
-	VPXOR     192(SI), Y6, Y6
-	VPXOR     Y6, Y9, Y6
-	VPSRLQ    $0x20, Y8, Y9
-	VPXOR     Y9, Y1, Y1
-	VPMULUDQ  vectorConstants<>+32(SB), Y2, Y2
-	VPMULUDQ  vectorConstants<>+64(SB), Y5, Y5
-	VPSRLQ    $0x20, Y2, Y9
-	VPXOR     224(SI), Y7, Y7
-	VPXOR     256(SI), Y3, Y3
-	VPXOR     Y3, Y9, Y3
-	VPSRLQ    $0x20, Y5, Y9
-	VPXOR     Y9, Y7, Y7
-	VPMULUDQ  vectorConstants<>+32(SB), Y1, Y1
-	VPMULUDQ  vectorConstants<>+64(SB), Y6, Y6
-	VPSRLQ    $0x20, Y1, Y9
-	VPXOR     224(SI), Y8, Y8
-	VPXOR     256(SI), Y4, Y4
-	VPXOR     Y4, Y9, Y4
-	VPSRLQ    $0x20, Y6, Y9
-	VPXOR     Y9, Y8, Y8
-	VPMULUDQ  vectorConstants<>+32(SB), Y7, Y7
-	VPMULUDQ  vectorConstants<>+64(SB), Y3, Y3
-	VPSRLQ    $0x20, Y7, Y9
-	VPXOR     288(SI), Y5, Y5
-	VPXOR     320(SI), Y2, Y2
-	VPXOR     Y2, Y9, Y2
-	VPSRLQ    $0x20, Y3, Y9
-	VPXOR     Y9, Y5, Y5
-	VPMULUDQ  vectorConstants<>+32(SB), Y8, Y8
-	VPMULUDQ  vectorConstants<>+64(SB), Y4, Y4
-	VPSRLQ    $0x20, Y8, Y9
-	VPXOR     288(SI), Y6, Y6
-	VPXOR     320(SI), Y1, Y1
-	VPXOR     Y1, Y9, Y1
-	VPSRLQ    $0x20, Y4, Y9
-	VPXOR     Y9, Y6, Y6
-	VPMULUDQ  vectorConstants<>+32(SB), Y5, Y5
-	VPMULUDQ  vectorConstants<>+64(SB), Y2, Y2
-	VPSRLQ    $0x20, Y5, Y9
-	VPXOR     352(SI), Y3, Y3
-	VPXOR     384(SI), Y7, Y7
-	VPXOR     Y7, Y9, Y7
-	VPSRLQ    $0x20, Y2, Y9
-	VPXOR     Y9, Y3, Y3
-	VPMULUDQ  vectorConstants<>+32(SB), Y6, Y6
-	VPMULUDQ  vectorConstants<>+64(SB), Y1, Y1
-	VPSRLQ    $0x20, Y6, Y9
-	VPXOR     352(SI), Y4, Y4
-	VPXOR     384(SI), Y8, Y8
-	VPXOR     Y8, Y9, Y8
-	VPSRLQ    $0x20, Y1, Y9
-	VPXOR     Y9, Y4, Y4
-	VPMULUDQ  vectorConstants<>+32(SB), Y3, Y3
-	VPMULUDQ  vectorConstants<>+64(SB), Y7, Y7
-	VPSRLQ    $0x20, Y3, Y9
-	VPXOR     416(SI), Y2, Y2
-	VPXOR     448(SI), Y5, Y5
-	VPXOR     Y5, Y9, Y5
-	VPSRLQ    $0x20, Y7, Y9
-	VPXOR     Y9, Y2, Y2
-	VPMULUDQ  vectorConstants<>+32(SB), Y4, Y4
-	VPMULUDQ  vectorConstants<>+64(SB), Y8, Y8
-	VPSRLQ    $0x20, Y4, Y9
-	VPXOR     416(SI), Y1, Y1
-	VPXOR     448(SI), Y6, Y6
-	VPXOR     Y6, Y9, Y6
-	VPSRLQ    $0x20, Y8, Y9
-	VPXOR     Y9, Y1, Y1
-	VPMULUDQ  vectorConstants<>+32(SB), Y2, Y2
-	VPMULUDQ  vectorConstants<>+64(SB), Y5, Y5
-	VPSRLQ    $0x20, Y2, Y9
-	VPXOR     480(SI), Y7, Y7
-	VPXOR     512(SI), Y3, Y3
-	VPXOR     Y3, Y9, Y3
-	VPSRLQ    $0x20, Y5, Y9
-	VPXOR     Y9, Y7, Y7
-	VPMULUDQ  vectorConstants<>+32(SB), Y1, Y1
-	VPMULUDQ  vectorConstants<>+64(SB), Y6, Y6
-	VPSRLQ    $0x20, Y1, Y9
-	VPXOR     480(SI), Y8, Y8
-	VPXOR     512(SI), Y4, Y4
-	VPXOR     Y4, Y9, Y4
-	VPSRLQ    $0x20, Y6, Y9
-	VPXOR     Y9, Y8, Y8
-	VPMULUDQ  vectorConstants<>+32(SB), Y7, Y7
-	VPMULUDQ  vectorConstants<>+64(SB), Y3, Y3
-	VPSRLQ    $0x20, Y7, Y9
-	VPXOR     544(SI), Y5, Y5
-	VPXOR     576(SI), Y2, Y2
-	VPXOR     Y2, Y9, Y2
-	VPSRLQ    $0x20, Y3, Y9
-	VPXOR     Y9, Y5, Y5
-	VPMULUDQ  vectorConstants<>+32(SB), Y8, Y8
-	VPMULUDQ  vectorConstants<>+64(SB), Y4, Y4
-	VPSRLQ    $0x20, Y8, Y9
-	VPXOR     544(SI), Y6, Y6
-	VPXOR     576(SI), Y1, Y1
-	VPXOR     Y1, Y9, Y1
-	VPSRLQ    $0x20, Y4, Y9
-	VPXOR     Y9, Y6, Y6
-	VPSLLQ    $0x20, Y2, Y2
-	VPBLENDD  $0xaa, Y2, Y5, Y2
-	VPSLLQ    $0x20, Y7, Y5
-	VPBLENDD  $0xaa, Y5, Y3, Y3
-	VPSLLQ    $0x20, Y1, Y1
-	VPBLENDD  $0xaa, Y1, Y6, Y1
-	VPSLLQ    $0x20, Y8, Y5
-	VPBLENDD  $0xaa, Y5, Y4, Y4
-	VPSRLD    $0x01, Y2, Y2
-	VCVTDQ2PS Y2, Y2
-	VMULPS    vectorConstants<>+160(SB), Y2, Y2
-	VADDPS    vectorConstants<>+192(SB), Y2, Y2
-	VPSUBD    vectorConstants<>+224(SB), Y2, Y5
-	VPSRAD    $0x17, Y5, Y5
-	VPSLLD    $0x17, Y5, Y6
-	VPSUBD    Y6, Y2, Y2
-	VSUBPS    vectorConstants<>+256(SB), Y2, Y2
-	VCVTDQ2PS Y5, Y5
-	VMULPS    Y2, Y2, Y6
-	VMULPS    vectorConstants<>+288(SB), Y2, Y7
-	VADDPS    vectorConstants<>+320(SB), Y7, Y7
-	VMULPS    vectorConstants<>+352(SB), Y2, Y8
-	VADDPS    vectorConstants<>+384(SB), Y8, Y8
-	VMULPS    Y6, Y8, Y8
-	VADDPS    Y7, Y8, Y7
-	VMULPS    vectorConstants<>+416(SB), Y2, Y8
-	VADDPS    vectorConstants<>+448(SB), Y8, Y8
-	VMULPS    vectorConstants<>+480(SB), Y2, Y9
-	VADDPS    vectorConstants<>+512(SB), Y9, Y9
-	VMULPS    Y6, Y9, Y9
-	VADDPS    Y8, Y9, Y8
-	VMULPS    Y6, Y6, Y6
-	VMULPS    vectorConstants<>+544(SB), Y6, Y9
-	VADDPS    Y8, Y9, Y8
-	VMULPS    Y6, Y8, Y6
-	VADDPS    Y7, Y6, Y6
-	VMULPS    Y2, Y6, Y2
-	VADDPS    Y5, Y2, Y2
-	VMULPS    vectorConstants<>+576(SB), Y2, Y2
-	VSQRTPS   Y2, Y2
-	VANDPS    vectorConstants<>+608(SB), Y3, Y5
-	VXORPS    Y5, Y2, Y2
-	VPSLLD    $0x01, Y3, Y5
-	VPSLLD    $0x02, Y3, Y3
-	VPOR      vectorConstants<>+640(SB), Y3, Y3
-	VCVTDQ2PS Y3, Y3
-	VMULPS    vectorConstants<>+672(SB), Y3, Y3
-	VMULPS    Y3, Y3, Y6
-	VMULPS    vectorConstants<>+704(SB), Y6, Y7
-	VADDPS    vectorConstants<>+736(SB), Y7, Y7
-	VMULPS    Y6, Y7, Y7
-	VSUBPS    vectorConstants<>+768(SB), Y7, Y7
-	VMULPS    Y3, Y6, Y8
-	VMULPS    Y8, Y7, Y7
-	VADDPS    Y3, Y7, Y3
-	VMULPS    vectorConstants<>+800(SB), Y6, Y7
-	VSUBPS    vectorConstants<>+832(SB), Y7, Y7
-	VMULPS    Y6, Y7, Y7
-	VADDPS    vectorConstants<>+864(SB), Y7, Y7
-	VMULPS    vectorConstants<>+896(SB), Y6, Y8
-	VMOVUPS   vectorConstants<>+256(SB), Y9
-	VMULPS    Y6, Y6, Y6
-	VMULPS    Y6, Y7, Y6
-	VSUBPS    Y8, Y9, Y7
-	VADDPS    Y7, Y6, Y6
-	VBLENDVPS Y5, Y3, Y6, Y7
-	VBLENDVPS Y5, Y6, Y3, Y3
-	VMULPS    Y7, Y2, Y5
-	VMULPS    Y3, Y2, Y2
-	VUNPCKLPS Y2, Y5, Y3
-	VUNPCKHPS Y2, Y5, Y2
-	VPSRLD    $0x01, Y1, Y1
-	VCVTDQ2PS Y1, Y1
-	VMULPS    vectorConstants<>+160(SB), Y1, Y1
-	VADDPS    vectorConstants<>+192(SB), Y1, Y1
-	VPSUBD    vectorConstants<>+224(SB), Y1, Y5
-	VPSRAD    $0x17, Y5, Y5
-	VPSLLD    $0x17, Y5, Y6
-	VPSUBD    Y6, Y1, Y1
-	VSUBPS    vectorConstants<>+256(SB), Y1, Y1
-	VCVTDQ2PS Y5, Y5
-	VMULPS    Y1, Y1, Y6
-	VMULPS    vectorConstants<>+288(SB), Y1, Y7
-	VADDPS    vectorConstants<>+320(SB), Y7, Y7
-	VMULPS    vectorConstants<>+352(SB), Y1, Y8
-	VADDPS    vectorConstants<>+384(SB), Y8, Y8
-	VMULPS    Y6, Y8, Y8
-	VADDPS    Y7, Y8, Y7
-	VMULPS    vectorConstants<>+416(SB), Y1, Y8
-	VADDPS    vectorConstants<>+448(SB), Y8, Y8
-	VMULPS    vectorConstants<>+480(SB), Y1, Y9
-	VADDPS    vectorConstants<>+512(SB), Y9, Y9
-	VMULPS    Y6, Y9, Y9
-	VADDPS    Y8, Y9, Y8
-	VMULPS    Y6, Y6, Y6
-	VMULPS    vectorConstants<>+544(SB), Y6, Y9
-	VADDPS    Y8, Y9, Y8
-	VMULPS    Y6, Y8, Y6
-	VADDPS    Y7, Y6, Y6
-	VMULPS    Y1, Y6, Y1
-	VADDPS    Y5, Y1, Y1
-	VMULPS    vectorConstants<>+576(SB), Y1, Y1
-	VSQRTPS   Y1, Y1
-	VANDPS    vectorConstants<>+608(SB), Y4, Y5
-	VXORPS    Y5, Y1, Y1
-	VPSLLD    $0x01, Y4, Y5
-	VPSLLD    $0x02, Y4, Y4
-	VPOR      vectorConstants<>+640(SB), Y4, Y4
-	VCVTDQ2PS Y4, Y4
-	VMULPS    vectorConstants<>+672(SB), Y4, Y4
-	VMULPS    Y4, Y4, Y6
-	VMULPS    vectorConstants<>+704(SB), Y6, Y7
-	VADDPS    vectorConstants<>+736(SB), Y7, Y7
-	VMULPS    Y6, Y7, Y7
-	VSUBPS    vectorConstants<>+768(SB), Y7, Y7
-	VMULPS    Y4, Y6, Y8
-	VMULPS    Y8, Y7, Y7
-	VADDPS    Y4, Y7, Y4
-	VMULPS    vectorConstants<>+800(SB), Y6, Y7
-	VSUBPS    vectorConstants<>+832(SB), Y7, Y7
-	VMULPS    Y6, Y7, Y7
-	VADDPS    vectorConstants<>+864(SB), Y7, Y7
-	VMULPS    vectorConstants<>+896(SB), Y6, Y8
-	VMOVUPS   vectorConstants<>+256(SB), Y9
-	VMULPS    Y6, Y6, Y6
-	VMULPS    Y6, Y7, Y6
-	VSUBPS    Y8, Y9, Y7
-	VADDPS    Y7, Y6, Y6
-	VBLENDVPS Y5, Y4, Y6, Y7
-	VBLENDVPS Y5, Y6, Y4, Y4
-	VMULPS    Y7, Y1, Y5
-	VMULPS    Y4, Y1, Y1
-	VUNPCKLPS Y1, Y5, Y4
-	VUNPCKHPS Y1, Y5, Y1
-	VMOVUPS   Y3, (AX)
-	VMOVUPS   Y2, 32(AX)
-	VMOVUPS   Y4, 64(AX)
-	VMOVUPS   Y1, 96(AX)
-	ADDQ      $0x80, AX
-	DECQ      CX
-	JNZ       run
+	VPADDD       vectorConstants<>+64(SB), Y0, Y1
+	VPMULUDQ     vectorConstants<>+128(SB), Y0, Y2
+	VPSRLQ       $0x20, Y2, Y3
+	VPXOR        (SI), Y3, Y3
+	VPMULUDQ     vectorConstants<>+128(SB), Y1, Y1
+	VPSRLQ       $0x20, Y1, Y4
+	VPXOR        (SI), Y4, Y4
+	VPADDD       vectorConstants<>+192(SB), Y0, Y0
+	VMOVAPS      Y0, Y0
+	VPMULUDQ     vectorConstants<>+256(SB), Y3, Y3
+	VPSRLQ       $0x20, Y3, Y5
+	VPXOR        32(SI), Y5, Y5
+	VPXOR        64(SI), Y2, Y2
+	VPMULUDQ     vectorConstants<>+256(SB), Y4, Y4
+	VPSRLQ       $0x20, Y4, Y6
+	VPXOR        32(SI), Y6, Y6
+	VPXOR        64(SI), Y1, Y1
+	VPMULUDQ     vectorConstants<>+128(SB), Y5, Y5
+	VPMULUDQ     vectorConstants<>+256(SB), Y2, Y2
+	VPSRLQ       $0x20, Y5, Y7
+	VPSRLQ       $0x20, Y2, Y8
+	VPXOR        96(SI), Y3, Y3
+	VPXOR        Y8, Y3, Y3
+	VPXOR        128(SI), Y7, Y7
+	VPMULUDQ     vectorConstants<>+128(SB), Y6, Y6
+	VPMULUDQ     vectorConstants<>+256(SB), Y1, Y1
+	VPSRLQ       $0x20, Y6, Y8
+	VPSRLQ       $0x20, Y1, Y9
+	VPXOR        96(SI), Y4, Y4
+	VPXOR        Y9, Y4, Y4
+	VPXOR        128(SI), Y8, Y8
+	VPMULUDQ     vectorConstants<>+128(SB), Y3, Y3
+	VPMULUDQ     vectorConstants<>+256(SB), Y7, Y7
+	VPSRLQ       $0x20, Y3, Y9
+	VPSRLQ       $0x20, Y7, Y10
+	VPXOR        160(SI), Y2, Y2
+	VPXOR        Y10, Y2, Y2
+	VPXOR        192(SI), Y5, Y5
+	VPXOR        Y9, Y5, Y5
+	VPMULUDQ     vectorConstants<>+128(SB), Y4, Y4
+	VPMULUDQ     vectorConstants<>+256(SB), Y8, Y8
+	VPSRLQ       $0x20, Y4, Y9
+	VPSRLQ       $0x20, Y8, Y10
+	VPXOR        160(SI), Y1, Y1
+	VPXOR        Y10, Y1, Y1
+	VPXOR        192(SI), Y6, Y6
+	VPXOR        Y9, Y6, Y6
+	VPMULUDQ     vectorConstants<>+128(SB), Y2, Y2
+	VPMULUDQ     vectorConstants<>+256(SB), Y5, Y5
+	VPSRLQ       $0x20, Y2, Y9
+	VPSRLQ       $0x20, Y5, Y10
+	VPXOR        224(SI), Y7, Y7
+	VPXOR        Y10, Y7, Y7
+	VPXOR        256(SI), Y3, Y3
+	VPXOR        Y9, Y3, Y3
+	VPMULUDQ     vectorConstants<>+128(SB), Y1, Y1
+	VPMULUDQ     vectorConstants<>+256(SB), Y6, Y6
+	VPSRLQ       $0x20, Y1, Y9
+	VPSRLQ       $0x20, Y6, Y10
+	VPXOR        224(SI), Y8, Y8
+	VPXOR        Y10, Y8, Y8
+	VPXOR        256(SI), Y4, Y4
+	VPXOR        Y9, Y4, Y4
+	VPMULUDQ     vectorConstants<>+128(SB), Y7, Y7
+	VPMULUDQ     vectorConstants<>+256(SB), Y3, Y3
+	VPSRLQ       $0x20, Y7, Y9
+	VPSRLQ       $0x20, Y3, Y10
+	VPXOR        288(SI), Y5, Y5
+	VPXOR        Y10, Y5, Y5
+	VPXOR        320(SI), Y2, Y2
+	VPXOR        Y9, Y2, Y2
+	VPMULUDQ     vectorConstants<>+128(SB), Y8, Y8
+	VPMULUDQ     vectorConstants<>+256(SB), Y4, Y4
+	VPSRLQ       $0x20, Y8, Y9
+	VPSRLQ       $0x20, Y4, Y10
+	VPXOR        288(SI), Y6, Y6
+	VPXOR        Y10, Y6, Y6
+	VPXOR        320(SI), Y1, Y1
+	VPXOR        Y9, Y1, Y1
+	VPMULUDQ     vectorConstants<>+128(SB), Y5, Y5
+	VPMULUDQ     vectorConstants<>+256(SB), Y2, Y2
+	VPSRLQ       $0x20, Y5, Y9
+	VPSRLQ       $0x20, Y2, Y10
+	VPXOR        352(SI), Y3, Y3
+	VPXOR        Y10, Y3, Y3
+	VPXOR        384(SI), Y7, Y7
+	VPXOR        Y9, Y7, Y7
+	VPMULUDQ     vectorConstants<>+128(SB), Y6, Y6
+	VPMULUDQ     vectorConstants<>+256(SB), Y1, Y1
+	VPSRLQ       $0x20, Y6, Y9
+	VPSRLQ       $0x20, Y1, Y10
+	VPXOR        352(SI), Y4, Y4
+	VPXOR        Y10, Y4, Y4
+	VPXOR        384(SI), Y8, Y8
+	VPXOR        Y9, Y8, Y8
+	VPMULUDQ     vectorConstants<>+128(SB), Y3, Y3
+	VPMULUDQ     vectorConstants<>+256(SB), Y7, Y7
+	VPSRLQ       $0x20, Y3, Y9
+	VPSRLQ       $0x20, Y7, Y10
+	VPXOR        416(SI), Y2, Y2
+	VPXOR        Y10, Y2, Y2
+	VPXOR        448(SI), Y5, Y5
+	VPXOR        Y9, Y5, Y5
+	VPMULUDQ     vectorConstants<>+128(SB), Y4, Y4
+	VPMULUDQ     vectorConstants<>+256(SB), Y8, Y8
+	VPSRLQ       $0x20, Y4, Y9
+	VPSRLQ       $0x20, Y8, Y10
+	VPXOR        416(SI), Y1, Y1
+	VPXOR        Y10, Y1, Y1
+	VPXOR        448(SI), Y6, Y6
+	VPXOR        Y9, Y6, Y6
+	VPMULUDQ     vectorConstants<>+128(SB), Y2, Y2
+	VPMULUDQ     vectorConstants<>+256(SB), Y5, Y5
+	VPSRLQ       $0x20, Y2, Y9
+	VPSRLQ       $0x20, Y5, Y10
+	VPXOR        480(SI), Y7, Y7
+	VPXOR        Y10, Y7, Y7
+	VPXOR        512(SI), Y3, Y3
+	VPXOR        Y9, Y3, Y3
+	VPMULUDQ     vectorConstants<>+128(SB), Y1, Y1
+	VPMULUDQ     vectorConstants<>+256(SB), Y6, Y6
+	VPSRLQ       $0x20, Y1, Y9
+	VPSRLQ       $0x20, Y6, Y10
+	VPXOR        480(SI), Y8, Y8
+	VPXOR        Y10, Y8, Y8
+	VPXOR        512(SI), Y4, Y4
+	VPXOR        Y9, Y4, Y4
+	VPMULUDQ     vectorConstants<>+128(SB), Y7, Y7
+	VPMULUDQ     vectorConstants<>+256(SB), Y3, Y3
+	VPSRLQ       $0x20, Y7, Y9
+	VPSRLQ       $0x20, Y3, Y10
+	VPXOR        544(SI), Y5, Y5
+	VPXOR        Y10, Y5, Y5
+	VPXOR        576(SI), Y2, Y2
+	VPXOR        Y9, Y2, Y2
+	VPMULUDQ     vectorConstants<>+128(SB), Y8, Y8
+	VPMULUDQ     vectorConstants<>+256(SB), Y4, Y4
+	VPSRLQ       $0x20, Y8, Y9
+	VPSRLQ       $0x20, Y4, Y10
+	VPXOR        544(SI), Y6, Y6
+	VPXOR        Y10, Y6, Y6
+	VPXOR        576(SI), Y1, Y1
+	VPXOR        Y9, Y1, Y1
+	VPSLLQ       $0x20, Y2, Y2
+	VPBLENDD     $0xaa, Y2, Y5, Y2
+	VPSLLQ       $0x20, Y7, Y5
+	VPBLENDD     $0xaa, Y5, Y3, Y3
+	VPSLLQ       $0x20, Y1, Y1
+	VPBLENDD     $0xaa, Y1, Y6, Y1
+	VPSLLQ       $0x20, Y8, Y5
+	VPBLENDD     $0xaa, Y5, Y4, Y4
+	VPSRLD       $0x01, Y2, Y2
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       vectorConstants<>+320(SB), Y2, Y2
+	VADDPS       vectorConstants<>+384(SB), Y2, Y2
+	VPSUBD       vectorConstants<>+448(SB), Y2, Y5
+	VPSRAD       $0x17, Y5, Y5
+	VPSLLD       $0x17, Y5, Y6
+	VPSUBD       Y6, Y2, Y2
+	VSUBPS       vectorConstants<>+512(SB), Y2, Y2
+	VCVTDQ2PS    Y5, Y5
+	VMULPS       Y2, Y2, Y6
+	VMULPS       vectorConstants<>+576(SB), Y2, Y7
+	VADDPS       vectorConstants<>+640(SB), Y7, Y7
+	VMULPS       vectorConstants<>+704(SB), Y2, Y8
+	VADDPS       vectorConstants<>+768(SB), Y8, Y8
+	VMULPS       Y6, Y8, Y8
+	VADDPS       Y7, Y8, Y7
+	VMULPS       vectorConstants<>+832(SB), Y2, Y8
+	VADDPS       vectorConstants<>+896(SB), Y8, Y8
+	VMULPS       vectorConstants<>+960(SB), Y2, Y9
+	VADDPS       vectorConstants<>+1024(SB), Y9, Y9
+	VMULPS       Y6, Y9, Y9
+	VADDPS       Y8, Y9, Y8
+	VMULPS       Y6, Y6, Y6
+	VMULPS       vectorConstants<>+1088(SB), Y6, Y9
+	VADDPS       Y8, Y9, Y8
+	VMULPS       Y6, Y8, Y6
+	VADDPS       Y7, Y6, Y6
+	VMULPS       Y2, Y6, Y2
+	VADDPS       Y5, Y2, Y2
+	VMULPS       vectorConstants<>+1152(SB), Y2, Y2
+	VSQRTPS      Y2, Y2
+	VANDPS       vectorConstants<>+1216(SB), Y3, Y5
+	VXORPS       Y5, Y2, Y2
+	VPSLLD       $0x02, Y3, Y5
+	VPOR         vectorConstants<>+1280(SB), Y5, Y5
+	VCVTDQ2PS    Y5, Y5
+	VMULPS       vectorConstants<>+1344(SB), Y5, Y5
+	VMULPS       Y5, Y5, Y6
+	VMULPS       vectorConstants<>+1408(SB), Y6, Y7
+	VADDPS       vectorConstants<>+1472(SB), Y7, Y7
+	VMULPS       Y6, Y7, Y7
+	VSUBPS       vectorConstants<>+1536(SB), Y7, Y7
+	VMULPS       Y5, Y6, Y8
+	VMULPS       Y8, Y7, Y7
+	VADDPS       Y5, Y7, Y5
+	VMULPS       vectorConstants<>+1600(SB), Y6, Y7
+	VSUBPS       vectorConstants<>+1664(SB), Y7, Y7
+	VMULPS       Y6, Y7, Y7
+	VADDPS       vectorConstants<>+1728(SB), Y7, Y7
+	VMULPS       vectorConstants<>+1792(SB), Y6, Y8
+	VBROADCASTSS vectorConstants<>+512(SB), Y9
+	VMULPS       Y6, Y6, Y6
+	VMULPS       Y6, Y7, Y6
+	VSUBPS       Y8, Y9, Y7
+	VADDPS       Y7, Y6, Y6
+	VPSLLD       $0x01, Y3, Y3
+	VBLENDVPS    Y3, Y5, Y6, Y7
+	VBLENDVPS    Y3, Y6, Y5, Y3
+	VMULPS       Y2, Y7, Y5
+	VMULPS       Y2, Y3, Y2
+	VUNPCKLPS    Y2, Y5, Y3
+	VUNPCKHPS    Y2, Y5, Y2
+	VPSRLD       $0x01, Y1, Y1
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       vectorConstants<>+320(SB), Y1, Y1
+	VADDPS       vectorConstants<>+384(SB), Y1, Y1
+	VPSUBD       vectorConstants<>+448(SB), Y1, Y5
+	VPSRAD       $0x17, Y5, Y5
+	VPSLLD       $0x17, Y5, Y6
+	VPSUBD       Y6, Y1, Y1
+	VSUBPS       vectorConstants<>+512(SB), Y1, Y1
+	VCVTDQ2PS    Y5, Y5
+	VMULPS       Y1, Y1, Y6
+	VMULPS       vectorConstants<>+576(SB), Y1, Y7
+	VADDPS       vectorConstants<>+640(SB), Y7, Y7
+	VMULPS       vectorConstants<>+704(SB), Y1, Y8
+	VADDPS       vectorConstants<>+768(SB), Y8, Y8
+	VMULPS       Y6, Y8, Y8
+	VADDPS       Y7, Y8, Y7
+	VMULPS       vectorConstants<>+832(SB), Y1, Y8
+	VADDPS       vectorConstants<>+896(SB), Y8, Y8
+	VMULPS       vectorConstants<>+960(SB), Y1, Y9
+	VADDPS       vectorConstants<>+1024(SB), Y9, Y9
+	VMULPS       Y6, Y9, Y9
+	VADDPS       Y8, Y9, Y8
+	VMULPS       Y6, Y6, Y6
+	VMULPS       vectorConstants<>+1088(SB), Y6, Y9
+	VADDPS       Y8, Y9, Y8
+	VMULPS       Y6, Y8, Y6
+	VADDPS       Y7, Y6, Y6
+	VMULPS       Y1, Y6, Y1
+	VADDPS       Y5, Y1, Y1
+	VMULPS       vectorConstants<>+1152(SB), Y1, Y1
+	VSQRTPS      Y1, Y1
+	VANDPS       vectorConstants<>+1216(SB), Y4, Y5
+	VXORPS       Y5, Y1, Y1
+	VPSLLD       $0x02, Y4, Y5
+	VPOR         vectorConstants<>+1280(SB), Y5, Y5
+	VCVTDQ2PS    Y5, Y5
+	VMULPS       vectorConstants<>+1344(SB), Y5, Y5
+	VMULPS       Y5, Y5, Y6
+	VMULPS       vectorConstants<>+1408(SB), Y6, Y7
+	VADDPS       vectorConstants<>+1472(SB), Y7, Y7
+	VMULPS       Y6, Y7, Y7
+	VSUBPS       vectorConstants<>+1536(SB), Y7, Y7
+	VMULPS       Y5, Y6, Y8
+	VMULPS       Y8, Y7, Y7
+	VADDPS       Y5, Y7, Y5
+	VMULPS       vectorConstants<>+1600(SB), Y6, Y7
+	VSUBPS       vectorConstants<>+1664(SB), Y7, Y7
+	VMULPS       Y6, Y7, Y7
+	VADDPS       vectorConstants<>+1728(SB), Y7, Y7
+	VMULPS       vectorConstants<>+1792(SB), Y6, Y8
+	VBROADCASTSS vectorConstants<>+512(SB), Y9
+	VMULPS       Y6, Y6, Y6
+	VMULPS       Y6, Y7, Y6
+	VSUBPS       Y8, Y9, Y7
+	VADDPS       Y7, Y6, Y6
+	VPSLLD       $0x01, Y4, Y4
+	VBLENDVPS    Y4, Y5, Y6, Y7
+	VBLENDVPS    Y4, Y6, Y5, Y4
+	VMULPS       Y1, Y7, Y5
+	VMULPS       Y1, Y4, Y1
+	VUNPCKLPS    Y1, Y5, Y4
+	VUNPCKHPS    Y1, Y5, Y1
+	VMOVUPS      Y3, (AX)
+	VMOVUPS      Y2, 32(AX)
+	VMOVUPS      Y4, 64(AX)
+	VMOVUPS      Y1, 96(AX)
+	ADDQ         $0x00000080, AX
+	DECQ         CX
+	JNZ          run
+	VZEROUPPER
+	RET
+
+// func wordsAVX512(dst *uint32, runs int, schedule *[19]uint32, block uint32)
+// Requires: AVX, AVX512F
+TEXT ·wordsAVX512(SB), $0-28
+	MOVQ         dst+0(FP), AX
+	MOVQ         runs+8(FP), CX
+	MOVQ         schedule+16(FP), DX
+	MOVL         block+24(FP), BX
+	MOVL         $0x0000aaaa, SI
+	KMOVW        SI, K1
+	VPBROADCASTD BX, Z0
+	VPADDD       vectorConstants<>+1856(SB), Z0, Z0
+
+run:
+	VPADDD.BCST     vectorConstants<>+192(SB), Z0, Z1
+	VPMULUDQ.BCST   vectorConstants<>+128(SB), Z0, Z2
+	VPSRLQ          $0x20, Z2, Z3
+	VPXORD.BCST     (DX), Z3, Z3
+	VPMULUDQ.BCST   vectorConstants<>+128(SB), Z1, Z1
+	VPSRLQ          $0x20, Z1, Z4
+	VPXORD.BCST     (DX), Z4, Z4
+	VPADDD.BCST     vectorConstants<>+1920(SB), Z0, Z0
+	VMOVAPS         Z0, Z0
+	VPMULUDQ.BCST   vectorConstants<>+256(SB), Z3, Z3
+	VPSRLQ          $0x20, Z3, Z5
+	VPXORD.BCST     4(DX), Z5, Z5
+	VPXORD.BCST     8(DX), Z2, Z2
+	VPMULUDQ.BCST   vectorConstants<>+256(SB), Z4, Z4
+	VPSRLQ          $0x20, Z4, Z6
+	VPXORD.BCST     4(DX), Z6, Z6
+	VPXORD.BCST     8(DX), Z1, Z1
+	VPMULUDQ.BCST   vectorConstants<>+128(SB), Z5, Z5
+	VPMULUDQ.BCST   vectorConstants<>+256(SB), Z2, Z2
+	VPSRLQ          $0x20, Z5, Z7
+	VPSRLQ          $0x20, Z2, Z8
+	VPTERNLOGD.BCST $0x96, 12(DX), Z3, Z8
+	VPXORD.BCST     16(DX), Z7, Z3
+	VPMULUDQ.BCST   vectorConstants<>+128(SB), Z6, Z6
+	VPMULUDQ.BCST   vectorConstants<>+256(SB), Z1, Z1
+	VPSRLQ          $0x20, Z6, Z7
+	VPSRLQ          $0x20, Z1, Z9
+	VPTERNLOGD.BCST $0x96, 12(DX), Z4, Z9
+	VPXORD.BCST     16(DX), Z7, Z4
+	VPMULUDQ.BCST   vectorConstants<>+128(SB), Z8, Z7
+	VPMULUDQ.BCST   vectorConstants<>+256(SB), Z3, Z3
+	VPSRLQ          $0x20, Z7, Z8
+	VPSRLQ          $0x20, Z3, Z10
+	VPTERNLOGD.BCST $0x96, 20(DX), Z2, Z10
+	VPTERNLOGD.BCST $0x96, 24(DX), Z5, Z8
+	VPMULUDQ.BCST   vectorConstants<>+128(SB), Z9, Z2
+	VPMULUDQ.BCST   vectorConstants<>+256(SB), Z4, Z4
+	VPSRLQ          $0x20, Z2, Z5
+	VPSRLQ          $0x20, Z4, Z9
+	VPTERNLOGD.BCST $0x96, 20(DX), Z1, Z9
+	VPTERNLOGD.BCST $0x96, 24(DX), Z6, Z5
+	VPMULUDQ.BCST   vectorConstants<>+128(SB), Z10, Z1
+	VPMULUDQ.BCST   vectorConstants<>+256(SB), Z8, Z6
+	VPSRLQ          $0x20, Z1, Z8
+	VPSRLQ          $0x20, Z6, Z10
+	VPTERNLOGD.BCST $0x96, 28(DX), Z3, Z10
+	VPTERNLOGD.BCST $0x96, 32(DX), Z7, Z8
+	VPMULUDQ.BCST   vectorConstants<>+128(SB), Z9, Z3
+	VPMULUDQ.BCST   vectorConstants<>+256(SB), Z5, Z5
+	VPSRLQ          $0x20, Z3, Z7
+	VPSRLQ          $0x20, Z5, Z9
+	VPTERNLOGD.BCST $0x96, 28(DX), Z4, Z9
+	VPTERNLOGD.BCST $0x96, 32(DX), Z2, Z7
+	VPMULUDQ.BCST   vectorConstants<>+128(SB), Z10, Z2
+	VPMULUDQ.BCST   vectorConstants<>+256(SB), Z8, Z4
+	VPSRLQ          $0x20, Z2, Z8
+	VPSRLQ          $0x20, Z4, Z10
+	VPTERNLOGD.BCST $0x96, 36(DX), Z6, Z10
+	VPTERNLOGD.BCST $0x96, 40(DX), Z1, Z8
+	VPMULUDQ.BCST   vectorConstants<>+128(SB), Z9, Z1
+	VPMULUDQ.BCST   vectorConstants<>+256(SB), Z7, Z6
+	VPSRLQ          $0x20, Z1, Z7
+	VPSRLQ          $0x20, Z6, Z9
+	VPTERNLOGD.BCST $0x96, 36(DX), Z5, Z9
+	VPTERNLOGD.BCST $0x96, 40(DX), Z3, Z7
+	VPMULUDQ.BCST   vectorConstants<>+128(SB), Z10, Z3
+	VPMULUDQ.BCST   vectorConstants<>+256(SB), Z8, Z5
+	VPSRLQ          $0x20, Z3, Z8
+	VPSRLQ          $0x20, Z5, Z10
+	VPTERNLOGD.BCST $0x96, 44(DX), Z4, Z10
+	VPTERNLOGD.BCST $0x96, 48(DX), Z2, Z8
+	VPMULUDQ.BCST   vectorConstants<>+128(SB), Z9, Z2
+	VPMULUDQ.BCST   vectorConstants<>+256(SB), Z7, Z4
+	VPSRLQ          $0x20, Z2, Z7
+	VPSRLQ          $0x20, Z4, Z9
+	VPTERNLOGD.BCST $0x96, 44(DX), Z6, Z9
+	VPTERNLOGD.BCST $0x96, 48(DX), Z1, Z7
+	VPMULUDQ.BCST   vectorConstants<>+128(SB), Z10, Z1
+	VPMULUDQ.BCST   vectorConstants<>+256(SB), Z8, Z6
+	VPSRLQ          $0x20, Z1, Z8
+	VPSRLQ          $0x20, Z6, Z10
+	VPTERNLOGD.BCST $0x96, 52(DX), Z5, Z10
+	VPTERNLOGD.BCST $0x96, 56(DX), Z3, Z8
+	VPMULUDQ.BCST   vectorConstants<>+128(SB), Z9, Z3
+	VPMULUDQ.BCST   vectorConstants<>+256(SB), Z7, Z5
+	VPSRLQ          $0x20, Z3, Z7
+	VPSRLQ          $0x20, Z5, Z9
+	VPTERNLOGD.BCST $0x96, 52(DX), Z4, Z9
+	VPTERNLOGD.BCST $0x96, 56(DX), Z2, Z7
+	VPMULUDQ.BCST   vectorConstants<>+128(SB), Z10, Z2
+	VPMULUDQ.BCST   vectorConstants<>+256(SB), Z8, Z4
+	VPSRLQ          $0x20, Z2, Z8
+	VPSRLQ          $0x20, Z4, Z10
+	VPTERNLOGD.BCST $0x96, 60(DX), Z6, Z10
+	VPTERNLOGD.BCST $0x96, 64(DX), Z1, Z8
+	VPMULUDQ.BCST   vectorConstants<>+128(SB), Z9, Z1
+	VPMULUDQ.BCST   vectorConstants<>+256(SB), Z7, Z6
+	VPSRLQ          $0x20, Z1, Z7
+	VPSRLQ          $0x20, Z6, Z9
+	VPTERNLOGD.BCST $0x96, 60(DX), Z5, Z9
+	VPTERNLOGD.BCST $0x96, 64(DX), Z3, Z7
+	VPMULUDQ.BCST   vectorConstants<>+128(SB), Z10, Z3
+	VPMULUDQ.BCST   vectorConstants<>+256(SB), Z8, Z5
+	VPSRLQ          $0x20, Z3, Z8
+	VPSRLQ          $0x20, Z5, Z10
+	VPTERNLOGD.BCST $0x96, 68(DX), Z4, Z10
+	VPTERNLOGD.BCST $0x96, 72(DX), Z2, Z8
+	VPMULUDQ.BCST   vectorConstants<>+128(SB), Z9, Z2
+	VPMULUDQ.BCST   vectorConstants<>+256(SB), Z7, Z4
+	VPSRLQ          $0x20, Z2, Z7
+	VPSRLQ          $0x20, Z4, Z9
+	VPTERNLOGD.BCST $0x96, 68(DX), Z6, Z9
+	VPTERNLOGD.BCST $0x96, 72(DX), Z1, Z7
+	VMOVSLDUP       Z8, K1, Z10
+	VMOVSLDUP       Z3, K1, Z5
+	VMOVSLDUP       Z7, K1, Z9
+	VMOVSLDUP       Z2, K1, Z4
+	VUNPCKLPS       Z5, Z10, Z1
+	VUNPCKHPS       Z5, Z10, Z2
+	VUNPCKLPS       Z4, Z9, Z3
+	VUNPCKHPS       Z4, Z9, Z4
+	VMOVUPS         Z1, (AX)
+	VMOVUPS         Z2, 64(AX)
+	VMOVUPS         Z3, 128(AX)
+	VMOVUPS         Z4, 192(AX)
+	ADDQ            $0x00000100, AX
+	DECQ            CX
+	JNZ             run
+	VZEROUPPER
+	RET
+
+// func normalsAVX512(dst *float32, runs int, schedule *[19]uint32, block uint32)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·normalsAVX512(SB), $0-28
+	MOVQ         dst+0(FP), AX
+	MOVQ         runs+8(FP), CX
+	MOVQ         schedule+16(FP), DX
+	MOVL         block+24(FP), BX
+	MOVL         $0x0000aaaa, SI
+	KMOVW        SI, K1
+	VPBROADCASTD BX, Z0
+	VPADDD       vectorConstants<>+1856(SB), Z0, Z0
+
+run:
+	VPADDD.BCST     vectorConstants<>+192(SB), Z0, Z1
+	VPMULUDQ.BCST   vectorConstants<>+128(SB), Z0, Z2
+	VPSRLQ          $0x20, Z2, Z3
+	VPXORD.BCST     (DX), Z3, Z3
+	VPMULUDQ.BCST   vectorConstants<>+128(SB), Z1, Z1
+	VPSRLQ          $0x20, Z1, Z8
+	VPXORD.BCST     (DX), Z8, Z8
+	VPADDD.BCST     vectorConstants<>+1920(SB), Z0, Z0
+	VMOVAPS         Z0, Z0
+	VPMULUDQ.BCST   vectorConstants<>+256(SB), Z3, Z3
+	VPSRLQ          $0x20, Z3, Z9
+	VPXORD.BCST     4(DX), Z9, Z9
+	VPXORD.BCST     8(DX), Z2, Z2
+	VPMULUDQ.BCST   vectorConstants<>+256(SB), Z8, Z8
+	VPSRLQ          $0x20, Z8, Z10
+	VPXORD.BCST     4(DX), Z10, Z10
+	VPXORD.BCST     8(DX), Z1, Z1
+	VPMULUDQ.BCST   vectorConstants<>+128(SB), Z9, Z9
+	VPMULUDQ.BCST   vectorConstants<>+256(SB), Z2, Z2
+	VPSRLQ          $0x20, Z9, Z11
+	VPSRLQ          $0x20, Z2, Z12
+	VPTERNLOGD.BCST $0x96, 12(DX), Z3, Z12
+	VPXORD.BCST     16(DX), Z11, Z3
+	VPMULUDQ.BCST   vectorConstants<>+128(SB), Z10, Z10
+	VPMULUDQ.BCST   vectorConstants<>+256(SB), Z1, Z1
+	VPSRLQ          $0x20, Z10, Z11
+	VPSRLQ          $0x20, Z1, Z13
+	VPTERNLOGD.BCST $0x96, 12(DX), Z8, Z13
+	VPXORD.BCST     16(DX), Z11, Z8
+	VPMULUDQ.BCST   vectorConstants<>+128(SB), Z12, Z11
+	VPMULUDQ.BCST   vectorConstants<>+256(SB), Z3, Z3
+	VPSRLQ          $0x20, Z11, Z12
+	VPSRLQ          $0x20, Z3, Z14
+	VPTERNLOGD.BCST $0x96, 20(DX), Z2, Z14
+	VPTERNLOGD.BCST $0x96, 24(DX), Z9, Z12
+	VPMULUDQ.BCST   vectorConstants<>+128(SB), Z13, Z2
+	VPMULUDQ.BCST   vectorConstants<>+256(SB), Z8, Z8
+	VPSRLQ          $0x20, Z2, Z9
+	VPSRLQ          $0x20, Z8, Z13
+	VPTERNLOGD.BCST $0x96, 20(DX), Z1, Z13
+	VPTERNLOGD.BCST $0x96, 24(DX), Z10, Z9
+	VPMULUDQ.BCST   vectorConstants<>+128(SB), Z14, Z1
+	VPMULUDQ.BCST   vectorConstants<>+256(SB), Z12, Z10
+	VPSRLQ          $0x20, Z1, Z12
+	VPSRLQ          $0x20, Z10, Z14
+	VPTERNLOGD.BCST $0x96, 28(DX), Z3, Z14
+	VPTERNLOGD.BCST $0x96, 32(DX), Z11, Z12
+	VPMULUDQ.BCST   vectorConstants<>+128(SB), Z13, Z3
+	VPMULUDQ.BCST   vectorConstants<>+256(SB), Z9, Z9
+	VPSRLQ          $0x20, Z3, Z11
+	VPSRLQ          $0x20, Z9, Z13
+	VPTERNLOGD.BCST $0x96, 28(DX), Z8, Z13
+	VPTERNLOGD.BCST $0x96, 32(DX), Z2, Z11
+	VPMULUDQ.BCST   vectorConstants<>+128(SB), Z14, Z2
+	VPMULUDQ.BCST   vectorConstants<>+256(SB), Z12, Z8
+	VPSRLQ          $0x20, Z2, Z12
+	VPSRLQ          $0x20, Z8, Z14
+	VPTERNLOGD.BCST $0x96, 36(DX), Z10, Z14
+	VPTERNLOGD.BCST $0x96, 40(DX), Z1, Z12
+	VPMULUDQ.BCST   vectorConstants<>+128(SB), Z13, Z1
+	VPMULUDQ.BCST   vectorConstants<>+256(SB), Z11, Z10
+	VPSRLQ          $0x20, Z1, Z11
+	VPSRLQ          $0x20, Z10, Z13
+	VPTERNLOGD.BCST $0x96, 36(DX), Z9, Z13
+	VPTERNLOGD.BCST $0x96, 40(DX), Z3, Z11
+	VPMULUDQ.BCST   vectorConstants<>+128(SB), Z14, Z3
+	VPMULUDQ.BCST   vectorConstants<>+256(SB), Z12, Z9
+	VPSRLQ          $0x20, Z3, Z12
+	VPSRLQ          $0x20, Z9, Z14
+	VPTERNLOGD.BCST $0x96, 44(DX), Z8, Z14
+	VPTERNLOGD.BCST $0x96, 48(DX), Z2, Z12
+	VPMULUDQ.BCST   vectorConstants<>+128(SB), Z13, Z2
+	VPMULUDQ.BCST   vectorConstants<>+256(SB), Z11, Z8
+	VPSRLQ          $0x20, Z2, Z11
+	VPSRLQ          $0x20, Z8, Z13
+	VPTERNLOGD.BCST $0x96, 44(DX), Z10, Z13
+	VPTERNLOGD.BCST $0x96, 48(DX), Z1, Z11
+	VPMULUDQ.BCST   vectorConstants<>+128(SB), Z14, Z1
+	VPMULUDQ.BCST   vectorConstants<>+256(SB), Z12, Z10
+	VPSRLQ          $0x20, Z1, Z12
+	VPSRLQ          $0x20, Z10, Z14
+	VPTERNLOGD.BCST $0x96, 52(DX), Z9, Z14
+	VPTERNLOGD.BCST $0x96, 56(DX), Z3, Z12
+	VPMULUDQ.BCST   vectorConstants<>+128(SB), Z13, Z3
+	VPMULUDQ.BCST   vectorConstants<>+256(SB), Z11, Z9
+	VPSRLQ          $0x20, Z3, Z11
+	VPSRLQ          $0x20, Z9, Z13
+	VPTERNLOGD.BCST $0x96, 52(DX), Z8, Z13
+	VPTERNLOGD.BCST $0x96, 56(DX), Z2, Z11
+	VPMULUDQ.BCST   vectorConstants<>+128(SB), Z14, Z2
+	VPMULUDQ.BCST   vectorConstants<>+256(SB), Z12, Z8
+	VPSRLQ          $0x20, Z2, Z12
+	VPSRLQ          $0x20, Z8, Z14
+	VPTERNLOGD.BCST $0x96, 60(DX), Z10, Z14
+	VPTERNLOGD.BCST $0x96, 64(DX), Z1, Z12
+	VPMULUDQ.BCST   vectorConstants<>+128(SB), Z13, Z1
+	VPMULUDQ.BCST   vectorConstants<>+256(SB), Z11, Z10
+	VPSRLQ          $0x20, Z1, Z11
+	VPSRLQ          $0x20, Z10, Z13
+	VPTERNLOGD.BCST $0x96, 60(DX), Z9, Z13
+	VPTERNLOGD.BCST $0x96, 64(DX), Z3, Z11
+	VPMULUDQ.BCST   vectorConstants<>+128(SB), Z14, Z3
+	VPMULUDQ.BCST   vectorConstants<>+256(SB), Z12, Z9
+	VPSRLQ          $0x20, Z3, Z12
+	VPSRLQ          $0x20, Z9, Z14
+	VPTERNLOGD.BCST $0x96, 68(DX), Z8, Z14
+	VPTERNLOGD.BCST $0x96, 72(DX), Z2, Z12
+	VPMULUDQ.BCST   vectorConstants<>+128(SB), Z13, Z2
+	VPMULUDQ.BCST   vectorConstants<>+256(SB), Z11, Z8
+	VPSRLQ          $0x20, Z2, Z11
+	VPSRLQ          $0x20, Z8, Z13
+	VPTERNLOGD.BCST $0x96, 68(DX), Z10, Z13
+	VPTERNLOGD.BCST $0x96, 72(DX), Z1, Z11
+	VMOVSLDUP       Z12, K1, Z14
+	VMOVSLDUP       Z3, K1, Z9
+	VMOVSLDUP       Z11, K1, Z13
+	VMOVSLDUP       Z2, K1, Z8
+	VPSRLD          $0x01, Z14, Z1
+	VCVTDQ2PS       Z1, Z1
+	VMULPS.BCST     vectorConstants<>+320(SB), Z1, Z1
+	VADDPS.BCST     vectorConstants<>+384(SB), Z1, Z1
+	VPSUBD.BCST     vectorConstants<>+448(SB), Z1, Z2
+	VPSRAD          $0x17, Z2, Z2
+	VPSLLD          $0x17, Z2, Z3
+	VPSUBD          Z3, Z1, Z1
+	VSUBPS.BCST     vectorConstants<>+512(SB), Z1, Z1
+	VCVTDQ2PS       Z2, Z2
+	VMULPS          Z1, Z1, Z3
+	VMULPS.BCST     vectorConstants<>+576(SB), Z1, Z10
+	VADDPS.BCST     vectorConstants<>+640(SB), Z10, Z10
+	VMULPS.BCST     vectorConstants<>+704(SB), Z1, Z11
+	VADDPS.BCST     vectorConstants<>+768(SB), Z11, Z11
+	VMULPS          Z3, Z11, Z11
+	VADDPS          Z10, Z11, Z10
+	VMULPS.BCST     vectorConstants<>+832(SB), Z1, Z11
+	VADDPS.BCST     vectorConstants<>+896(SB), Z11, Z11
+	VMULPS.BCST     vectorConstants<>+960(SB), Z1, Z12
+	VADDPS.BCST     vectorConstants<>+1024(SB), Z12, Z12
+	VMULPS          Z3, Z12, Z12
+	VADDPS          Z11, Z12, Z11
+	VMULPS          Z3, Z3, Z3
+	VMULPS.BCST     vectorConstants<>+1088(SB), Z3, Z12
+	VADDPS          Z11, Z12, Z11
+	VMULPS          Z3, Z11, Z3
+	VADDPS          Z10, Z3, Z3
+	VMULPS          Z1, Z3, Z1
+	VADDPS          Z2, Z1, Z1
+	VMULPS.BCST     vectorConstants<>+1152(SB), Z1, Z1
+	VSQRTPS         Z1, Z1
+	VPTERNLOGD.BCST $0x78, vectorConstants<>+1216(SB), Z9, Z1
+	VPSLLD          $0x02, Z9, Z2
+	VPORD.BCST      vectorConstants<>+1280(SB), Z2, Z2
+	VCVTDQ2PS       Z2, Z2
+	VMULPS.BCST     vectorConstants<>+1344(SB), Z2, Z2
+	VMULPS          Z2, Z2, Z3
+	VMULPS.BCST     vectorConstants<>+1408(SB), Z3, Z10
+	VADDPS.BCST     vectorConstants<>+1472(SB), Z10, Z10
+	VMULPS          Z3, Z10, Z10
+	VSUBPS.BCST     vectorConstants<>+1536(SB), Z10, Z10
+	VMULPS          Z2, Z3, Z11
+	VMULPS          Z11, Z10, Z10
+	VADDPS          Z2, Z10, Z2
+	VMULPS.BCST     vectorConstants<>+1600(SB), Z3, Z10
+	VSUBPS.BCST     vectorConstants<>+1664(SB), Z10, Z10
+	VMULPS          Z3, Z10, Z10
+	VADDPS.BCST     vectorConstants<>+1728(SB), Z10, Z10
+	VMULPS.BCST     vectorConstants<>+1792(SB), Z3, Z11
+	VBROADCASTSS    vectorConstants<>+512(SB), Z12
+	VMULPS          Z3, Z3, Z3
+	VMULPS          Z3, Z10, Z3
+	VSUBPS          Z11, Z12, Z10
+	VADDPS          Z10, Z3, Z3
+	VPSLLD          $0x01, Z9, Z9
+	VPMOVD2M        Z9, K2
+	VBLENDMPS       Z2, Z3, K2, Z4
+	VBLENDMPS       Z3, Z2, K2, Z5
+	VMULPS          Z1, Z4, Z2
+	VMULPS          Z1, Z5, Z1
+	VUNPCKLPS       Z1, Z2, Z3
+	VUNPCKHPS       Z1, Z2, Z1
+	VPSRLD          $0x01, Z13, Z2
+	VCVTDQ2PS       Z2, Z2
+	VMULPS.BCST     vectorConstants<>+320(SB), Z2, Z2
+	VADDPS.BCST     vectorConstants<>+384(SB), Z2, Z2
+	VPSUBD.BCST     vectorConstants<>+448(SB), Z2, Z9
+	VPSRAD          $0x17, Z9, Z9
+	VPSLLD          $0x17, Z9, Z10
+	VPSUBD          Z10, Z2, Z2
+	VSUBPS.BCST     vectorConstants<>+512(SB), Z2, Z2
+	VCVTDQ2PS       Z9, Z9
+	VMULPS          Z2, Z2, Z10
+	VMULPS.BCST     vectorConstants<>+576(SB), Z2, Z11
+	VADDPS.BCST     vectorConstants<>+640(SB), Z11, Z11
+	VMULPS.BCST     vectorConstants<>+704(SB), Z2, Z12
+	VADDPS.BCST     vectorConstants<>+768(SB), Z12, Z12
+	VMULPS          Z10, Z12, Z12
+	VADDPS          Z11, Z12, Z11
+	VMULPS.BCST     vectorConstants<>+832(SB), Z2, Z12
+	VADDPS.BCST     vectorConstants<>+896(SB), Z12, Z12
+	VMULPS.BCST     vectorConstants<>+960(SB), Z2, Z13
+	VADDPS.BCST     vectorConstants<>+1024(SB), Z13, Z13
+	VMULPS          Z10, Z13, Z13
+	VADDPS          Z12, Z13, Z12
+	VMULPS          Z10, Z10, Z10
+	VMULPS.BCST     vectorConstants<>+1088(SB), Z10, Z13
+	VADDPS          Z12, Z13, Z12
+	VMULPS          Z10, Z12, Z10
+	VADDPS          Z11, Z10, Z10
+	VMULPS          Z2, Z10, Z2
+	VADDPS          Z9, Z2, Z2
+	VMULPS.BCST     vectorConstants<>+1152(SB), Z2, Z2
+	VSQRTPS         Z2, Z2
+	VPTERNLOGD.BCST $0x78, vectorConstants<>+1216(SB), Z8, Z2
+	VPSLLD          $0x02, Z8, Z9
+	VPORD.BCST      vectorConstants<>+1280(SB), Z9, Z9
+	VCVTDQ2PS       Z9, Z9
+	VMULPS.BCST     vectorConstants<>+1344(SB), Z9, Z9
+	VMULPS          Z9, Z9, Z10
+	VMULPS.BCST     vectorConstants<>+1408(SB), Z10, Z11
+	VADDPS.BCST     vectorConstants<>+1472(SB), Z11, Z11
+	VMULPS          Z10, Z11, Z11
+	VSUBPS.BCST     vectorConstants<>+1536(SB), Z11, Z11
+	VMULPS          Z9, Z10, Z12
+	VMULPS          Z12, Z11, Z11
+	VADDPS          Z9, Z11, Z9
+	VMULPS.BCST     vectorConstants<>+1600(SB), Z10, Z11
+	VSUBPS.BCST     vectorConstants<>+1664(SB), Z11, Z11
+	VMULPS          Z10, Z11, Z11
+	VADDPS.BCST     vectorConstants<>+1728(SB), Z11, Z11
+	VMULPS.BCST     vectorConstants<>+1792(SB), Z10, Z12
+	VBROADCASTSS    vectorConstants<>+512(SB), Z13
+	VMULPS          Z10, Z10, Z10
+	VMULPS          Z10, Z11, Z10
+	VSUBPS          Z12, Z13, Z11
+	VADDPS          Z11, Z10, Z10
+	VPSLLD          $0x01, Z8, Z8
+	VPMOVD2M        Z8, K2
+	VBLENDMPS       Z9, Z10, K2, Z6
+	VBLENDMPS       Z10, Z9, K2, Z7
+	VMULPS          Z2, Z6, Z8
+	VMULPS          Z2, Z7, Z2
+	VUNPCKLPS       Z2, Z8, Z9
+	VUNPCKHPS       Z2, Z8, Z2
+	VMOVUPS         Z3, (AX)
+	VMOVUPS         Z1, 64(AX)
+	VMOVUPS         Z9, 128(AX)
+	VMOVUPS         Z2, 192(AX)
+	ADDQ            $0x00000100, AX
+	DECQ            CX
+	JNZ             run
 	VZEROUPPER
 	RET
 
@@ -568,228 +980,492 @@ DATA vectorConstants<>+16(SB)/4, $0x00000001
 DATA vectorConstants<>+20(SB)/4, $0x00000000
 DATA vectorConstants<>+24(SB)/4, $0x00000003
 DATA vectorConstants<>+28(SB)/4, $0x00000000
-DATA vectorConstants<>+32(SB)/4, $0xd2511f53
-DATA vectorConstants<>+36(SB)/4, $0xd2511f53
-DATA vectorConstants<>+40(SB)/4, $0xd2511f53
-DATA vectorConstants<>+44(SB)/4, $0xd2511f53
-DATA vectorConstants<>+48(SB)/4, $0xd2511f53
-DATA vectorConstants<>+52(SB)/4, $0xd2511f53
-DATA vectorConstants<>+56(SB)/4, $0xd2511f53
-DATA vectorConstants<>+60(SB)/4, $0xd2511f53
-DATA vectorConstants<>+64(SB)/4, $0xcd9e8d57
-DATA vectorConstants<>+68(SB)/4, $0xcd9e8d57
-DATA vectorConstants<>+72(SB)/4, $0xcd9e8d57
-DATA vectorConstants<>+76(SB)/4, $0xcd9e8d57
-DATA vectorConstants<>+80(SB)/4, $0xcd9e8d57
-DATA vectorConstants<>+84(SB)/4, $0xcd9e8d57
-DATA vectorConstants<>+88(SB)/4, $0xcd9e8d57
-DATA vectorConstants<>+92(SB)/4, $0xcd9e8d57
+DATA vectorConstants<>+32(SB)/4, $0x00000000
+DATA vectorConstants<>+36(SB)/4, $0x00000000
+DATA vectorConstants<>+40(SB)/4, $0x00000000
+DATA vectorConstants<>+44(SB)/4, $0x00000000
+DATA vectorConstants<>+48(SB)/4, $0x00000000
+DATA vectorConstants<>+52(SB)/4, $0x00000000
+DATA vectorConstants<>+56(SB)/4, $0x00000000
+DATA vectorConstants<>+60(SB)/4, $0x00000000
+DATA vectorConstants<>+64(SB)/4, $0x00000004
+DATA vectorConstants<>+68(SB)/4, $0x00000004
+DATA vectorConstants<>+72(SB)/4, $0x00000004
+DATA vectorConstants<>+76(SB)/4, $0x00000004
+DATA vectorConstants<>+80(SB)/4, $0x00000004
+DATA vectorConstants<>+84(SB)/4, $0x00000004
+DATA vectorConstants<>+88(SB)/4, $0x00000004
+DATA vectorConstants<>+92(SB)/4, $0x00000004
 DATA vectorConstants<>+96(SB)/4, $0x00000004
-DATA vectorConstants<>+100(SB)/4, $0x00000000
+DATA vectorConstants<>+100(SB)/4, $0x00000004
 DATA vectorConstants<>+104(SB)/4, $0x00000004
-DATA vectorConstants<>+108(SB)/4, $0x00000000
+DATA vectorConstants<>+108(SB)/4, $0x00000004
 DATA vectorConstants<>+112(SB)/4, $0x00000004
-DATA vectorConstants<>+116(SB)/4, $0x00000000
+DATA vectorConstants<>+116(SB)/4, $0x00000004
 DATA vectorConstants<>+120(SB)/4, $0x00000004
-DATA vectorConstants<>+124(SB)/4, $0x00000000
-DATA vectorConstants<>+128(SB)/4, $0x00000008
-DATA vectorConstants<>+132(SB)/4, $0x00000000
-DATA vectorConstants<>+136(SB)/4, $0x00000008
-DATA vectorConstants<>+140(SB)/4, $0x00000000
-DATA vectorConstants<>+144(SB)/4, $0x00000008
-DATA vectorConstants<>+148(SB)/4, $0x00000000
-DATA vectorConstants<>+152(SB)/4, $0x00000008
-DATA vectorConstants<>+156(SB)/4, $0x00000000
-DATA vectorConstants<>+160(SB)/4, $0x30000000
-DATA vectorConstants<>+164(SB)/4, $0x30000000
-DATA vectorConstants<>+168(SB)/4, $0x30000000
-DATA vectorConstants<>+172(SB)/4, $0x30000000
-DATA vectorConstants<>+176(SB)/4, $0x30000000
-DATA vectorConstants<>+180(SB)/4, $0x30000000
-DATA vectorConstants<>+184(SB)/4, $0x30000000
-DATA vectorConstants<>+188(SB)/4, $0x30000000
-DATA vectorConstants<>+192(SB)/4, $0x2f800000
-DATA vectorConstants<>+196(SB)/4, $0x2f800000
-DATA vectorConstants<>+200(SB)/4, $0x2f800000
-DATA vectorConstants<>+204(SB)/4, $0x2f800000
-DATA vectorConstants<>+208(SB)/4, $0x2f800000
-DATA vectorConstants<>+212(SB)/4, $0x2f800000
-DATA vectorConstants<>+216(SB)/4, $0x2f800000
-DATA vectorConstants<>+220(SB)/4, $0x2f800000
-DATA vectorConstants<>+224(SB)/4, $0x3f3504f3
-DATA vectorConstants<>+228(SB)/4, $0x3f3504f3
-DATA vectorConstants<>+232(SB)/4, $0x3f3504f3
-DATA vectorConstants<>+236(SB)/4, $0x3f3504f3
-DATA vectorConstants<>+240(SB)/4, $0x3f3504f3
-DATA vectorConstants<>+244(SB)/4, $0x3f3504f3
-DATA vectorConstants<>+248(SB)/4, $0x3f3504f3
-DATA vectorConstants<>+252(SB)/4, $0x3f3504f3
-DATA vectorConstants<>+256(SB)/4, $0x3f800000
-DATA vectorConstants<>+260(SB)/4, $0x3f800000
-DATA vectorConstants<>+264(SB)/4, $0x3f800000
-DATA vectorConstants<>+268(SB)/4, $0x3f800000
-DATA vectorConstants<>+272(SB)/4, $0x3f800000
-DATA vectorConstants<>+276(SB)/4, $0x3f800000
-DATA vectorConstants<>+280(SB)/4, $0x3f800000
-DATA vectorConstants<>+284(SB)/4, $0x3f800000
-DATA vectorConstants<>+288(SB)/4, $0xbf38aa39
-DATA vectorConstants<>+292(SB)/4, $0xbf38aa39
-DATA vectorConstants<>+296(SB)/4, $0xbf38aa39
-DATA vectorConstants<>+300(SB)/4, $0xbf38aa39
-DATA vectorConstants<>+304(SB)/4, $0xbf38aa39
-DATA vectorConstants<>+308(SB)/4, $0xbf38aa39
-DATA vectorConstants<>+312(SB)/4, $0xbf38aa39
-DATA vectorConstants<>+316(SB)/4, $0xbf38aa39
-DATA vectorConstants<>+320(SB)/4, $0x3fb8aa3b
-DATA vectorConstants<>+324(SB)/4, $0x3fb8aa3b
-DATA vectorConstants<>+328(SB)/4, $0x3fb8aa3b
-DATA vectorConstants<>+332(SB)/4, $0x3fb8aa3b
-DATA vectorConstants<>+336(SB)/4, $0x3fb8aa3b
-DATA vectorConstants<>+340(SB)/4, $0x3fb8aa3b
-DATA vectorConstants<>+344(SB)/4, $0x3fb8aa3b
-DATA vectorConstants<>+348(SB)/4, $0x3fb8aa3b
-DATA vectorConstants<>+352(SB)/4, $0xbeb8adbf
-DATA vectorConstants<>+356(SB)/4, $0xbeb8adbf
-DATA vectorConstants<>+360(SB)/4, $0xbeb8adbf
-DATA vectorConstants<>+364(SB)/4, $0xbeb8adbf
-DATA vectorConstants<>+368(SB)/4, $0xbeb8adbf
-DATA vectorConstants<>+372(SB)/4, $0xbeb8adbf
-DATA vectorConstants<>+376(SB)/4, $0xbeb8adbf
-DATA vectorConstants<>+380(SB)/4, $0xbeb8adbf
-DATA vectorConstants<>+384(SB)/4, $0x3ef639b3
-DATA vectorConstants<>+388(SB)/4, $0x3ef639b3
-DATA vectorConstants<>+392(SB)/4, $0x3ef639b3
-DATA vectorConstants<>+396(SB)/4, $0x3ef639b3
-DATA vectorConstants<>+400(SB)/4, $0x3ef639b3
-DATA vectorConstants<>+404(SB)/4, $0x3ef639b3
-DATA vectorConstants<>+408(SB)/4, $0x3ef639b3
-DATA vectorConstants<>+412(SB)/4, $0x3ef639b3
-DATA vectorConstants<>+416(SB)/4, $0xbe74c04f
-DATA vectorConstants<>+420(SB)/4, $0xbe74c04f
-DATA vectorConstants<>+424(SB)/4, $0xbe74c04f
-DATA vectorConstants<>+428(SB)/4, $0xbe74c04f
-DATA vectorConstants<>+432(SB)/4, $0xbe74c04f
-DATA vectorConstants<>+436(SB)/4, $0xbe74c04f
-DATA vectorConstants<>+440(SB)/4, $0xbe74c04f
-DATA vectorConstants<>+444(SB)/4, $0xbe74c04f
-DATA vectorConstants<>+448(SB)/4, $0x3e936ea4
-DATA vectorConstants<>+452(SB)/4, $0x3e936ea4
-DATA vectorConstants<>+456(SB)/4, $0x3e936ea4
-DATA vectorConstants<>+460(SB)/4, $0x3e936ea4
-DATA vectorConstants<>+464(SB)/4, $0x3e936ea4
-DATA vectorConstants<>+468(SB)/4, $0x3e936ea4
-DATA vectorConstants<>+472(SB)/4, $0x3e936ea4
-DATA vectorConstants<>+476(SB)/4, $0x3e936ea4
-DATA vectorConstants<>+480(SB)/4, $0xbe53c018
-DATA vectorConstants<>+484(SB)/4, $0xbe53c018
-DATA vectorConstants<>+488(SB)/4, $0xbe53c018
-DATA vectorConstants<>+492(SB)/4, $0xbe53c018
-DATA vectorConstants<>+496(SB)/4, $0xbe53c018
-DATA vectorConstants<>+500(SB)/4, $0xbe53c018
-DATA vectorConstants<>+504(SB)/4, $0xbe53c018
-DATA vectorConstants<>+508(SB)/4, $0xbe53c018
-DATA vectorConstants<>+512(SB)/4, $0x3e5ca6fd
-DATA vectorConstants<>+516(SB)/4, $0x3e5ca6fd
-DATA vectorConstants<>+520(SB)/4, $0x3e5ca6fd
-DATA vectorConstants<>+524(SB)/4, $0x3e5ca6fd
-DATA vectorConstants<>+528(SB)/4, $0x3e5ca6fd
-DATA vectorConstants<>+532(SB)/4, $0x3e5ca6fd
-DATA vectorConstants<>+536(SB)/4, $0x3e5ca6fd
-DATA vectorConstants<>+540(SB)/4, $0x3e5ca6fd
-DATA vectorConstants<>+544(SB)/4, $0x3e00dd19
-DATA vectorConstants<>+548(SB)/4, $0x3e00dd19
-DATA vectorConstants<>+552(SB)/4, $0x3e00dd19
-DATA vectorConstants<>+556(SB)/4, $0x3e00dd19
-DATA vectorConstants<>+560(SB)/4, $0x3e00dd19
-DATA vectorConstants<>+564(SB)/4, $0x3e00dd19
-DATA vectorConstants<>+568(SB)/4, $0x3e00dd19
-DATA vectorConstants<>+572(SB)/4, $0x3e00dd19
-DATA vectorConstants<>+576(SB)/4, $0xbfb17218
-DATA vectorConstants<>+580(SB)/4, $0xbfb17218
-DATA vectorConstants<>+584(SB)/4, $0xbfb17218
-DATA vectorConstants<>+588(SB)/4, $0xbfb17218
-DATA vectorConstants<>+592(SB)/4, $0xbfb17218
-DATA vectorConstants<>+596(SB)/4, $0xbfb17218
-DATA vectorConstants<>+600(SB)/4, $0xbfb17218
-DATA vectorConstants<>+604(SB)/4, $0xbfb17218
-DATA vectorConstants<>+608(SB)/4, $0x80000000
-DATA vectorConstants<>+612(SB)/4, $0x80000000
-DATA vectorConstants<>+616(SB)/4, $0x80000000
-DATA vectorConstants<>+620(SB)/4, $0x80000000
-DATA vectorConstants<>+624(SB)/4, $0x80000000
-DATA vectorConstants<>+628(SB)/4, $0x80000000
-DATA vectorConstants<>+632(SB)/4, $0x80000000
-DATA vectorConstants<>+636(SB)/4, $0x80000000
-DATA vectorConstants<>+640(SB)/4, $0x00000002
-DATA vectorConstants<>+644(SB)/4, $0x00000002
-DATA vectorConstants<>+648(SB)/4, $0x00000002
-DATA vectorConstants<>+652(SB)/4, $0x00000002
-DATA vectorConstants<>+656(SB)/4, $0x00000002
-DATA vectorConstants<>+660(SB)/4, $0x00000002
-DATA vectorConstants<>+664(SB)/4, $0x00000002
-DATA vectorConstants<>+668(SB)/4, $0x00000002
-DATA vectorConstants<>+672(SB)/4, $0x2fc90fdb
-DATA vectorConstants<>+676(SB)/4, $0x2fc90fdb
-DATA vectorConstants<>+680(SB)/4, $0x2fc90fdb
-DATA vectorConstants<>+684(SB)/4, $0x2fc90fdb
-DATA vectorConstants<>+688(SB)/4, $0x2fc90fdb
-DATA vectorConstants<>+692(SB)/4, $0x2fc90fdb
-DATA vectorConstants<>+696(SB)/4, $0x2fc90fdb
-DATA vectorConstants<>+700(SB)/4, $0x2fc90fdb
-DATA vectorConstants<>+704(SB)/4, $0xb94caa04
-DATA vectorConstants<>+708(SB)/4, $0xb94caa04
-DATA vectorConstants<>+712(SB)/4, $0xb94caa04
-DATA vectorConstants<>+716(SB)/4, $0xb94caa04
-DATA vectorConstants<>+720(SB)/4, $0xb94caa04
-DATA vectorConstants<>+724(SB)/4, $0xb94caa04
-DATA vectorConstants<>+728(SB)/4, $0xb94caa04
-DATA vectorConstants<>+732(SB)/4, $0xb94caa04
-DATA vectorConstants<>+736(SB)/4, $0x3c0883bc
-DATA vectorConstants<>+740(SB)/4, $0x3c0883bc
-DATA vectorConstants<>+744(SB)/4, $0x3c0883bc
-DATA vectorConstants<>+748(SB)/4, $0x3c0883bc
-DATA vectorConstants<>+752(SB)/4, $0x3c0883bc
-DATA vectorConstants<>+756(SB)/4, $0x3c0883bc
-DATA vectorConstants<>+760(SB)/4, $0x3c0883bc
-DATA vectorConstants<>+764(SB)/4, $0x3c0883bc
-DATA vectorConstants<>+768(SB)/4, $0x3e2aaaa3
-DATA vectorConstants<>+772(SB)/4, $0x3e2aaaa3
-DATA vectorConstants<>+776(SB)/4, $0x3e2aaaa3
-DATA vectorConstants<>+780(SB)/4, $0x3e2aaaa3
-DATA vectorConstants<>+784(SB)/4, $0x3e2aaaa3
-DATA vectorConstants<>+788(SB)/4, $0x3e2aaaa3
-DATA vectorConstants<>+792(SB)/4, $0x3e2aaaa3
-DATA vectorConstants<>+796(SB)/4, $0x3e2aaaa3
-DATA vectorConstants<>+800(SB)/4, $0x37ccf48a
-DATA vectorConstants<>+804(SB)/4, $0x37ccf48a
-DATA vectorConstants<>+808(SB)/4, $0x37ccf48a
-DATA vectorConstants<>+812(SB)/4, $0x37ccf48a
-DATA vectorConstants<>+816(SB)/4, $0x37ccf48a
-DATA vectorConstants<>+820(SB)/4, $0x37ccf48a
-DATA vectorConstants<>+824(SB)/4, $0x37ccf48a
-DATA vectorConstants<>+828(SB)/4, $0x37ccf48a
-DATA vectorConstants<>+832(SB)/4, $0x3ab60615
-DATA vectorConstants<>+836(SB)/4, $0x3ab60615
-DATA vectorConstants<>+840(SB)/4, $0x3ab60615
-DATA vectorConstants<>+844(SB)/4, $0x3ab60615
-DATA vectorConstants<>+848(SB)/4, $0x3ab60615
-DATA vectorConstants<>+852(SB)/4, $0x3ab60615
-DATA vectorConstants<>+856(SB)/4, $0x3ab60615
-DATA vectorConstants<>+860(SB)/4, $0x3ab60615
-DATA vectorConstants<>+864(SB)/4, $0x3d2aaaa5
-DATA vectorConstants<>+868(SB)/4, $0x3d2aaaa5
-DATA vectorConstants<>+872(SB)/4, $0x3d2aaaa5
-DATA vectorConstants<>+876(SB)/4, $0x3d2aaaa5
-DATA vectorConstants<>+880(SB)/4, $0x3d2aaaa5
-DATA vectorConstants<>+884(SB)/4, $0x3d2aaaa5
-DATA vectorConstants<>+888(SB)/4, $0x3d2aaaa5
-DATA vectorConstants<>+892(SB)/4, $0x3d2aaaa5
-DATA vectorConstants<>+896(SB)/4, $0x3f000000
-DATA vectorConstants<>+900(SB)/4, $0x3f000000
-DATA vectorConstants<>+904(SB)/4, $0x3f000000
-DATA vectorConstants<>+908(SB)/4, $0x3f000000
-DATA vectorConstants<>+912(SB)/4, $0x3f000000
-DATA vectorConstants<>+916(SB)/4, $0x3f000000
-DATA vectorConstants<>+920(SB)/4, $0x3f000000
-DATA vectorConstants<>+924(SB)/4, $0x3f000000
-GLOBL vectorConstants<>(SB), RODATA|NOPTR, $928
+DATA vectorConstants<>+124(SB)/4, $0x00000004
+DATA vectorConstants<>+128(SB)/4, $0xd2511f53
+DATA vectorConstants<>+132(SB)/4, $0xd2511f53
+DATA vectorConstants<>+136(SB)/4, $0xd2511f53
+DATA vectorConstants<>+140(SB)/4, $0xd2511f53
+DATA vectorConstants<>+144(SB)/4, $0xd2511f53
+DATA vectorConstants<>+148(SB)/4, $0xd2511f53
+DATA vectorConstants<>+152(SB)/4, $0xd2511f53
+DATA vectorConstants<>+156(SB)/4, $0xd2511f53
+DATA vectorConstants<>+160(SB)/4, $0xd2511f53
+DATA vectorConstants<>+164(SB)/4, $0xd2511f53
+DATA vectorConstants<>+168(SB)/4, $0xd2511f53
+DATA vectorConstants<>+172(SB)/4, $0xd2511f53
+DATA vectorConstants<>+176(SB)/4, $0xd2511f53
+DATA vectorConstants<>+180(SB)/4, $0xd2511f53
+DATA vectorConstants<>+184(SB)/4, $0xd2511f53
+DATA vectorConstants<>+188(SB)/4, $0xd2511f53
+DATA vectorConstants<>+192(SB)/4, $0x00000008
+DATA vectorConstants<>+196(SB)/4, $0x00000008
+DATA vectorConstants<>+200(SB)/4, $0x00000008
+DATA vectorConstants<>+204(SB)/4, $0x00000008
+DATA vectorConstants<>+208(SB)/4, $0x00000008
+DATA vectorConstants<>+212(SB)/4, $0x00000008
+DATA vectorConstants<>+216(SB)/4, $0x00000008
+DATA vectorConstants<>+220(SB)/4, $0x00000008
+DATA vectorConstants<>+224(SB)/4, $0x00000008
+DATA vectorConstants<>+228(SB)/4, $0x00000008
+DATA vectorConstants<>+232(SB)/4, $0x00000008
+DATA vectorConstants<>+236(SB)/4, $0x00000008
+DATA vectorConstants<>+240(SB)/4, $0x00000008
+DATA vectorConstants<>+244(SB)/4, $0x00000008
+DATA vectorConstants<>+248(SB)/4, $0x00000008
+DATA vectorConstants<>+252(SB)/4, $0x00000008
+DATA vectorConstants<>+256(SB)/4, $0xcd9e8d57
+DATA vectorConstants<>+260(SB)/4, $0xcd9e8d57
+DATA vectorConstants<>+264(SB)/4, $0xcd9e8d57
+DATA vectorConstants<>+268(SB)/4, $0xcd9e8d57
+DATA vectorConstants<>+272(SB)/4, $0xcd9e8d57
+DATA vectorConstants<>+276(SB)/4, $0xcd9e8d57
+DATA vectorConstants<>+280(SB)/4, $0xcd9e8d57
+DATA vectorConstants<>+284(SB)/4, $0xcd9e8d57
+DATA vectorConstants<>+288(SB)/4, $0xcd9e8d57
+DATA vectorConstants<>+292(SB)/4, $0xcd9e8d57
+DATA vectorConstants<>+296(SB)/4, $0xcd9e8d57
+DATA vectorConstants<>+300(SB)/4, $0xcd9e8d57
+DATA vectorConstants<>+304(SB)/4, $0xcd9e8d57
+DATA vectorConstants<>+308(SB)/4, $0xcd9e8d57
+DATA vectorConstants<>+312(SB)/4, $0xcd9e8d57
+DATA vectorConstants<>+316(SB)/4, $0xcd9e8d57
+DATA vectorConstants<>+320(SB)/4, $0x30000000
+DATA vectorConstants<>+324(SB)/4, $0x30000000
+DATA vectorConstants<>+328(SB)/4, $0x30000000
+DATA vectorConstants<>+332(SB)/4, $0x30000000
+DATA vectorConstants<>+336(SB)/4, $0x30000000
+DATA vectorConstants<>+340(SB)/4, $0x30000000
+DATA vectorConstants<>+344(SB)/4, $0x30000000
+DATA vectorConstants<>+348(SB)/4, $0x30000000
+DATA vectorConstants<>+352(SB)/4, $0x30000000
+DATA vectorConstants<>+356(SB)/4, $0x30000000
+DATA vectorConstants<>+360(SB)/4, $0x30000000
+DATA vectorConstants<>+364(SB)/4, $0x30000000
+DATA vectorConstants<>+368(SB)/4, $0x30000000
+DATA vectorConstants<>+372(SB)/4, $0x30000000
+DATA vectorConstants<>+376(SB)/4, $0x30000000
+DATA vectorConstants<>+380(SB)/4, $0x30000000
+DATA vectorConstants<>+384(SB)/4, $0x2f800000
+DATA vectorConstants<>+388(SB)/4, $0x2f800000
+DATA vectorConstants<>+392(SB)/4, $0x2f800000
+DATA vectorConstants<>+396(SB)/4, $0x2f800000
+DATA vectorConstants<>+400(SB)/4, $0x2f800000
+DATA vectorConstants<>+404(SB)/4, $0x2f800000
+DATA vectorConstants<>+408(SB)/4, $0x2f800000
+DATA vectorConstants<>+412(SB)/4, $0x2f800000
+DATA vectorConstants<>+416(SB)/4, $0x2f800000
+DATA vectorConstants<>+420(SB)/4, $0x2f800000
+DATA vectorConstants<>+424(SB)/4, $0x2f800000
+DATA vectorConstants<>+428(SB)/4, $0x2f800000
+DATA vectorConstants<>+432(SB)/4, $0x2f800000
+DATA vectorConstants<>+436(SB)/4, $0x2f800000
+DATA vectorConstants<>+440(SB)/4, $0x2f800000
+DATA vectorConstants<>+444(SB)/4, $0x2f800000
+DATA vectorConstants<>+448(SB)/4, $0x3f3504f3
+DATA vectorConstants<>+452(SB)/4, $0x3f3504f3
+DATA vectorConstants<>+456(SB)/4, $0x3f3504f3
+DATA vectorConstants<>+460(SB)/4, $0x3f3504f3
+DATA vectorConstants<>+464(SB)/4, $0x3f3504f3
+DATA vectorConstants<>+468(SB)/4, $0x3f3504f3
+DATA vectorConstants<>+472(SB)/4, $0x3f3504f3
+DATA vectorConstants<>+476(SB)/4, $0x3f3504f3
+DATA vectorConstants<>+480(SB)/4, $0x3f3504f3
+DATA vectorConstants<>+484(SB)/4, $0x3f3504f3
+DATA vectorConstants<>+488(SB)/4, $0x3f3504f3
+DATA vectorConstants<>+492(SB)/4, $0x3f3504f3
+DATA vectorConstants<>+496(SB)/4, $0x3f3504f3
+DATA vectorConstants<>+500(SB)/4, $0x3f3504f3
+DATA vectorConstants<>+504(SB)/4, $0x3f3504f3
+DATA vectorConstants<>+508(SB)/4, $0x3f3504f3
+DATA vectorConstants<>+512(SB)/4, $0x3f800000
+DATA vectorConstants<>+516(SB)/4, $0x3f800000
+DATA vectorConstants<>+520(SB)/4, $0x3f800000
+DATA vectorConstants<>+524(SB)/4, $0x3f800000
+DATA vectorConstants<>+528(SB)/4, $0x3f800000
+DATA vectorConstants<>+532(SB)/4, $0x3f800000
+DATA vectorConstants<>+536(SB)/4, $0x3f800000
+DATA vectorConstants<>+540(SB)/4, $0x3f800000
+DATA vectorConstants<>+544(SB)/4, $0x3f800000
+DATA vectorConstants<>+548(SB)/4, $0x3f800000
+DATA vectorConstants<>+552(SB)/4, $0x3f800000
+DATA vectorConstants<>+556(SB)/4, $0x3f800000
+DATA vectorConstants<>+560(SB)/4, $0x3f800000
+DATA vectorConstants<>+564(SB)/4, $0x3f800000
+DATA vectorConstants<>+568(SB)/4, $0x3f800000
+DATA vectorConstants<>+572(SB)/4, $0x3f800000
+DATA vectorConstants<>+576(SB)/4, $0xbf38aa39
+DATA vectorConstants<>+580(SB)/4, $0xbf38aa39
+DATA vectorConstants<>+584(SB)/4, $0xbf38aa39
+DATA vectorConstants<>+588(SB)/4, $0xbf38aa39
+DATA vectorConstants<>+592(SB)/4, $0xbf38aa39
+DATA vectorConstants<>+596(SB)/4, $0xbf38aa39
+DATA vectorConstants<>+600(SB)/4, $0xbf38aa39
+DATA vectorConstants<>+604(SB)/4, $0xbf38aa39
+DATA vectorConstants<>+608(SB)/4, $0xbf38aa39
+DATA vectorConstants<>+612(SB)/4, $0xbf38aa39
+DATA vectorConstants<>+616(SB)/4, $0xbf38aa39
+DATA vectorConstants<>+620(SB)/4, $0xbf38aa39
+DATA vectorConstants<>+624(SB)/4, $0xbf38aa39
+DATA vectorConstants<>+628(SB)/4, $0xbf38aa39
+DATA vectorConstants<>+632(SB)/4, $0xbf38aa39
+DATA vectorConstants<>+636(SB)/4, $0xbf38aa39
+DATA vectorConstants<>+640(SB)/4, $0x3fb8aa3b
+DATA vectorConstants<>+644(SB)/4, $0x3fb8aa3b
+DATA vectorConstants<>+648(SB)/4, $0x3fb8aa3b
+DATA vectorConstants<>+652(SB)/4, $0x3fb8aa3b
+DATA vectorConstants<>+656(SB)/4, $0x3fb8aa3b
+DATA vectorConstants<>+660(SB)/4, $0x3fb8aa3b
+DATA vectorConstants<>+664(SB)/4, $0x3fb8aa3b
+DATA vectorConstants<>+668(SB)/4, $0x3fb8aa3b
+DATA vectorConstants<>+672(SB)/4, $0x3fb8aa3b
+DATA vectorConstants<>+676(SB)/4, $0x3fb8aa3b
+DATA vectorConstants<>+680(SB)/4, $0x3fb8aa3b
+DATA vectorConstants<>+684(SB)/4, $0x3fb8aa3b
+DATA vectorConstants<>+688(SB)/4, $0x3fb8aa3b
+DATA vectorConstants<>+692(SB)/4, $0x3fb8aa3b
+DATA vectorConstants<>+696(SB)/4, $0x3fb8aa3b
+DATA vectorConstants<>+700(SB)/4, $0x3fb8aa3b
+DATA vectorConstants<>+704(SB)/4, $0xbeb8adbf
+DATA vectorConstants<>+708(SB)/4, $0xbeb8adbf
+DATA vectorConstants<>+712(SB)/4, $0xbeb8adbf
+DATA vectorConstants<>+716(SB)/4, $0xbeb8adbf
+DATA vectorConstants<>+720(SB)/4, $0xbeb8adbf
+DATA vectorConstants<>+724(SB)/4, $0xbeb8adbf
+DATA vectorConstants<>+728(SB)/4, $0xbeb8adbf
+DATA vectorConstants<>+732(SB)/4, $0xbeb8adbf
+DATA vectorConstants<>+736(SB)/4, $0xbeb8adbf
+DATA vectorConstants<>+740(SB)/4, $0xbeb8adbf
+DATA vectorConstants<>+744(SB)/4, $0xbeb8adbf
+DATA vectorConstants<>+748(SB)/4, $0xbeb8adbf
+DATA vectorConstants<>+752(SB)/4, $0xbeb8adbf
+DATA vectorConstants<>+756(SB)/4, $0xbeb8adbf
+DATA vectorConstants<>+760(SB)/4, $0xbeb8adbf
+DATA vectorConstants<>+764(SB)/4, $0xbeb8adbf
+DATA vectorConstants<>+768(SB)/4, $0x3ef639b3
+DATA vectorConstants<>+772(SB)/4, $0x3ef639b3
+DATA vectorConstants<>+776(SB)/4, $0x3ef639b3
+DATA vectorConstants<>+780(SB)/4, $0x3ef639b3
+DATA vectorConstants<>+784(SB)/4, $0x3ef639b3
+DATA vectorConstants<>+788(SB)/4, $0x3ef639b3
+DATA vectorConstants<>+792(SB)/4, $0x3ef639b3
+DATA vectorConstants<>+796(SB)/4, $0x3ef639b3
+DATA vectorConstants<>+800(SB)/4, $0x3ef639b3
+DATA vectorConstants<>+804(SB)/4, $0x3ef639b3
+DATA vectorConstants<>+808(SB)/4, $0x3ef639b3
+DATA vectorConstants<>+812(SB)/4, $0x3ef639b3
+DATA vectorConstants<>+816(SB)/4, $0x3ef639b3
+DATA vectorConstants<>+820(SB)/4, $0x3ef639b3
+DATA vectorConstants<>+824(SB)/4, $0x3ef639b3
+DATA vectorConstants<>+828(SB)/4, $0x3ef639b3
+DATA vectorConstants<>+832(SB)/4, $0xbe74c04f
+DATA vectorConstants<>+836(SB)/4, $0xbe74c04f
+DATA vectorConstants<>+840(SB)/4, $0xbe74c04f
+DATA vectorConstants<>+844(SB)/4, $0xbe74c04f
+DATA vectorConstants<>+848(SB)/4, $0xbe74c04f
+DATA vectorConstants<>+852(SB)/4, $0xbe74c04f
+DATA vectorConstants<>+856(SB)/4, $0xbe74c04f
+DATA vectorConstants<>+860(SB)/4, $0xbe74c04f
+DATA vectorConstants<>+864(SB)/4, $0xbe74c04f
+DATA vectorConstants<>+868(SB)/4, $0xbe74c04f
+DATA vectorConstants<>+872(SB)/4, $0xbe74c04f
+DATA vectorConstants<>+876(SB)/4, $0xbe74c04f
+DATA vectorConstants<>+880(SB)/4, $0xbe74c04f
+DATA vectorConstants<>+884(SB)/4, $0xbe74c04f
+DATA vectorConstants<>+888(SB)/4, $0xbe74c04f
+DATA vectorConstants<>+892(SB)/4, $0xbe74c04f
+DATA vectorConstants<>+896(SB)/4, $0x3e936ea4
+DATA vectorConstants<>+900(SB)/4, $0x3e936ea4
+DATA vectorConstants<>+904(SB)/4, $0x3e936ea4
+DATA vectorConstants<>+908(SB)/4, $0x3e936ea4
+DATA vectorConstants<>+912(SB)/4, $0x3e936ea4
+DATA vectorConstants<>+916(SB)/4, $0x3e936ea4
+DATA vectorConstants<>+920(SB)/4, $0x3e936ea4
+DATA vectorConstants<>+924(SB)/4, $0x3e936ea4
+DATA vectorConstants<>+928(SB)/4, $0x3e936ea4
+DATA vectorConstants<>+932(SB)/4, $0x3e936ea4
+DATA vectorConstants<>+936(SB)/4, $0x3e936ea4
+DATA vectorConstants<>+940(SB)/4, $0x3e936ea4
+DATA vectorConstants<>+944(SB)/4, $0x3e936ea4
+DATA vectorConstants<>+948(SB)/4, $0x3e936ea4
+DATA vectorConstants<>+952(SB)/4, $0x3e936ea4
+DATA vectorConstants<>+956(SB)/4, $0x3e936ea4
+DATA vectorConstants<>+960(SB)/4, $0xbe53c018
+DATA vectorConstants<>+964(SB)/4, $0xbe53c018
+DATA vectorConstants<>+968(SB)/4, $0xbe53c018
+DATA vectorConstants<>+972(SB)/4, $0xbe53c018
+DATA vectorConstants<>+976(SB)/4, $0xbe53c018
+DATA vectorConstants<>+980(SB)/4, $0xbe53c018
+DATA vectorConstants<>+984(SB)/4, $0xbe53c018
+DATA vectorConstants<>+988(SB)/4, $0xbe53c018
+DATA vectorConstants<>+992(SB)/4, $0xbe53c018
+DATA vectorConstants<>+996(SB)/4, $0xbe53c018
+DATA vectorConstants<>+1000(SB)/4, $0xbe53c018
+DATA vectorConstants<>+1004(SB)/4, $0xbe53c018
+DATA vectorConstants<>+1008(SB)/4, $0xbe53c018
+DATA vectorConstants<>+1012(SB)/4, $0xbe53c018
+DATA vectorConstants<>+1016(SB)/4, $0xbe53c018
+DATA vectorConstants<>+1020(SB)/4, $0xbe53c018
+DATA vectorConstants<>+1024(SB)/4, $0x3e5ca6fd
+DATA vectorConstants<>+1028(SB)/4, $0x3e5ca6fd
+DATA vectorConstants<>+1032(SB)/4, $0x3e5ca6fd
+DATA vectorConstants<>+1036(SB)/4, $0x3e5ca6fd
+DATA vectorConstants<>+1040(SB)/4, $0x3e5ca6fd
+DATA vectorConstants<>+1044(SB)/4, $0x3e5ca6fd
+DATA vectorConstants<>+1048(SB)/4, $0x3e5ca6fd
+DATA vectorConstants<>+1052(SB)/4, $0x3e5ca6fd
+DATA vectorConstants<>+1056(SB)/4, $0x3e5ca6fd
+DATA vectorConstants<>+1060(SB)/4, $0x3e5ca6fd
+DATA vectorConstants<>+1064(SB)/4, $0x3e5ca6fd
+DATA vectorConstants<>+1068(SB)/4, $0x3e5ca6fd
+DATA vectorConstants<>+1072(SB)/4, $0x3e5ca6fd
+DATA vectorConstants<>+1076(SB)/4, $0x3e5ca6fd
+DATA vectorConstants<>+1080(SB)/4, $0x3e5ca6fd
+DATA vectorConstants<>+1084(SB)/4, $0x3e5ca6fd
+DATA vectorConstants<>+1088(SB)/4, $0x3e00dd19
+DATA vectorConstants<>+1092(SB)/4, $0x3e00dd19
+DATA vectorConstants<>+1096(SB)/4, $0x3e00dd19
+DATA vectorConstants<>+1100(SB)/4, $0x3e00dd19
+DATA vectorConstants<>+1104(SB)/4, $0x3e00dd19
+DATA vectorConstants<>+1108(SB)/4, $0x3e00dd19
+DATA vectorConstants<>+1112(SB)/4, $0x3e00dd19
+DATA vectorConstants<>+1116(SB)/4, $0x3e00dd19
+DATA vectorConstants<>+1120(SB)/4, $0x3e00dd19
+DATA vectorConstants<>+1124(SB)/4, $0x3e00dd19
+DATA vectorConstants<>+1128(SB)/4, $0x3e00dd19
+DATA vectorConstants<>+1132(SB)/4, $0x3e00dd19
+DATA vectorConstants<>+1136(SB)/4, $0x3e00dd19
+DATA vectorConstants<>+1140(SB)/4, $0x3e00dd19
+DATA vectorConstants<>+1144(SB)/4, $0x3e00dd19
+DATA vectorConstants<>+1148(SB)/4, $0x3e00dd19
+DATA vectorConstants<>+1152(SB)/4, $0xbfb17218
+DATA vectorConstants<>+1156(SB)/4, $0xbfb17218
+DATA vectorConstants<>+1160(SB)/4, $0xbfb17218
+DATA vectorConstants<>+1164(SB)/4, $0xbfb17218
+DATA vectorConstants<>+1168(SB)/4, $0xbfb17218
+DATA vectorConstants<>+1172(SB)/4, $0xbfb17218
+DATA vectorConstants<>+1176(SB)/4, $0xbfb17218
+DATA vectorConstants<>+1180(SB)/4, $0xbfb17218
+DATA vectorConstants<>+1184(SB)/4, $0xbfb17218
+DATA vectorConstants<>+1188(SB)/4, $0xbfb17218
+DATA vectorConstants<>+1192(SB)/4, $0xbfb17218
+DATA vectorConstants<>+1196(SB)/4, $0xbfb17218
+DATA vectorConstants<>+1200(SB)/4, $0xbfb17218
+DATA vectorConstants<>+1204(SB)/4, $0xbfb17218
+DATA vectorConstants<>+1208(SB)/4, $0xbfb17218
+DATA vectorConstants<>+1212(SB)/4, $0xbfb17218
+DATA vectorConstants<>+1216(SB)/4, $0x80000000
+DATA vectorConstants<>+1220(SB)/4, $0x80000000
+DATA vectorConstants<>+1224(SB)/4, $0x80000000
+DATA vectorConstants<>+1228(SB)/4, $0x80000000
+DATA vectorConstants<>+1232(SB)/4, $0x80000000
+DATA vectorConstants<>+1236(SB)/4, $0x80000000
+DATA vectorConstants<>+1240(SB)/4, $0x80000000
+DATA vectorConstants<>+1244(SB)/4, $0x80000000
+DATA vectorConstants<>+1248(SB)/4, $0x80000000
+DATA vectorConstants<>+1252(SB)/4, $0x80000000
+DATA vectorConstants<>+1256(SB)/4, $0x80000000
+DATA vectorConstants<>+1260(SB)/4, $0x80000000
+DATA vectorConstants<>+1264(SB)/4, $0x80000000
+DATA vectorConstants<>+1268(SB)/4, $0x80000000
+DATA vectorConstants<>+1272(SB)/4, $0x80000000
+DATA vectorConstants<>+1276(SB)/4, $0x80000000
+DATA vectorConstants<>+1280(SB)/4, $0x00000002
+DATA vectorConstants<>+1284(SB)/4, $0x00000002
+DATA vectorConstants<>+1288(SB)/4, $0x00000002
+DATA vectorConstants<>+1292(SB)/4, $0x00000002
+DATA vectorConstants<>+1296(SB)/4, $0x00000002
+DATA vectorConstants<>+1300(SB)/4, $0x00000002
+DATA vectorConstants<>+1304(SB)/4, $0x00000002
+DATA vectorConstants<>+1308(SB)/4, $0x00000002
+DATA vectorConstants<>+1312(SB)/4, $0x00000002
+DATA vectorConstants<>+1316(SB)/4, $0x00000002
+DATA vectorConstants<>+1320(SB)/4, $0x00000002
+DATA vectorConstants<>+1324(SB)/4, $0x00000002
+DATA vectorConstants<>+1328(SB)/4, $0x00000002
+DATA vectorConstants<>+1332(SB)/4, $0x00000002
+DATA vectorConstants<>+1336(SB)/4, $0x00000002
+DATA vectorConstants<>+1340(SB)/4, $0x00000002
+DATA vectorConstants<>+1344(SB)/4, $0x2fc90fdb
+DATA vectorConstants<>+1348(SB)/4, $0x2fc90fdb
+DATA vectorConstants<>+1352(SB)/4, $0x2fc90fdb
+DATA vectorConstants<>+1356(SB)/4, $0x2fc90fdb
+DATA vectorConstants<>+1360(SB)/4, $0x2fc90fdb
+DATA vectorConstants<>+1364(SB)/4, $0x2fc90fdb
+DATA vectorConstants<>+1368(SB)/4, $0x2fc90fdb
+DATA vectorConstants<>+1372(SB)/4, $0x2fc90fdb
+DATA vectorConstants<>+1376(SB)/4, $0x2fc90fdb
+DATA vectorConstants<>+1380(SB)/4, $0x2fc90fdb
+DATA vectorConstants<>+1384(SB)/4, $0x2fc90fdb
+DATA vectorConstants<>+1388(SB)/4, $0x2fc90fdb
+DATA vectorConstants<>+1392(SB)/4, $0x2fc90fdb
+DATA vectorConstants<>+1396(SB)/4, $0x2fc90fdb
+DATA vectorConstants<>+1400(SB)/4, $0x2fc90fdb
+DATA vectorConstants<>+1404(SB)/4, $0x2fc90fdb
+DATA vectorConstants<>+1408(SB)/4, $0xb94caa04
+DATA vectorConstants<>+1412(SB)/4, $0xb94caa04
+DATA vectorConstants<>+1416(SB)/4, $0xb94caa04
+DATA vectorConstants<>+1420(SB)/4, $0xb94caa04
+DATA vectorConstants<>+1424(SB)/4, $0xb94caa04
+DATA vectorConstants<>+1428(SB)/4, $0xb94caa04
+DATA vectorConstants<>+1432(SB)/4, $0xb94caa04
+DATA vectorConstants<>+1436(SB)/4, $0xb94caa04
+DATA vectorConstants<>+1440(SB)/4, $0xb94caa04
+DATA vectorConstants<>+1444(SB)/4, $0xb94caa04
+DATA vectorConstants<>+1448(SB)/4, $0xb94caa04
+DATA vectorConstants<>+1452(SB)/4, $0xb94caa04
+DATA vectorConstants<>+1456(SB)/4, $0xb94caa04
+DATA vectorConstants<>+1460(SB)/4, $0xb94caa04
+DATA vectorConstants<>+1464(SB)/4, $0xb94caa04
+DATA vectorConstants<>+1468(SB)/4, $0xb94caa04
+DATA vectorConstants<>+1472(SB)/4, $0x3c0883bc
+DATA vectorConstants<>+1476(SB)/4, $0x3c0883bc
+DATA vectorConstants<>+1480(SB)/4, $0x3c0883bc
+DATA vectorConstants<>+1484(SB)/4, $0x3c0883bc
+DATA vectorConstants<>+1488(SB)/4, $0x3c0883bc
+DATA vectorConstants<>+1492(SB)/4, $0x3c0883bc
+DATA vectorConstants<>+1496(SB)/4, $0x3c0883bc
+DATA vectorConstants<>+1500(SB)/4, $0x3c0883bc
+DATA vectorConstants<>+1504(SB)/4, $0x3c0883bc
+DATA vectorConstants<>+1508(SB)/4, $0x3c0883bc
+DATA vectorConstants<>+1512(SB)/4, $0x3c0883bc
+DATA vectorConstants<>+1516(SB)/4, $0x3c0883bc
+DATA vectorConstants<>+1520(SB)/4, $0x3c0883bc
+DATA vectorConstants<>+1524(SB)/4, $0x3c0883bc
+DATA vectorConstants<>+1528(SB)/4, $0x3c0883bc
+DATA vectorConstants<>+1532(SB)/4, $0x3c0883bc
+DATA vectorConstants<>+1536(SB)/4, $0x3e2aaaa3
+DATA vectorConstants<>+1540(SB)/4, $0x3e2aaaa3
+DATA vectorConstants<>+1544(SB)/4, $0x3e2aaaa3
+DATA vectorConstants<>+1548(SB)/4, $0x3e2aaaa3
+DATA vectorConstants<>+1552(SB)/4, $0x3e2aaaa3
+DATA vectorConstants<>+1556(SB)/4, $0x3e2aaaa3
+DATA vectorConstants<>+1560(SB)/4, $0x3e2aaaa3
+DATA vectorConstants<>+1564(SB)/4, $0x3e2aaaa3
+DATA vectorConstants<>+1568(SB)/4, $0x3e2aaaa3
+DATA vectorConstants<>+1572(SB)/4, $0x3e2aaaa3
+DATA vectorConstants<>+1576(SB)/4, $0x3e2aaaa3
+DATA vectorConstants<>+1580(SB)/4, $0x3e2aaaa3
+DATA vectorConstants<>+1584(SB)/4, $0x3e2aaaa3
+DATA vectorConstants<>+1588(SB)/4, $0x3e2aaaa3
+DATA vectorConstants<>+1592(SB)/4, $0x3e2aaaa3
+DATA vectorConstants<>+1596(SB)/4, $0x3e2aaaa3
+DATA vectorConstants<>+1600(SB)/4, $0x37ccf48a
+DATA vectorConstants<>+1604(SB)/4, $0x37ccf48a
+DATA vectorConstants<>+1608(SB)/4, $0x37ccf48a
+DATA vectorConstants<>+1612(SB)/4, $0x37ccf48a
+DATA vectorConstants<>+1616(SB)/4, $0x37ccf48a
+DATA vectorConstants<>+1620(SB)/4, $0x37ccf48a
+DATA vectorConstants<>+1624(SB)/4, $0x37ccf48a
+DATA vectorConstants<>+1628(SB)/4, $0x37ccf48a
+DATA vectorConstants<>+1632(SB)/4, $0x37ccf48a
+DATA vectorConstants<>+1636(SB)/4, $0x37ccf48a
+DATA vectorConstants<>+1640(SB)/4, $0x37ccf48a
+DATA vectorConstants<>+1644(SB)/4, $0x37ccf48a
+DATA vectorConstants<>+1648(SB)/4, $0x37ccf48a
+DATA vectorConstants<>+1652(SB)/4, $0x37ccf48a
+DATA vectorConstants<>+1656(SB)/4, $0x37ccf48a
+DATA vectorConstants<>+1660(SB)/4, $0x37ccf48a
+DATA vectorConstants<>+1664(SB)/4, $0x3ab60615
+DATA vectorConstants<>+1668(SB)/4, $0x3ab60615
+DATA vectorConstants<>+1672(SB)/4, $0x3ab60615
+DATA vectorConstants<>+1676(SB)/4, $0x3ab60615
+DATA vectorConstants<>+1680(SB)/4, $0x3ab60615
+DATA vectorConstants<>+1684(SB)/4, $0x3ab60615
+DATA vectorConstants<>+1688(SB)/4, $0x3ab60615
+DATA vectorConstants<>+1692(SB)/4, $0x3ab60615
+DATA vectorConstants<>+1696(SB)/4, $0x3ab60615
+DATA vectorConstants<>+1700(SB)/4, $0x3ab60615
+DATA vectorConstants<>+1704(SB)/4, $0x3ab60615
+DATA vectorConstants<>+1708(SB)/4, $0x3ab60615
+DATA vectorConstants<>+1712(SB)/4, $0x3ab60615
+DATA vectorConstants<>+1716(SB)/4, $0x3ab60615
+DATA vectorConstants<>+1720(SB)/4, $0x3ab60615
+DATA vectorConstants<>+1724(SB)/4, $0x3ab60615
+DATA vectorConstants<>+1728(SB)/4, $0x3d2aaaa5
+DATA vectorConstants<>+1732(SB)/4, $0x3d2aaaa5
+DATA vectorConstants<>+1736(SB)/4, $0x3d2aaaa5
+DATA vectorConstants<>+1740(SB)/4, $0x3d2aaaa5
+DATA vectorConstants<>+1744(SB)/4, $0x3d2aaaa5
+DATA vectorConstants<>+1748(SB)/4, $0x3d2aaaa5
+DATA vectorConstants<>+1752(SB)/4, $0x3d2aaaa5
+DATA vectorConstants<>+1756(SB)/4, $0x3d2aaaa5
+DATA vectorConstants<>+1760(SB)/4, $0x3d2aaaa5
+DATA vectorConstants<>+1764(SB)/4, $0x3d2aaaa5
+DATA vectorConstants<>+1768(SB)/4, $0x3d2aaaa5
+DATA vectorConstants<>+1772(SB)/4, $0x3d2aaaa5
+DATA vectorConstants<>+1776(SB)/4, $0x3d2aaaa5
+DATA vectorConstants<>+1780(SB)/4, $0x3d2aaaa5
+DATA vectorConstants<>+1784(SB)/4, $0x3d2aaaa5
+DATA vectorConstants<>+1788(SB)/4, $0x3d2aaaa5
+DATA vectorConstants<>+1792(SB)/4, $0x3f000000
+DATA vectorConstants<>+1796(SB)/4, $0x3f000000
+DATA vectorConstants<>+1800(SB)/4, $0x3f000000
+DATA vectorConstants<>+1804(SB)/4, $0x3f000000
+DATA vectorConstants<>+1808(SB)/4, $0x3f000000
+DATA vectorConstants<>+1812(SB)/4, $0x3f000000
+DATA vectorConstants<>+1816(SB)/4, $0x3f000000
+DATA vectorConstants<>+1820(SB)/4, $0x3f000000
+DATA vectorConstants<>+1824(SB)/4, $0x3f000000
+DATA vectorConstants<>+1828(SB)/4, $0x3f000000
+DATA vectorConstants<>+1832(SB)/4, $0x3f000000
+DATA vectorConstants<>+1836(SB)/4, $0x3f000000
+DATA vectorConstants<>+1840(SB)/4, $0x3f000000
+DATA vectorConstants<>+1844(SB)/4, $0x3f000000
+DATA vectorConstants<>+1848(SB)/4, $0x3f000000
+DATA vectorConstants<>+1852(SB)/4, $0x3f000000
+DATA vectorConstants<>+1856(SB)/4, $0x00000000
+DATA vectorConstants<>+1860(SB)/4, $0x00000000
+DATA vectorConstants<>+1864(SB)/4, $0x00000004
+DATA vectorConstants<>+1868(SB)/4, $0x00000000
+DATA vectorConstants<>+1872(SB)/4, $0x00000001
+DATA vectorConstants<>+1876(SB)/4, $0x00000000
+DATA vectorConstants<>+1880(SB)/4, $0x00000005
+DATA vectorConstants<>+1884(SB)/4, $0x00000000
+DATA vectorConstants<>+1888(SB)/4, $0x00000002
+DATA vectorConstants<>+1892(SB)/4, $0x00000000
+DATA vectorConstants<>+1896(SB)/4, $0x00000006
+DATA vectorConstants<>+1900(SB)/4, $0x00000000
+DATA vectorConstants<>+1904(SB)/4, $0x00000003
+DATA vectorConstants<>+1908(SB)/4, $0x00000000
+DATA vectorConstants<>+1912(SB)/4, $0x00000007
+DATA vectorConstants<>+1916(SB)/4, $0x00000000
+DATA vectorConstants<>+1920(SB)/4, $0x00000010
+DATA vectorConstants<>+1924(SB)/4, $0x00000010
+DATA vectorConstants<>+1928(SB)/4, $0x00000010
+DATA vectorConstants<>+1932(SB)/4, $0x00000010
+DATA vectorConstants<>+1936(SB)/4, $0x00000010
+DATA vectorConstants<>+1940(SB)/4, $0x00000010
+DATA vectorConstants<>+1944(SB)/4, $0x00000010
+DATA vectorConstants<>+1948(SB)/4, $0x00000010
+DATA vectorConstants<>+1952(SB)/4, $0x00000010
+DATA vectorConstants<>+1956(SB)/4, $0x00000010
+DATA vectorConstants<>+1960(SB)/4, $0x00000010
+DATA vectorConstants<>+1964(SB)/4, $0x00000010
+DATA vectorConstants<>+1968(SB)/4, $0x00000010
+DATA vectorConstants<>+1972(SB)/4, $0x00000010
+DATA vectorConstants<>+1976(SB)/4, $0x00000010
+DATA vectorConstants<>+1980(SB)/4, $0x00000010
+GLOBL vectorConstants<>(SB), RODATA|NOPTR, $1984

@@ -4,7 +4,7 @@
 
 package rng
 
-// wordsAVX2 sets 32*runs words from the block on; runs is at least 1.
+// wordsAVX2 sets 32*runs words from number 4*block on; runs is at least 1.
 //
 //go:noescape
 func wordsAVX2(dst *uint32, runs int, schedule *[19]uint32, block uint32)
@@ -13,3 +13,13 @@ func wordsAVX2(dst *uint32, runs int, schedule *[19]uint32, block uint32)
 //
 //go:noescape
 func normalsAVX2(dst *float32, runs int, schedule *[19]uint32, block uint32)
+
+// wordsAVX512 sets 64*runs words from number 4*block on; runs is at least 1.
+//
+//go:noescape
+func wordsAVX512(dst *uint32, runs int, schedule *[19]uint32, block uint32)
+
+// normalsAVX512 sets 64*runs normal numbers from number 4*block on; runs is at least 1.
+//
+//go:noescape
+func normalsAVX512(dst *float32, runs int, schedule *[19]uint32, block uint32)

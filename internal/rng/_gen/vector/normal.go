@@ -8,7 +8,7 @@ import (
 	"github.com/mmcloughlin/avo/reg"
 )
 
-// Normals makes the next 32 normal numbers, in order.
+// Normals makes the next normal numbers, as many as a run of Blocks has words, in order.
 func (g *Generator) Normals() (four [4]reg.VecVirtual) {
 	radius, angle := g.Blocks()
 	for i := range 2 {
@@ -18,7 +18,7 @@ func (g *Generator) Normals() (four [4]reg.VecVirtual) {
 	return four
 }
 
-// InOrder interleaves the words 0 and 2 of blocks 0, 2, 1 and 3 with their words 1 and 3.
+// InOrder interleaves words 0 and 2 of blocks with their words 1 and 3, in the order that Blocks has them.
 func InOrder(even, odd reg.VecVirtual) (first, second reg.VecVirtual) {
 	return apply(VUNPCKLPS, odd, even), apply(VUNPCKHPS, odd, even)
 }
@@ -27,13 +27,10 @@ func InOrder(even, odd reg.VecVirtual) (first, second reg.VecVirtual) {
 func boxMuller(radius, angle reg.VecVirtual) (x, y reg.VecVirtual) {
 	r := minusTwoLog(unit(radius))
 	VSQRTPS(r, r)
-	r = apply(VXORPS, apply(VANDPS, broadcast(1<<31), angle), r)
-	swap := shift(VPSLLD, 1, angle)
+	r = flip(r, angle, broadcast(1<<31))
 	sin, cos := sinCos(eighth(angle))
-	x, y = YMM(), YMM()
-	VBLENDVPS(swap, sin, cos, x)
-	VBLENDVPS(swap, cos, sin, y)
-	return apply(VMULPS, x, r), apply(VMULPS, y, r)
+	x, y = chosen(shift(VPSLLD, 1, angle), cos, sin)
+	return mul(x, r), mul(y, r)
 }
 
 func unit(w reg.VecVirtual) reg.VecVirtual {
@@ -44,15 +41,15 @@ func unit(w reg.VecVirtual) reg.VecVirtual {
 
 func eighth(w reg.VecVirtual) reg.VecVirtual {
 	a := shift(VPSLLD, 2, w)
-	VPOR(broadcast(2), a, a)
+	a = or(a, broadcast(2))
 	VCVTDQ2PS(a, a)
 	return mul(a, number(math.Pi/(1<<33)))
 }
 
 func minusTwoLog(u reg.VecVirtual) reg.VecVirtual {
-	e := apply(VPSUBD, broadcast(0x3f3504f3), u)
+	e := subInt(u, broadcast(0x3f3504f3))
 	VPSRAD(operand.Imm(23), e, e)
-	f := sub(apply(VPSUBD, shift(VPSLLD, 23, e), u), number(1))
+	f := sub(subInt(u, shift(VPSLLD, 23, e)), number(1))
 	VCVTDQ2PS(e, e)
 	f2 := mul(f, f)
 	p01 := add(mul(f, number(-0.7213474)), number(1.442695))
@@ -76,8 +73,8 @@ func sinCos(x reg.VecVirtual) (sin, cos reg.VecVirtual) {
 	c := sub(mul(z, number(2.4432567e-05)), number(0.0013887311))
 	c = add(mul(c, z), number(0.041666646))
 	half := mul(z, number(0.5))
-	one := YMM()
-	VMOVUPS(number(1), one)
+	one := Vec()
+	VBROADCASTSS(number(1), one)
 	cos = add(mul(c, mul(z, z)), sub(one, half))
 	return sin, cos
 }

@@ -1,5 +1,5 @@
-// Package vector writes the AVX2 instructions that make random numbers, 32 at a time in registers, for
-// kernels of several packages. Every function adds instructions to avo's current function.
+// Package vector writes the AVX2 or AVX-512 instructions that make random numbers, 32 or 64 at a time in
+// registers, for kernels of several packages. Every function adds instructions to avo's current function.
 package vector
 
 import (
@@ -7,9 +7,6 @@ import (
 	"github.com/mmcloughlin/avo/operand"
 	"github.com/mmcloughlin/avo/reg"
 )
-
-// Words is the number of words of one run of Blocks, which takes 8 blocks.
-const Words = 32
 
 // Scheduled is the length of the result of Schedule of package rng.
 const Scheduled = 19
@@ -26,23 +23,36 @@ const (
 
 // A Generator is the part of a kernel that holds a position in a stream.
 type Generator struct {
-	table   operand.Mem // the schedule, each word eight times
-	counter reg.VecVirtual
+	table    operand.Mem // the schedule; each word eight times for AVX2
+	step     int         // bytes from one word of the table to the next
+	counter  reg.VecVirtual
+	oddWords reg.Register // of AVX-512: a mask
 }
 
-// NewGenerator starts at a block. schedule points to the result of Schedule. It uses the stack frame.
+// NewGenerator starts at a block. schedule points to the result of Schedule. AVX2 uses the stack frame.
 func NewGenerator(schedule, block reg.Register) *Generator {
+	g := &Generator{table: operand.Mem{Base: schedule}, step: 4, counter: Vec()}
+	if Wide {
+		mask := GP32()
+		MOVL(operand.U32(0b1010101010101010), mask)
+		k := K()
+		KMOVW(mask, k)
+		g.oddWords = k
+		VPBROADCASTD(block, g.counter)
+		VPADDD(lanes(0, 4, 1, 5, 2, 6, 3, 7), g.counter, g.counter)
+		return g
+	}
 	// The frame is aligned to 8 bytes: the table begins at its first multiple of 32.
 	frame := AllocLocal(32*Scheduled + 24)
 	base := GP64()
 	LEAQ(frame, base)
 	ADDQ(operand.Imm(24+7), base)
 	ANDQ(operand.I8(-32), base)
-	g := &Generator{table: operand.Mem{Base: base}, counter: YMM()}
+	g.table, g.step = operand.Mem{Base: base}, 32
 	v := YMM()
 	for i := range Scheduled {
 		VPBROADCASTD(operand.Mem{Base: schedule, Disp: 4 * i}, v)
-		VMOVDQU(v, g.table.Offset(32*i))
+		VMOVDQU(v, g.scheduled(i))
 	}
 	first := XMM()
 	MOVD(block, first)
@@ -51,51 +61,53 @@ func NewGenerator(schedule, block reg.Register) *Generator {
 	return g
 }
 
-// Blocks makes the words of the next 8 blocks. The first register of each result is of blocks 0, 2, 1, 3,
-// in this order, the second one of blocks 4, 6, 5, 7: radius holds words 0 and 2 of each, angle words 1
-// and 3. Then low and high interleaving of two registers lane by lane, VUNPCKLPS and VUNPCKHPS, give the
-// blocks in order.
+// Blocks makes the words of the next 8 blocks, or 16 with AVX-512. The first register of each result is of
+// blocks 0, 2, 1, 3, in this order, the second one of blocks 4, 6, 5, 7; with AVX-512 of 0, 4, 1, 5, 2, 6, 3,
+// 7 and eight more. radius holds words 0 and 2 of each, angle words 1 and 3. Then low and high interleaving of
+// two registers in lanes of 128 bits, VUNPCKLPS and VUNPCKHPS, give the blocks in order.
 func (g *Generator) Blocks() (radius, angle [2]reg.VecVirtual) {
 	// A lane of 64 bits holds a word of one block in its low half and rubbish in its high half: the
 	// product then needs no shuffle, only a shift for its high word.
-	mul0, mul1 := broadcast(0xD2511F53), broadcast(0xCD9E8D57)
+	product := func(m uint32, x reg.VecVirtual) reg.VecVirtual {
+		return with(VPMULUDQ, VPMULUDQ, VPMULUDQ_BCST, broadcast(m), x)
+	}
+	const mul0, mul1 = 0xD2511F53, 0xCD9E8D57
+	blocks := uint32(Words() / 8)
 	var c0, c1, c2, c3 [2]reg.VecVirtual
-	c0[0], c0[1] = g.counter, apply(VPADDD, lanes(4, 4, 4, 4), g.counter)
+	c0[0], c0[1] = g.counter, addInt(g.counter, broadcast(blocks))
 
 	// A part of the words is the same for all blocks in the first two rounds.
 	for i := range 2 {
-		c3[i] = apply(VPMULUDQ, mul0, c0[i])
-		c2[i] = apply(VPXOR, g.scheduled(firstHigh), shift(VPSRLQ, 32, c3[i]))
+		c3[i] = product(mul0, c0[i])
+		c2[i] = xor(shift(VPSRLQ, 32, c3[i]), g.scheduled(firstHigh))
 	}
-	VPADDD(lanes(8, 8, 8, 8), g.counter, g.counter)
+	next := addInt(g.counter, broadcast(2*blocks))
+	VMOVAPS(next, g.counter)
 	for i := range 2 {
-		c1[i] = apply(VPMULUDQ, mul1, c2[i])
-		c0[i] = apply(VPXOR, g.scheduled(secondLow), shift(VPSRLQ, 32, c1[i]))
-		c2[i] = apply(VPXOR, g.scheduled(secondHigh), c3[i])
+		c1[i] = product(mul1, c2[i])
+		c0[i] = xor(shift(VPSRLQ, 32, c1[i]), g.scheduled(secondLow))
+		c2[i] = xor(c3[i], g.scheduled(secondHigh))
 	}
 	for round := 2; round < 10; round++ {
-		k0, k1 := g.scheduled(others+2*(round-3)), g.scheduled(others+2*(round-3)+1)
+		k0, k1 := others+2*(round-3), others+2*(round-3)+1
 		for i := range 2 {
-			p0, p1 := apply(VPMULUDQ, mul0, c0[i]), apply(VPMULUDQ, mul1, c2[i])
-			high0 := shift(VPSRLQ, 32, p0)
+			p0, p1 := product(mul0, c0[i]), product(mul1, c2[i])
+			high0, high1 := shift(VPSRLQ, 32, p0), shift(VPSRLQ, 32, p1)
 			if round == 2 {
-				c0[i] = apply(VPXOR, g.scheduled(thirdLow), c1[i])
-				c2[i] = apply(VPXOR, g.scheduled(thirdHigh), high0)
+				c0[i] = xor3(high1, c1[i], g.scheduled(thirdLow))
+				c2[i] = xor(high0, g.scheduled(thirdHigh))
 			} else {
-				c0[i] = apply(VPXOR, k0, c1[i])
-				c2[i] = apply(VPXOR, apply(VPXOR, k1, c3[i]), high0)
+				c0[i] = xor3(high1, c1[i], g.scheduled(k0))
+				c2[i] = xor3(high0, c3[i], g.scheduled(k1))
 			}
-			c0[i] = apply(VPXOR, shift(VPSRLQ, 32, p1), c0[i])
 			c1[i], c3[i] = p1, p0
 		}
 	}
 	for i := range 2 {
-		radius[i], angle[i] = YMM(), YMM()
-		const odd = 0b10101010
-		VPBLENDD(operand.Imm(odd), shift(VPSLLQ, 32, c2[i]), c0[i], radius[i])
-		VPBLENDD(operand.Imm(odd), shift(VPSLLQ, 32, c3[i]), c1[i], angle[i])
+		radius[i] = odd(c0[i], c2[i], g.oddWords)
+		angle[i] = odd(c1[i], c3[i], g.oddWords)
 	}
 	return radius, angle
 }
 
-func (g *Generator) scheduled(i int) operand.Mem { return g.table.Offset(32 * i) }
+func (g *Generator) scheduled(i int) operand.Mem { return g.table.Offset(g.step * i) }
