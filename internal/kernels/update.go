@@ -3,7 +3,8 @@ package kernels
 import "github.com/onnx-entropy/onnx-entropy/internal/rng"
 
 // The updates of the optimizers, each one pass over memory. They are for float32 alone: weights are kept
-// in it, and the noise is made in it. Slices of one call have one length and do not overlap.
+// in it, and the noise is made in it. Slices of one call have one length and do not overlap. Vector
+// instructions do the same operations as the loops here, without fused multiply-add: the bits are the same.
 
 // InnerStep holds the coefficients of EntropyInner, in the symbols of the Entropy-SGD paper.
 type InnerStep struct {
@@ -26,13 +27,24 @@ type InnerStep struct {
 //
 // where xi is normal number from+i of the stream. Sums are taken from the left.
 func EntropyInner(p, mu, v, x, grad []float32, from int, c InnerStep) {
+	// Vectors begin where four numbers of the stream do.
+	if head := min(-from&3, len(grad)); head > 0 && c.Noise != 0 {
+		innerGeneric(p[:head], mu[:head], v[:head], x[:head], grad[:head], from, &c)
+		p, mu, v, x, grad = p[head:], mu[head:], v[head:], x[head:], grad[head:]
+		from += head
+	}
+	done := innerAsm(p, mu, v, x, grad, from, &c)
+	innerGeneric(p[done:], mu[done:], v[done:], x[done:], grad[done:], from+done, &c)
+}
+
+func innerGeneric(p, mu, v, x, grad []float32, from int, c *InnerStep) {
 	var noise [256]float32 // in the first-level cache between its making and its use
 	for len(grad) > 0 {
 		n := min(len(grad), len(noise))
 		if c.Noise != 0 {
 			c.Stream.Normals(noise[:n], from)
 		}
-		innerBlock(p[:n], mu[:n], v[:n], x[:n], grad[:n], noise[:n], &c)
+		innerBlock(p[:n], mu[:n], v[:n], x[:n], grad[:n], noise[:n], c)
 		p, mu, v, x, grad = p[n:], mu[n:], v[n:], x[n:], grad[n:]
 		from += n
 	}
@@ -64,6 +76,8 @@ func innerBlock(p, mu, v, x, grad, noise []float32, c *InnerStep) {
 //
 // v is the momentum of the outer steps; it is empty if momentum is 0. inner is that of the inner steps.
 func EntropyOuter(x, mu, p, inner, v []float32, lr, momentum float32) {
+	done := outerAsm(x, mu, p, inner, v, lr, momentum)
+	x, mu, p, inner = x[done:], mu[done:], p[done:], inner[done:]
 	n := len(x)
 	mu, p = mu[:n], p[:n]
 	clear(inner[:n])
@@ -74,7 +88,7 @@ func EntropyOuter(x, mu, p, inner, v []float32, lr, momentum float32) {
 		}
 		return
 	}
-	v = v[:n]
+	v = v[done:][:n]
 	for i, q := range x {
 		d := q - mu[i]
 		w := float32(momentum*v[i]) + d
@@ -93,6 +107,8 @@ func EntropyOuter(x, mu, p, inner, v []float32, lr, momentum float32) {
 //
 // v is empty if momentum is 0, and x[i] = x[i] - lr*g.
 func SGD(x, v, grad []float32, lr, momentum, decay float32, nesterov bool) {
+	done := sgdAsm(x, v, grad, lr, momentum, decay, nesterov)
+	x, grad = x[done:], grad[done:]
 	n := len(grad)
 	x = x[:n]
 	if len(v) == 0 {
@@ -102,7 +118,7 @@ func SGD(x, v, grad []float32, lr, momentum, decay float32, nesterov bool) {
 		}
 		return
 	}
-	v = v[:n]
+	v = v[done:][:n]
 	for i, g := range grad {
 		g += float32(decay * x[i])
 		w := float32(momentum*v[i]) + g

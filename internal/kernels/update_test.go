@@ -1,10 +1,13 @@
 package kernels
 
 import (
+	"fmt"
 	"math"
+	"math/rand/v2"
 	"slices"
 	"testing"
 
+	"github.com/onnx-entropy/onnx-entropy/internal/parallel"
 	"github.com/onnx-entropy/onnx-entropy/internal/rng"
 )
 
@@ -25,7 +28,9 @@ func near(t *testing.T, name string, i int, got float32, want float64) {
 	}
 }
 
-func TestEntropyInner(t *testing.T) {
+func TestEntropyInner(t *testing.T) { eachLevel(t, testEntropyInner) }
+
+func testEntropyInner(t *testing.T) {
 	for _, n := range []int{0, 1, 255, 256, 257, 1000} {
 		for _, noise := range []float32{0, 0.3} {
 			const from = 13
@@ -56,7 +61,9 @@ func TestEntropyInner(t *testing.T) {
 	}
 }
 
-func TestEntropyOuter(t *testing.T) {
+func TestEntropyOuter(t *testing.T) { eachLevel(t, testEntropyOuter) }
+
+func testEntropyOuter(t *testing.T) {
 	const n = 100
 	for _, momentum := range []float64{0, 0.875} {
 		v := vectors(5, n)
@@ -79,7 +86,9 @@ func TestEntropyOuter(t *testing.T) {
 	}
 }
 
-func TestSGD(t *testing.T) {
+func TestSGD(t *testing.T) { eachLevel(t, testSGD) }
+
+func testSGD(t *testing.T) {
 	const n = 100
 	for _, c := range []struct {
 		momentum float64
@@ -108,19 +117,95 @@ func TestSGD(t *testing.T) {
 	}
 }
 
-func BenchmarkEntropyInner(b *testing.B) {
-	const n = 1 << 17 // about the weights of LeNet
-	v := vectors(5, n)
-	for _, c := range []struct {
-		name  string
-		noise float32
-	}{{"quiet", 0}, {"noise", 1e-9}} {
-		b.Run(c.name, func(b *testing.B) {
-			b.ReportAllocs()
-			for b.Loop() {
-				EntropyInner(v[0], v[1], v[2], v[3], v[4], 0, InnerStep{LR: 1e-9, Alpha: 0.75, Keep: 0.25, Noise: c.noise})
+// Every level gives the bits of the loops in Go, in memory that ends where the vectors do, with zeros of both
+// signs, infinities and NaN.
+func TestUpdatesAtEveryLevel(t *testing.T) {
+	r := rand.New(rand.NewPCG(5, 6))
+	special := []float32{0, float32(math.Copysign(0, -1)), float32(math.Inf(1)), float32(math.Inf(-1)), float32(math.NaN()), 1e-42, 3e38}
+	for range 200 {
+		n, from := r.IntN(300), r.IntN(1000)
+		start := vectors(5, n)
+		for range n / 10 {
+			start[r.IntN(5)][r.IntN(n)] = special[r.IntN(len(special))]
+		}
+		c := InnerStep{LR: 0.1, Gamma: 0.3, Momentum: 0.9, Decay: 0.01 * float32(r.IntN(2)), Alpha: 0.75, Keep: 0.25,
+			Noise: 0.1 * float32(r.IntN(2)), Stream: rng.Stream{Seed: r.Uint64(), Purpose: rng.Noise, Eval: r.Uint64() >> 16}}
+		momentum := 0.9 * float32(r.IntN(2))
+		updates := map[string]func(v [][]float32){
+			"EntropyInner": func(v [][]float32) { EntropyInner(v[0], v[1], v[2], v[3], v[4], from, c) },
+			"EntropyOuter": func(v [][]float32) {
+				if momentum == 0 {
+					v[4] = nil
+				}
+				EntropyOuter(v[0], v[1], v[2], v[3], v[4], 0.7, momentum)
+			},
+			"SGD":      func(v [][]float32) { SGD(v[0], nil, v[1], 0.1, 0, c.Decay, false) },
+			"Momentum": func(v [][]float32) { SGD(v[0], v[1], v[2], 0.1, 0.9, c.Decay, false) },
+			"Nesterov": func(v [][]float32) { SGD(v[0], v[1], v[2], 0.1, 0.9, c.Decay, true) },
+		}
+		want := map[string][][]float32{}
+		eachLevel(t, func(t *testing.T) {
+			for name, update := range updates {
+				v := make([][]float32, len(start))
+				for i := range v {
+					v[i] = guarded(t, start[i])
+				}
+				update(v)
+				if want[name] == nil {
+					for i := range v {
+						want[name] = append(want[name], slices.Clone(v[i]))
+					}
+				}
+				for i := range v {
+					for j, got := range v[i] {
+						w := want[name][i][j]
+						if math.Float32bits(got) != math.Float32bits(w) && !(got != got && w != w) {
+							t.Fatalf("%s of %d elements from %d: vector %d[%d] = %v, in Go %v", name, n, from, i, j, got, w)
+						}
+					}
+				}
 			}
-			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/n, "ns/element")
 		})
 	}
 }
+
+// BenchmarkUpdates updates the weights of mnistfc, with the parts on two threads as the optimizers have them,
+// and measures beside it how fast memory can be read and written with as many streams.
+func BenchmarkUpdates(b *testing.B) {
+	const n, part = 1_870_858, 1 << 14
+	v := vectors(5, n)
+	c := InnerStep{LR: 1e-9, Alpha: 0.75, Keep: 0.25}
+	noisy := c
+	noisy.Noise = 1e-9
+	for _, u := range []struct {
+		name  string
+		bytes int // read and written an element
+		pass  func(from, to int)
+	}{
+		// Three sums in place read five vectors and write three, as the inner step does.
+		{"memory", 32, func(i, j int) {
+			Add(v[0][i:j], v[0][i:j], v[3][i:j])
+			Add(v[1][i:j], v[1][i:j], v[4][i:j])
+			Add(v[2][i:j], v[2][i:j], v[3][i:j])
+		}},
+		{"inner", 32, func(i, j int) { EntropyInner(v[0][i:j], v[1][i:j], v[2][i:j], v[3][i:j], v[4][i:j], i, c) }},
+		{"noisy", 32, func(i, j int) { EntropyInner(v[0][i:j], v[1][i:j], v[2][i:j], v[3][i:j], v[4][i:j], i, noisy) }},
+		{"outer", 24, func(i, j int) { EntropyOuter(v[0][i:j], v[1][i:j], v[2][i:j], v[3][i:j], nil, 1e-9, 0) }},
+		{"nesterov", 20, func(i, j int) { SGD(v[0][i:j], v[1][i:j], v[2][i:j], 1e-9, 0.9, 0, true) }},
+	} {
+		for _, threads := range []int{1, 2} {
+			pool := parallel.New(threads)
+			task := passes(func(p int) { u.pass(p*part, min((p+1)*part, n)) })
+			b.Run(fmt.Sprintf("%s/threads=%d", u.name, threads), func(b *testing.B) {
+				b.SetBytes(int64(n * u.bytes))
+				for b.Loop() {
+					pool.Run((n+part-1)/part, task)
+				}
+			})
+		}
+	}
+}
+
+type passes func(part int)
+
+func (f passes) Part(_, part int) { f(part) }

@@ -2,10 +2,15 @@ module github.com/onnx-entropy/onnx-entropy/internal/kernels/_gen
 
 go 1.26.0
 
-require github.com/mmcloughlin/avo v0.5.0
+require (
+	github.com/mmcloughlin/avo v0.5.0
+	github.com/onnx-entropy/onnx-entropy/internal/rng/_gen v0.0.0
+)
 
 require (
 	golang.org/x/mod v0.6.0 // indirect
 	golang.org/x/sys v0.1.0 // indirect
 	golang.org/x/tools v0.2.0 // indirect
 )
+
+replace github.com/onnx-entropy/onnx-entropy/internal/rng/_gen => ../../rng/_gen
