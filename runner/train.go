@@ -2,10 +2,13 @@ package runner
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
+	"time"
 
 	"github.com/onnx-entropy/onnx-entropy/internal/dataset"
+	"github.com/onnx-entropy/onnx-entropy/internal/exec"
 	"github.com/onnx-entropy/onnx-entropy/onnxload"
 	"github.com/onnx-entropy/onnx-entropy/optimizer"
 )
@@ -30,11 +33,17 @@ type Config struct {
 	// StatisticsSamples (0: 10,000) samples of the training source before each evaluation and at the end.
 	KeepStatistics    bool
 	StatisticsSamples int
-	// Observe, when not nil, is called after every outer step, and before the first.
+	// Checkpoints, when not nil, saves the run so that it can be resumed.
+	Checkpoints *Checkpoints
+	// OnNaN says what becomes of a run whose loss or gradient is no longer finite.
+	OnNaN OnNaN
+	// Observe, when not nil, is called after every outer step, and before the first of a new run.
 	Observe func(Progress)
 	// Gradient, when not nil, is called after every gradient with the number of them so far and the
 	// loss of its mini-batch.
 	Gradient func(evals uint64, loss float64)
+	// RolledBack, when not nil, is called when the run went back because of the given error.
+	RolledBack func(*DivergedError)
 }
 
 // Progress is the state of a run after an outer step.
@@ -53,19 +62,7 @@ type Report struct {
 	Epochs           float64
 	Loss             float64  // mean training loss of the last outer step
 	Test             *Metrics // nil without Config.Test
-}
-
-// A DivergedError ends a run whose loss is no longer a finite number.
-type DivergedError struct {
-	Evals, Outer uint64
-	Loss         float64
-}
-
-func (e *DivergedError) Error() string {
-	if e.Evals == 1 {
-		return fmt.Sprintf("runner: the loss is %v before the first step: the weights or the data hold values that are not finite or too large", e.Loss)
-	}
-	return fmt.Sprintf("runner: the loss became %v at gradient evaluation %d (outer step %d); try a smaller learning rate", e.Loss, e.Evals, e.Outer)
+	Rollbacks        int      // how often the run went back because of numbers that were not finite
 }
 
 // Budget is the number of gradient evaluations in the given number of passes over n samples.
@@ -86,8 +83,9 @@ func Groups(net *onnxload.Net) []optimizer.Group {
 	return gs
 }
 
-// Train spends cfg.Evals gradients of s over src as the method m asks. When ctx ends, it returns ctx's error
-// with the report of the last whole outer step; a diverged run gives a *DivergedError, likewise.
+// Train spends cfg.Evals gradients of s over src as the method m asks. When ctx ends, it saves a checkpoint, if
+// there are any, and returns ctx's error with the report of the last whole outer step; a diverged run gives a
+// *DivergedError, likewise.
 func Train(ctx context.Context, s *Step, m optimizer.Method, src Source, cfg Config) (*Report, error) {
 	if cfg.Evals == 0 {
 		return nil, fmt.Errorf("runner: a budget of 0 gradient evaluations")
@@ -102,7 +100,7 @@ func Train(ctx context.Context, s *Step, m optimizer.Method, src Source, cfg Con
 	if err != nil {
 		return nil, fmt.Errorf("runner: %w", err)
 	}
-	r := &run{s: s, m: m, src: src, cfg: cfg, sampler: sampler, running: cfg.Running}
+	r := &run{s: s, m: m, src: src, cfg: cfg, sampler: sampler, running: cfg.Running, best: math.Inf(1)}
 	x := cfg.Weights
 	if x == nil {
 		x = s.net.Weights()
@@ -130,6 +128,19 @@ type run struct {
 	state   *optimizer.State
 	running []float32
 
+	sum       float64 // of the losses of the outer step that has begun,
+	count     uint64  // and their number
+	evaluated uint64  // evaluations that were due so far
+	best      float64 // least test error
+
+	skipped uint64           // mini-batches that rolling back passed over
+	retries int              // rollbacks to good so far
+	good    *optimizer.State // the state to roll back to; nil unless the run rolls back
+
+	identity    map[string]string // of checkpoints
+	saved       time.Time         // when the last checkpoint was made
+	savedNumber uint64            // and its number
+
 	queries []optimizer.Query
 	results []optimizer.Result
 	batch   Batch
@@ -137,38 +148,65 @@ type run struct {
 
 func (r *run) train(ctx context.Context) (*Report, error) {
 	rep := &Report{Loss: math.NaN()}
+	if err := r.begin(rep); err != nil {
+		return nil, err
+	}
 	r.keep(rep)
-	r.observe(rep, nil)
-	var sum float64
-	var count, evaluated uint64
-	for {
+	if r.cfg.Checkpoints == nil || !r.cfg.Checkpoints.Resume {
+		r.observe(rep, nil)
+	}
+	r.remember()
+	for !r.finished(rep) {
 		losses, outer, err := r.step(ctx)
-		if err != nil {
+		var diverged *DivergedError
+		switch {
+		case errors.As(err, &diverged) && r.rollBack(rep, diverged):
+			continue
+		case err != nil && ctx.Err() != nil:
+			r.saveNow(rep)
+			return rep, err
+		case err != nil:
 			return rep, err
 		}
-		sum += losses
-		count += uint64(len(r.results))
-		if !outer {
-			continue
-		}
-		rep.Loss = sum / float64(count)
-		sum, count = 0, 0
-		r.keep(rep)
-		last := rep.Evals >= r.cfg.Evals || r.cfg.MaxOuter > 0 && rep.Outer >= r.cfg.MaxOuter
-		var test *Metrics
-		if last || r.cfg.EvalEvery > 0 && rep.Evals/r.cfg.EvalEvery > evaluated {
-			if r.cfg.EvalEvery > 0 {
-				evaluated = rep.Evals / r.cfg.EvalEvery
-			}
-			if test, err = r.evaluate(ctx, rep, last); err != nil {
+		r.sum += losses
+		r.count += uint64(len(r.results))
+		if outer {
+			if err := r.outer(ctx, rep); err != nil {
 				return rep, err
 			}
 		}
-		r.observe(rep, test)
-		if last {
-			return rep, nil
+		r.saveIfDue(rep)
+	}
+	return rep, nil
+}
+
+// finished tells whether the budget is spent.
+func (r *run) finished(rep *Report) bool {
+	return rep.Evals >= r.cfg.Evals || r.cfg.MaxOuter > 0 && rep.Outer >= r.cfg.MaxOuter
+}
+
+// outer reports and evaluates after an outer step.
+func (r *run) outer(ctx context.Context, rep *Report) error {
+	rep.Loss = r.sum / float64(r.count)
+	r.sum, r.count = 0, 0
+	r.keep(rep)
+	r.remember()
+	last := r.finished(rep)
+	var test *Metrics
+	if last || r.cfg.EvalEvery > 0 && rep.Evals/r.cfg.EvalEvery > r.evaluated {
+		if r.cfg.EvalEvery > 0 {
+			r.evaluated = rep.Evals / r.cfg.EvalEvery
+		}
+		var err error
+		if test, err = r.evaluate(ctx, rep, last); err != nil {
+			return err
 		}
 	}
+	r.observe(rep, test)
+	if test != nil {
+		r.saveBest(rep)
+	}
+	return nil
 }
 
 // step answers the method's queries once and returns the sum of the losses.
@@ -179,20 +217,27 @@ func (r *run) step(ctx context.Context) (losses float64, outer bool, err error) 
 	}
 	r.results = r.results[:len(r.queries)]
 	for i, q := range r.queries {
-		if err := r.src.Read(&r.batch, r.sampler.Batch(q.At.Batch)); err != nil {
+		at := q.At
+		at.Batch += r.skipped
+		at.Eval += r.skipped
+		if err := r.src.Read(&r.batch, r.sampler.Batch(at.Batch)); err != nil {
 			return 0, false, err
 		}
-		loss, err := r.s.Grad(ctx, r.results[i].Grad, q.Point, &r.batch, q.At)
+		grad := r.results[i].Grad
+		loss, err := r.s.Grad(ctx, grad, q.Point, &r.batch, at)
 		if err != nil {
 			return 0, false, err
 		}
-		if math.IsNaN(loss) || math.IsInf(loss, 0) {
-			return 0, false, &DivergedError{r.state.Evals + uint64(i) + 1, r.state.Outer, loss}
+		evals := r.state.Evals + uint64(i) + 1
+		if math.IsNaN(loss) || math.IsInf(loss, 0) || !exec.Finite(grad) {
+			e := &DivergedError{Evals: evals, Outer: r.state.Outer, Loss: loss}
+			e.First, e.Data = r.s.firstNonFinite(ctx, grad, q.Point, &r.batch, at)
+			return 0, false, e
 		}
 		r.results[i].Loss = loss
 		losses += loss
 		if r.cfg.Gradient != nil {
-			r.cfg.Gradient(r.state.Evals+uint64(i)+1, loss)
+			r.cfg.Gradient(evals, loss)
 		}
 	}
 	return losses, r.m.Tell(r.state, r.results), nil

@@ -35,6 +35,9 @@ type VM struct {
 	failure atomic.Pointer[error]
 
 	times []time.Duration // see Profile
+
+	// Check, when not nil, is called with the result of every instruction; an error ends the run.
+	Check func(n *gorgonia.Node, out *ops.Buf) error
 }
 
 // copyOut is a direct result that the plan computes elsewhere.
@@ -246,6 +249,11 @@ func (vm *VM) Run(ctx context.Context, d Draw) (err error) {
 		}
 		if vm.times != nil {
 			vm.times[i] = time.Since(start)
+		}
+		if vm.Check != nil {
+			if err := vm.Check(c.node, &vm.bufs[c.out]); err != nil {
+				return err
+			}
 		}
 	}
 	for _, c := range vm.copies {

@@ -5,16 +5,25 @@ package report
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
 )
 
-// WriteFile writes data to path so that a reader, or a machine that loses its power, finds the old content or
-// the new one and nothing between: a file of another name in the same directory is written, synced and renamed.
-// A symbolic link stays, and the file it leads to is replaced. What is no regular file, such as a device, would
-// be lost by that and is refused.
-func WriteFile(path string, data []byte) (err error) {
+// WriteFile writes data to path as WriteTo does.
+func WriteFile(path string, data []byte) error {
+	return WriteTo(path, func(w io.Writer) error {
+		_, err := w.Write(data)
+		return err
+	})
+}
+
+// WriteTo writes what content writes to path so that a reader, or a machine that loses its power, finds the old
+// content or the new one and nothing between: a file of another name in the same directory is written, synced
+// and renamed. A symbolic link stays, and the file it leads to is replaced. What is no regular file, such as a
+// device, would be lost by that and is refused.
+func WriteTo(path string, content func(io.Writer) error) (err error) {
 	path, mode, err := target(path)
 	if err != nil {
 		return err
@@ -31,7 +40,7 @@ func WriteFile(path string, data []byte) (err error) {
 			err = cannotWrite(path, err)
 		}
 	}()
-	if _, err = f.Write(data); err != nil {
+	if err = content(f); err != nil {
 		return err
 	}
 	if err = f.Chmod(mode); err != nil {

@@ -1,0 +1,298 @@
+package runner_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/onnx-entropy/onnx-entropy/optimizer"
+	"github.com/onnx-entropy/onnx-entropy/runner"
+)
+
+// checkpointed is the configuration of the runs below: an epoch of 3 mini-batches, 5 outer steps of 3 gradients,
+// and an evaluation every 4 gradients.
+func checkpointed(t *testing.T, c *runner.Checkpoints) runner.Config {
+	return runner.Config{Batch: 20, Evals: 15, Seed: 3, Test: source(t, 30), EvalEvery: 4, Checkpoints: c}
+}
+
+func momentum() *optimizer.EntropySGD {
+	m := entropy()
+	m.OuterMomentum, m.WeightDecay = 0.3, 1e-3
+	return m
+}
+
+// cut is a source that ends the context when mini-batch number at is read.
+func cut(t *testing.T, at int) (context.Context, runner.Source) {
+	ctx, cancel := context.WithCancel(context.Background())
+	src := &counted{Source: source(t, 50)}
+	src.after = func() {
+		if len(src.batches) == at {
+			cancel()
+		}
+	}
+	return ctx, src
+}
+
+func same(t *testing.T, got, want *runner.Report) {
+	t.Helper()
+	if !slices.Equal(got.Weights, want.Weights) || !slices.Equal(got.Running, want.Running) {
+		t.Error("the weights or statistics differ from those of the run that was never stopped")
+	}
+	if got.Evals != want.Evals || got.Outer != want.Outer || got.Loss != want.Loss || *got.Test != *want.Test {
+		t.Errorf("the report is %d, %d, %v, %v; want %d, %d, %v, %v", got.Evals, got.Outer, got.Loss, *got.Test, want.Evals, want.Outer, want.Loss, *want.Test)
+	}
+}
+
+// TestResumeIsExact stops a run at every mini-batch, in the middle of outer steps and in evaluations too, and
+// lets another one go on from the folder.
+func TestResumeIsExact(t *testing.T) {
+	want, err := runner.Train(context.Background(), compile(t, runner.Options{Seed: 5}), momentum(), source(t, 50), checkpointed(t, nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for at := 1; at < 30; at += 2 {
+		c := &runner.Checkpoints{Dir: filepath.Join(t.TempDir(), "checkpoints"), Gradients: 2}
+		ctx, src := cut(t, at)
+		r, err := runner.Train(ctx, compile(t, runner.Options{Seed: 5}), momentum(), src, checkpointed(t, c))
+		if err == nil {
+			same(t, r, want)
+			continue
+		}
+		if !errors.Is(err, context.Canceled) {
+			t.Fatal(err)
+		}
+		c.Resume = true
+		// On another number of threads, which is no part of what a run is.
+		m := momentum()
+		m.Threads = 2
+		src2 := &counted{Source: source(t, 50)}
+		r, err = runner.Train(context.Background(), compile(t, runner.Options{Seed: 5, Threads: 1}), m, src2, checkpointed(t, c))
+		if err != nil {
+			t.Fatalf("stopped at read %d: %v", at, err)
+		}
+		same(t, r, want)
+	}
+}
+
+func TestCheckpointsThatStay(t *testing.T) {
+	c := &runner.Checkpoints{Dir: t.TempDir(), Gradients: 4, Keep: 3}
+	if _, err := runner.Train(context.Background(), compile(t, runner.Options{}), momentum(), source(t, 50), checkpointed(t, c)); err != nil {
+		t.Fatal(err)
+	}
+	entries, err := os.ReadDir(c.Dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, e := range entries {
+		names = append(names, e.Name())
+	}
+	if got := strings.Join(names, " "); got != "000000000004.ckpt 000000000008.ckpt 000000000012.ckpt best.ckpt" {
+		t.Errorf("the folder holds %s", got)
+	}
+	if _, err := runner.Train(context.Background(), compile(t, runner.Options{}), momentum(), source(t, 50), checkpointed(t, c)); err == nil || !strings.Contains(err.Error(), "another run") {
+		t.Errorf("a second run in the folder: %v", err)
+	}
+}
+
+// TestDamagedCheckpointIsPassedOver cuts or changes the newest file; the run goes on from the one before and
+// ends the same.
+func TestDamagedCheckpointIsPassedOver(t *testing.T) {
+	want, err := runner.Train(context.Background(), compile(t, runner.Options{}), momentum(), source(t, 50), checkpointed(t, nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, damage := range map[string]func([]byte) []byte{
+		"cut":     func(b []byte) []byte { return b[:len(b)/2] },
+		"empty":   func(b []byte) []byte { return nil },
+		"changed": func(b []byte) []byte { b[len(b)/3] ^= 4; return b },
+	} {
+		t.Run(name, func(t *testing.T) {
+			var warnings []string
+			c := &runner.Checkpoints{Dir: t.TempDir(), Gradients: 2, Warn: func(err error) { warnings = append(warnings, err.Error()) }}
+			ctx, src := cut(t, 8)
+			if _, err := runner.Train(ctx, compile(t, runner.Options{}), momentum(), src, checkpointed(t, c)); !errors.Is(err, context.Canceled) {
+				t.Fatal(err)
+			}
+			files, _ := filepath.Glob(filepath.Join(c.Dir, "0*.ckpt"))
+			newest := files[len(files)-1]
+			b, err := os.ReadFile(newest)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(newest, damage(bytes.Clone(b)), 0o644); err != nil {
+				t.Fatal(err)
+			}
+			c.Resume = true
+			r, err := runner.Train(context.Background(), compile(t, runner.Options{}), momentum(), source(t, 50), checkpointed(t, c))
+			if err != nil {
+				t.Fatal(err)
+			}
+			same(t, r, want)
+			if len(warnings) != 1 || !strings.Contains(warnings[0], filepath.Base(newest)) || !strings.Contains(warnings[0], "the checkpoint before") {
+				t.Errorf("warnings: %q", warnings)
+			}
+			for _, f := range files {
+				os.WriteFile(f, nil, 0o644)
+			}
+			all, _ := filepath.Glob(filepath.Join(c.Dir, "0*.ckpt"))
+			for _, f := range all {
+				os.WriteFile(f, nil, 0o644)
+			}
+			_, err = runner.Train(context.Background(), compile(t, runner.Options{}), momentum(), source(t, 50), checkpointed(t, c))
+			if err == nil || !strings.Contains(err.Error(), "is whole") {
+				t.Errorf("no whole checkpoint: %v", err)
+			}
+		})
+	}
+}
+
+func TestCheckpointOfAnotherRun(t *testing.T) {
+	c := &runner.Checkpoints{Dir: t.TempDir(), Gradients: 2, Identity: map[string]string{"model": "sha256 1"}}
+	ctx, src := cut(t, 5)
+	if _, err := runner.Train(ctx, compile(t, runner.Options{Seed: 5}), momentum(), src, checkpointed(t, c)); !errors.Is(err, context.Canceled) {
+		t.Fatal(err)
+	}
+	c.Resume = true
+	half := 0.5
+	for what, change := range map[string]func(*optimizer.EntropySGD, *runner.Config, *runner.Options){
+		"method":   func(m *optimizer.EntropySGD, _ *runner.Config, _ *runner.Options) { m.Gamma = 0.01 },
+		"budget":   func(_ *optimizer.EntropySGD, c *runner.Config, _ *runner.Options) { c.Evals = 18 },
+		"batch":    func(_ *optimizer.EntropySGD, c *runner.Config, _ *runner.Options) { c.Batch = 10 },
+		"seed":     func(_ *optimizer.EntropySGD, c *runner.Config, _ *runner.Options) { c.Seed = 4 },
+		"in order": func(_ *optimizer.EntropySGD, c *runner.Config, _ *runner.Options) { c.InOrder = true },
+		"dropout":  func(_ *optimizer.EntropySGD, _ *runner.Config, o *runner.Options) { o.Dropout = &half },
+		"start":    func(_ *optimizer.EntropySGD, c *runner.Config, _ *runner.Options) { c.Weights[3] = 1 },
+		"model": func(_ *optimizer.EntropySGD, c *runner.Config, _ *runner.Options) {
+			c.Checkpoints.Identity = map[string]string{"model": "sha256 2"}
+		},
+	} {
+		m, copied := momentum(), *c
+		cfg, o := checkpointed(t, &copied), runner.Options{Seed: 5}
+		cfg.Weights = compile(t, o).Net().Weights()
+		change(m, &cfg, &o)
+		_, err := runner.Train(context.Background(), compile(t, o), m, source(t, 50), cfg)
+		var mismatch *runner.MismatchError
+		if !errors.As(err, &mismatch) || mismatch.What != what {
+			t.Errorf("another %s: %v", what, err)
+		}
+	}
+}
+
+// TestExtraIsKept saves a caller's bytes, NaN among the numbers of the run.
+func TestExtraIsKept(t *testing.T) {
+	var got []byte
+	c := &runner.Checkpoints{Dir: t.TempDir(), Extra: func() ([]byte, error) { return []byte("here"), nil }, Restore: func(b []byte) error { got = b; return nil }}
+	ctx, src := cut(t, 1) // before the first outer step, when the loss is NaN
+	if _, err := runner.Train(ctx, compile(t, runner.Options{}), momentum(), src, checkpointed(t, c)); !errors.Is(err, context.Canceled) {
+		t.Fatal(err)
+	}
+	c.Resume = true
+	if _, err := runner.Train(context.Background(), compile(t, runner.Options{}), momentum(), source(t, 50), checkpointed(t, c)); err != nil {
+		t.Fatal(err)
+	}
+	if string(got) != "here" {
+		t.Errorf("restored %q", got)
+	}
+}
+
+// broken is a source whose mini-batches with the given numbers, counted by reads, hold a NaN.
+type broken struct {
+	runner.Source
+	reads int
+	bad   map[int]bool
+}
+
+func (b *broken) Read(dst *runner.Batch, idx []int) error {
+	err := b.Source.Read(dst, idx)
+	if b.bad[b.reads] {
+		dst.Inputs[0].Float32s()[5] = float32(math.NaN())
+	}
+	b.reads++
+	return err
+}
+
+func TestNaNIsNamed(t *testing.T) {
+	t.Run("data", func(t *testing.T) {
+		src := &broken{Source: source(t, 50), bad: map[int]bool{4: true}}
+		r, err := runner.Train(context.Background(), compile(t, runner.Options{}), entropy(), src, runner.Config{Batch: 20, Evals: 30})
+		var d *runner.DivergedError
+		if !errors.As(err, &d) || d.Evals != 5 || d.Outer != 1 || !strings.Contains(d.First, `input "input" of mini-batch 4`) {
+			t.Fatalf("%v", err)
+		}
+		if r.Outer != 1 || slices.ContainsFunc(r.Weights, func(v float32) bool { return v-v != 0 }) {
+			t.Errorf("the report is of outer step %d; its weights must be the last good ones", r.Outer)
+		}
+	})
+	t.Run("node", func(t *testing.T) {
+		s := compile(t, runner.Options{})
+		x := s.Net().Weights()
+		for i := range x {
+			x[i] *= 1e25 // BatchNormalization squares what the first convolution computes
+		}
+		_, err := runner.Train(context.Background(), s, entropy(), source(t, 50), runner.Config{Batch: 20, Evals: 30, Weights: x})
+		var d *runner.DivergedError
+		if !errors.As(err, &d) || !strings.Contains(d.First, "node") || !strings.Contains(d.First, "shape") {
+			t.Errorf("%v", err)
+		}
+	})
+	t.Run("weights", func(t *testing.T) {
+		s := compile(t, runner.Options{})
+		x := s.Net().Weights()
+		p := s.Net().Params[2]
+		x[p.From] = float32(math.Inf(-1))
+		_, err := runner.Train(context.Background(), s, entropy(), source(t, 50), runner.Config{Batch: 20, Evals: 30, Weights: x})
+		if err == nil || !strings.Contains(err.Error(), p.Name) {
+			t.Errorf("%v; the weights %q are infinite", err, p.Name)
+		}
+	})
+}
+
+// TestRollBack passes over mini-batches that hold NaN, and stays exact when it is stopped in between.
+func TestRollBack(t *testing.T) {
+	bad := map[int]bool{4: true, 7: true}
+	config := func(c *runner.Checkpoints) runner.Config {
+		return runner.Config{Batch: 20, Evals: 12, OnNaN: runner.RollBackOnNaN, Checkpoints: c}
+	}
+	want, err := runner.Train(context.Background(), compile(t, runner.Options{}), entropy(), &broken{Source: source(t, 50), bad: bad}, config(nil))
+	if err != nil || want.Rollbacks != 2 || want.Evals != 12 {
+		t.Fatalf("%v; %+v", err, want)
+	}
+	c := &runner.Checkpoints{Dir: t.TempDir(), Gradients: 1}
+	src := &broken{Source: source(t, 50), bad: bad}
+	ctx, cancel := context.WithCancel(context.Background())
+	cfg := config(c)
+	cfg.Gradient = func(uint64, float64) {
+		if src.reads == 7 { // between the two
+			cancel()
+		}
+	}
+	if _, err := runner.Train(ctx, compile(t, runner.Options{}), entropy(), src, cfg); !errors.Is(err, context.Canceled) {
+		t.Fatal(err)
+	}
+	c.Resume = true
+	cfg = config(c)
+	src.reads = 7 // what was read once more after the stop is not counted
+	got, err := runner.Train(context.Background(), compile(t, runner.Options{}), entropy(), src, cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !slices.Equal(got.Weights, want.Weights) || got.Rollbacks != want.Rollbacks {
+		t.Errorf("the resumed run ends at other weights, after %d rollbacks", got.Rollbacks)
+	}
+
+	always := &broken{Source: source(t, 50), bad: map[int]bool{}}
+	for i := range 100 {
+		always.bad[i+3] = true
+	}
+	_, err = runner.Train(context.Background(), compile(t, runner.Options{}), entropy(), always, config(nil))
+	if err == nil || !strings.Contains(err.Error(), "5 rollbacks") {
+		t.Errorf("a run that cannot go on: %v", err)
+	}
+}

@@ -1,0 +1,180 @@
+package runner
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+
+	"gorgonia.org/gorgonia"
+	"gorgonia.org/tensor"
+
+	"github.com/onnx-entropy/onnx-entropy/internal/exec"
+	"github.com/onnx-entropy/onnx-entropy/internal/ops"
+	"github.com/onnx-entropy/onnx-entropy/optimizer"
+)
+
+// OnNaN says what becomes of a run whose loss or gradient is NaN or infinite.
+type OnNaN uint8
+
+const (
+	// StopOnNaN ends the run with a *DivergedError; the report has the weights of the last whole outer step.
+	StopOnNaN OnNaN = iota
+	// RollBackOnNaN goes back to the state after an outer step, at most some tens of gradients before, and
+	// goes on with the mini-batches behind the one that failed. If that fails maxRetries times from the same
+	// state, the run stops.
+	RollBackOnNaN
+)
+
+func (o OnNaN) String() string {
+	if o == RollBackOnNaN {
+		return "rollback"
+	}
+	return "stop"
+}
+
+const (
+	maxRetries = 5
+	// rememberEvery is the least number of gradients between two states to roll back to: a copy costs about as
+	// much as an update.
+	rememberEvery = 20
+)
+
+// A DivergedError ends a run in which a loss or gradient is no longer finite.
+type DivergedError struct {
+	Evals, Outer uint64 // gradient evaluation, from 1, and outer step, from 0
+	Loss         float64
+	First        string // the first tensor that is not finite, and the node that computed it
+	Data         bool   // whether that is an input
+	Retries      int    // rollbacks that did not help
+}
+
+func (e *DivergedError) Error() string {
+	what, after, remedy := fmt.Sprintf("the loss became %v", e.Loss), "", "try a smaller learning rate"
+	if e.Evals == 1 {
+		what, remedy = fmt.Sprintf("the loss is %v before the first step", e.Loss), "start from other weights"
+	}
+	if !math.IsNaN(e.Loss) && !math.IsInf(e.Loss, 0) {
+		what = "the gradient is no longer finite"
+	}
+	if e.Retries > 0 {
+		after = fmt.Sprintf(", after %d rollbacks to the same state", e.Retries)
+	}
+	if e.Data {
+		remedy = "correct the data"
+	}
+	return fmt.Sprintf("runner: %s at gradient evaluation %d (outer step %d)%s; the first number that is not finite is in %s; %s",
+		what, e.Evals, e.Outer, after, e.First, remedy)
+}
+
+// remember keeps the state as one to roll back to, if the run does that and it is time.
+func (r *run) remember() {
+	if r.cfg.OnNaN != RollBackOnNaN || r.good != nil && r.state.Evals-r.good.Evals < rememberEvery {
+		return
+	}
+	r.good = cloneState(r.good, r.state)
+	r.retries = 0
+}
+
+// cloneState copies s, into the memory of dst if that is not nil.
+func cloneState(dst, s *optimizer.State) *optimizer.State {
+	if dst == nil {
+		dst = &optimizer.State{}
+	}
+	vecs := dst.Vecs
+	*dst = *s
+	dst.Scalars, dst.Groups = slices.Clone(s.Scalars), slices.Clone(s.Groups)
+	dst.Vecs = vecs
+	for i, v := range s.Vecs {
+		if i == len(dst.Vecs) {
+			dst.Vecs = append(dst.Vecs, nil)
+		}
+		dst.Vecs[i] = append(dst.Vecs[i][:0], v...)
+	}
+	return dst
+}
+
+// rollBack makes the last good state that of the run and tells whether it did; e is then dealt with.
+func (r *run) rollBack(rep *Report, e *DivergedError) bool {
+	if r.good == nil {
+		return false
+	}
+	if r.retries >= maxRetries {
+		e.Retries = r.retries
+		return false
+	}
+	r.retries++
+	rep.Rollbacks++
+	// The mini-batches from the good state to the one that failed are not drawn again.
+	r.skipped += e.Evals - r.good.Evals
+	r.state = cloneState(r.state, r.good)
+	r.sum, r.count = 0, 0
+	r.keep(rep)
+	if r.cfg.RolledBack != nil {
+		r.cfg.RolledBack(e)
+	}
+	return true
+}
+
+// firstNonFinite describes the first tensor of a gradient that is not finite: an input, a weight, or what a node
+// computed. It computes the gradient once more, which gives the same numbers.
+func (s *Step) firstNonFinite(ctx context.Context, grad, x []float32, b *Batch, at optimizer.Draw) (where string, data bool) {
+	for i, t := range b.Inputs {
+		if t.Dtype() == tensor.Float32 && !exec.Finite(t.Float32s()) {
+			return fmt.Sprintf("the data: input %q of mini-batch %d", s.net.Inputs[i].Name(), at.Batch), true
+		}
+	}
+	for _, p := range s.net.Params {
+		if !exec.Finite(x[p.From:p.To]) {
+			return fmt.Sprintf("the weights %q at which the gradient was wanted", p.Name), false
+		}
+	}
+	s.mu.Lock()
+	c, err := s.compile(forGradient, b)
+	if err == nil {
+		c.vm.Check = func(n *gorgonia.Node, out *ops.Buf) error {
+			if exec.Finite(out.F32) && exec.Finite(out.F64) {
+				return nil
+			}
+			return &nonFinite{c.describe(n)}
+		}
+	}
+	s.mu.Unlock()
+	if err != nil {
+		return err.Error(), false
+	}
+	_, err = s.Grad(ctx, grad, x, b, at)
+	c.vm.Check = nil
+	var found *nonFinite
+	switch {
+	case errors.As(err, &found):
+		return found.where, false
+	case err != nil:
+		return err.Error(), false
+	}
+	for _, p := range s.net.Params {
+		if !exec.Finite(grad[p.From:p.To]) {
+			return fmt.Sprintf("the gradient of %q", p.Name), false
+		}
+	}
+	return "no tensor when it was computed again; the memory of this computer may be at fault", false
+}
+
+type nonFinite struct{ where string }
+
+func (e *nonFinite) Error() string { return e.where }
+
+// describe says what a node of the graph computes, in the words of the model.
+func (c *compiled) describe(n *gorgonia.Node) string {
+	if n == c.loss {
+		return "the loss"
+	}
+	if i := slices.Index(c.derivatives, n); i >= 0 {
+		return fmt.Sprintf("the gradient of %q (%v)", c.trained[i].Name(), n.Op())
+	}
+	if name := c.net.NodeName(n); name != "" {
+		return fmt.Sprintf("the output of node %q (%v), shape %v", name, n.Op(), n.Shape())
+	}
+	return fmt.Sprintf("a step of the backward pass (%v), shape %v", n.Op(), n.Shape())
+}

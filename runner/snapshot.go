@@ -1,0 +1,290 @@
+package runner
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"io"
+	"maps"
+	"math"
+	"slices"
+
+	"github.com/onnx-entropy/onnx-entropy/internal/checkpoint"
+	"github.com/onnx-entropy/onnx-entropy/onnxload"
+	"github.com/onnx-entropy/onnx-entropy/optimizer"
+)
+
+// A snapshot is a run between two gradients: with what the caller gives Train again, all that its future depends
+// on. In its file, section "run" is this struct, "running" are the statistics, "0.vec.0" and so on the vectors of
+// the first state, and "extra" is what the caller added.
+type snapshot struct {
+	Identity  map[string]string // what the run is made of; a run goes on with the same only
+	States    []savedState      // the method's; in a run that rolls back also the one to go back to
+	Skipped   uint64            // see run
+	Retries   int
+	Rollbacks int // see Report
+	Sum       bits
+	Count     uint64
+	Evaluated uint64
+	Loss      bits
+	Test      *testBits
+	Best      bits
+
+	running []float32
+	extra   []byte
+}
+
+// savedState is an optimizer.State.
+type savedState struct {
+	Evals, Outer uint64
+	Phase        uint32
+	Scalars      []bits
+	Groups       []optimizer.Group
+	Vecs         int
+
+	vecs [][]float32
+}
+
+// bits is a float64 that JSON keeps to the bit, NaN and infinities too.
+type bits float64
+
+func (b bits) MarshalJSON() ([]byte, error) { return json.Marshal(math.Float64bits(float64(b))) }
+
+func (b *bits) UnmarshalJSON(data []byte) error {
+	var u uint64
+	err := json.Unmarshal(data, &u)
+	*b = bits(math.Float64frombits(u))
+	return err
+}
+
+type testBits struct {
+	Loss, Error bits
+	Count       int
+}
+
+// saved copies no vector: a snapshot is written before the run goes on.
+func saved(s *optimizer.State) savedState {
+	c := savedState{Evals: s.Evals, Outer: s.Outer, Phase: s.Phase, Groups: s.Groups, Vecs: len(s.Vecs), vecs: s.Vecs}
+	for _, v := range s.Scalars {
+		c.Scalars = append(c.Scalars, bits(v))
+	}
+	return c
+}
+
+func (c *savedState) state() *optimizer.State {
+	s := &optimizer.State{Evals: c.Evals, Outer: c.Outer, Phase: c.Phase, Groups: c.Groups, Vecs: c.vecs}
+	for _, v := range c.Scalars {
+		s.Scalars = append(s.Scalars, float64(v))
+	}
+	return s
+}
+
+func (r *run) snapshot(rep *Report) (*snapshot, error) {
+	s := &snapshot{
+		Identity: r.identity, States: []savedState{saved(r.state)}, Skipped: r.skipped, Retries: r.retries, Rollbacks: rep.Rollbacks,
+		Sum: bits(r.sum), Count: r.count, Evaluated: r.evaluated, Loss: bits(rep.Loss), Best: bits(r.best),
+		running: r.running,
+	}
+	if r.good != nil {
+		s.States = append(s.States, saved(r.good))
+	}
+	if rep.Test != nil {
+		s.Test = &testBits{bits(rep.Test.Loss), bits(rep.Test.Error), rep.Test.Count}
+	}
+	var err error
+	if save := r.cfg.Checkpoints.Extra; save != nil {
+		s.extra, err = save()
+	}
+	return s, err
+}
+
+func (s *snapshot) write(w io.Writer) error {
+	c := checkpoint.NewWriter(w)
+	c.JSON("run", s)
+	c.Floats("running", s.running)
+	for k, state := range s.States {
+		for i, v := range state.vecs {
+			c.Floats(fmt.Sprintf("%d.vec.%d", k, i), v)
+		}
+	}
+	c.Bytes("extra", s.extra)
+	return c.Close()
+}
+
+func readSnapshot(r io.Reader, size int64) (*snapshot, error) {
+	f, err := checkpoint.Read(r, size)
+	if err != nil {
+		return nil, err
+	}
+	s := new(snapshot)
+	if err := f.JSON("run", s); err != nil {
+		return nil, err
+	}
+	if s.running, err = f.Floats("running"); err != nil {
+		return nil, err
+	}
+	if len(s.States) == 0 {
+		return nil, fmt.Errorf("it holds no state of an optimizer")
+	}
+	for k := range s.States {
+		c := &s.States[k]
+		if c.Vecs < 0 || c.Vecs > len(f) {
+			return nil, fmt.Errorf("%d vectors are announced in %d sections", c.Vecs, len(f))
+		}
+		for i := range c.Vecs {
+			v, err := f.Floats(fmt.Sprintf("%d.vec.%d", k, i))
+			if err != nil {
+				return nil, err
+			}
+			c.vecs = append(c.vecs, v)
+		}
+	}
+	s.extra = f["extra"]
+	return s, nil
+}
+
+// restore makes the run that of the snapshot.
+func (r *run) restore(s *snapshot, rep *Report) error {
+	if err := sameIdentity(s.Identity, r.identity); err != nil {
+		return err
+	}
+	var states []*optimizer.State
+	for k := range s.States {
+		state := s.States[k].state()
+		if m, ok := r.m.(optimizer.Settled); ok {
+			if err := m.CheckState(state, r.s.Dim()); err != nil {
+				return err
+			}
+		}
+		states = append(states, state)
+	}
+	if len(s.running) != r.s.net.NumRunning() {
+		return fmt.Errorf("%d running statistics for a network of %d", len(s.running), r.s.net.NumRunning())
+	}
+	if restore := r.cfg.Checkpoints.Restore; restore != nil {
+		if err := restore(s.extra); err != nil {
+			return err
+		}
+	}
+	r.state, r.running = states[0], s.running
+	if len(states) > 1 {
+		r.good = states[1]
+	}
+	r.skipped, r.retries, rep.Rollbacks = s.Skipped, s.Retries, s.Rollbacks
+	r.sum, r.count, r.evaluated, r.best = float64(s.Sum), s.Count, s.Evaluated, float64(s.Best)
+	rep.Loss = float64(s.Loss)
+	if t := s.Test; t != nil {
+		rep.Test = &Metrics{float64(t.Loss), float64(t.Error), t.Count}
+	}
+	return nil
+}
+
+// identify describes what a run is made of, as far as Train sees it; the caller's Identity adds the rest. The
+// number of threads is no part of it.
+func (r *run) identify(x []float32) (map[string]string, error) {
+	method, err := settingsOf(r.m)
+	if err != nil {
+		return nil, err
+	}
+	c := r.cfg
+	id := map[string]string{
+		"method":   fmt.Sprintf("%T %s", r.m, method),
+		"layout":   digest(layout(r.s.net)),
+		"start":    digestFloats(x, r.running),
+		"batch":    fmt.Sprint(c.Batch),
+		"budget":   fmt.Sprintf("%d gradients, %d outer steps", c.Evals, c.MaxOuter),
+		"seed":     fmt.Sprint(c.Seed),
+		"in order": fmt.Sprint(c.InOrder),
+		"samples":  fmt.Sprint(r.src.Len()),
+		"dropout":  fmt.Sprintf("seed %d, ratio %s", r.s.o.Seed, ratioOf(r.s.o.Dropout)),
+		"evaluate": fmt.Sprintf("every %d, statistics of %d, kept %v", c.EvalEvery, c.StatisticsSamples, c.KeepStatistics),
+		"on NaN":   c.OnNaN.String(),
+	}
+	for k, v := range c.Checkpoints.Identity {
+		if _, taken := id[k]; taken {
+			return nil, fmt.Errorf("runner: Checkpoints.Identity has %q, which Train fills in itself", k)
+		}
+		id[k] = v
+	}
+	return id, nil
+}
+
+func ratioOf(p *float64) string {
+	if p == nil {
+		return "of the model"
+	}
+	return fmt.Sprint(*p)
+}
+
+// settingsOf is the method's settings as JSON without the numbers of threads.
+func settingsOf(m optimizer.Method) (string, error) {
+	b, err := json.Marshal(m)
+	if err != nil {
+		return "", fmt.Errorf("runner: the settings of %T cannot be written down: %w", m, err)
+	}
+	var v any
+	if err := json.Unmarshal(b, &v); err != nil {
+		return "", err
+	}
+	dropThreads(v)
+	b, err = json.Marshal(v)
+	return string(b), err
+}
+
+func dropThreads(v any) {
+	switch v := v.(type) {
+	case map[string]any:
+		delete(v, "Threads")
+		for _, e := range v {
+			dropThreads(e)
+		}
+	case []any:
+		for _, e := range v {
+			dropThreads(e)
+		}
+	}
+}
+
+// layout lists the tensors of the two flat vectors.
+func layout(net *onnxload.Net) string {
+	s := ""
+	for _, p := range net.Params {
+		s += fmt.Sprintf("%q %v %d\n", p.Name, p.Shape, p.From)
+	}
+	for _, b := range net.Buffers {
+		s += fmt.Sprintf("running %q %v %d\n", b.Name, b.Shape, b.From)
+	}
+	return s
+}
+
+func digest(s string) string {
+	sum := sha256.Sum256([]byte(s))
+	return hex.EncodeToString(sum[:])
+}
+
+func digestFloats(xs ...[]float32) string {
+	h := sha256.New()
+	for _, x := range xs {
+		c := checkpoint.NewWriter(h)
+		c.Floats("x", x)
+		c.Close()
+	}
+	return hex.EncodeToString(h.Sum(nil))
+}
+
+// A MismatchError tells that a checkpoint belongs to another run.
+type MismatchError struct{ What, Saved, Given string }
+
+func (e *MismatchError) Error() string {
+	return fmt.Sprintf("the checkpoint was made with another %s: %s, not %s", e.What, e.Saved, e.Given)
+}
+
+func sameIdentity(saved, given map[string]string) error {
+	for _, k := range slices.Sorted(maps.Keys(given)) {
+		if saved[k] != given[k] {
+			return &MismatchError{k, saved[k], given[k]}
+		}
+	}
+	return nil
+}
