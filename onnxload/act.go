@@ -138,6 +138,30 @@ func dropout(c *nodeCtx) error {
 		return err
 	}
 	c.layer(before)
+	if len(c.out) < 2 || c.out[1] == nil || c.b.opts.Training {
+		return nil
+	}
+	return c.dropoutMask(x.Shape())
+}
+
+// dropoutMask makes the second output, which tells what is kept: in inference everything. It is a bool from opset 10
+// on, of the type of the data before.
+func (c *nodeCtx) dropoutMask(shape []int) error {
+	elem := elemBOOL
+	if c.opset < 10 {
+		elem = elemFLOAT
+	}
+	h, err := c.b.newHost(elem, shape)
+	if err != nil {
+		return err
+	}
+	for i := range h.i {
+		h.i[i] = 1
+	}
+	for i := range h.f {
+		h.f[i] = 1
+	}
+	*c.out[1] = *c.b.fromHost(c.out[1].name, h)
 	return nil
 }
 

@@ -342,7 +342,7 @@ func (c *nodeCtx) set(k int, n *gorgonia.Node, err error) error {
 		}
 	}
 	if v := c.out[k]; v != nil {
-		v.node, v.shape = n, n.Shape()
+		v.node, v.shape, v.missing = n, n.Shape(), ""
 		if v.elem == 0 {
 			v.elem = elemFLOAT
 			if n.Dtype() == tensor.Int64 {

@@ -83,7 +83,7 @@ func init() {
 		"Range":           {inputs: 3, most: 3, host: hostRange},
 	}
 	for _, family := range []map[string]operator{
-		poolOperators(),
+		poolOperators(), normOperators(), lossOperators(),
 	} {
 		maps.Copy(operators, family)
 	}

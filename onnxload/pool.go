@@ -5,7 +5,6 @@ import (
 	"slices"
 
 	"gorgonia.org/gorgonia"
-	"gorgonia.org/tensor"
 
 	"github.com/onnx-entropy/onnx-entropy/internal/ops"
 )
@@ -140,12 +139,9 @@ func maxUnpool(c *nodeCtx) error {
 	if err != nil {
 		return err
 	}
-	index, err := c.in[1].graphNode(false)
+	index, err := c.integers(1)
 	if err != nil {
 		return err
-	}
-	if index.Dtype() != tensor.Int64 {
-		return fmt.Errorf("its indices are no integers")
 	}
 	rank := x.Dims() - 2
 	if rank < 1 {
