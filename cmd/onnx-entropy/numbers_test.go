@@ -278,3 +278,17 @@ func TestVerifyONNXNodeCases(t *testing.T) {
 		t.Errorf("%d cases pass; 256 did when this was written", pass)
 	}
 }
+
+// A file that fixes its batch is shown with it if a node depends on it.
+func TestInspectOfOneBatch(t *testing.T) {
+	t.Chdir(t.TempDir())
+	l := newLinear(6)
+	l.fixed = 16
+	write(t, "m.onnx", l.onnx())
+	out := must(t, "inspect", "m.onnx")
+	for _, want := range []string{"16x36", "16x3", "111 weights", "Warning  The batch is fixed"} {
+		if !strings.Contains(out, want) {
+			t.Errorf("the text lacks %q:\n%s", want, out)
+		}
+	}
+}
