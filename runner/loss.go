@@ -27,6 +27,21 @@ func NLL(outputs gorgonia.Nodes, shapes []tensor.Shape) (*gorgonia.Node, gorgoni
 	return classes(outputs, shapes, "nll", ops.NLL)
 }
 
+// LabelSmoothing is CrossEntropy, or NLL if logs, with targets that give the weight e/classes to every class and
+// the rest to the label (Szegedy et al.: "Rethinking the Inception Architecture", CVPR 2016, section 7); e is at
+// least 0 and below 1. It is for training: see Options.Evaluation.
+func LabelSmoothing(e float64, logs bool) Loss {
+	return func(outputs gorgonia.Nodes, shapes []tensor.Shape) (*gorgonia.Node, gorgonia.Nodes, error) {
+		if !(e >= 0 && e < 1) {
+			return nil, nil, fmt.Errorf("runner: label smoothing of %v; it must be at least 0 and below 1", e)
+		}
+		if logs {
+			return classes(outputs, shapes, "nll", func(y, t *gorgonia.Node) (*gorgonia.Node, error) { return ops.SmoothNLL(y, t, e) })
+		}
+		return classes(outputs, shapes, "cross-entropy", func(y, t *gorgonia.Node) (*gorgonia.Node, error) { return ops.SmoothCrossEntropy(y, t, e) })
+	}
+}
+
 // MSE is the mean over all elements of (output - target)². Targets are float32 of the output's shape.
 func MSE(outputs gorgonia.Nodes, shapes []tensor.Shape) (*gorgonia.Node, gorgonia.Nodes, error) {
 	y := outputs[0]

@@ -82,8 +82,11 @@ func cloneState(dst, s *optimizer.State) *optimizer.State {
 	if dst == nil {
 		dst = &optimizer.State{}
 	}
-	vecs := dst.Vecs
+	vecs, inner := dst.Vecs, dst.Inner
 	*dst = *s
+	if s.Inner != nil {
+		dst.Inner = cloneState(inner, s.Inner)
+	}
 	dst.Scalars, dst.Groups = slices.Clone(s.Scalars), slices.Clone(s.Groups)
 	dst.Vecs = vecs
 	for i, v := range s.Vecs {

@@ -17,7 +17,7 @@ import (
 
 // A snapshot is a run between two gradients: with what the caller gives Train again, all that its future depends
 // on. In its file, section "run" is this struct, "running" are the statistics, "0.vec.0" and so on the vectors of
-// the first state, and "extra" is what the caller added.
+// the first state, "0.inner.vec.0" those of the state inside it, and "extra" is what the caller added.
 type snapshot struct {
 	Identity  map[string]string // what the run is made of; a run goes on with the same only
 	States    []savedState      // the method's; in a run that rolls back also the one to go back to
@@ -42,6 +42,7 @@ type savedState struct {
 	Scalars      []bits
 	Groups       []optimizer.Group
 	Vecs         int
+	Inner        *savedState `json:",omitempty"`
 
 	vecs [][]float32
 }
@@ -69,6 +70,10 @@ func saved(s *optimizer.State) savedState {
 	for _, v := range s.Scalars {
 		c.Scalars = append(c.Scalars, bits(v))
 	}
+	if s.Inner != nil {
+		inner := saved(s.Inner)
+		c.Inner = &inner
+	}
 	return c
 }
 
@@ -77,7 +82,38 @@ func (c *savedState) state() *optimizer.State {
 	for _, v := range c.Scalars {
 		s.Scalars = append(s.Scalars, float64(v))
 	}
+	if c.Inner != nil {
+		s.Inner = c.Inner.state()
+	}
 	return s
+}
+
+// write adds the vectors, under names that begin with prefix.
+func (c *savedState) write(w *checkpoint.Writer, prefix string) {
+	for i, v := range c.vecs {
+		w.Floats(fmt.Sprintf("%s.vec.%d", prefix, i), v)
+	}
+	if c.Inner != nil {
+		c.Inner.write(w, prefix+".inner")
+	}
+}
+
+// read finds the vectors that write added.
+func (c *savedState) read(f checkpoint.File, prefix string) error {
+	if c.Vecs < 0 || c.Vecs > len(f) {
+		return fmt.Errorf("%d vectors are announced in %d sections", c.Vecs, len(f))
+	}
+	for i := range c.Vecs {
+		v, err := f.Floats(fmt.Sprintf("%s.vec.%d", prefix, i))
+		if err != nil {
+			return err
+		}
+		c.vecs = append(c.vecs, v)
+	}
+	if c.Inner == nil {
+		return nil
+	}
+	return c.Inner.read(f, prefix+".inner")
 }
 
 func (r *run) snapshot(rep *Report) (*snapshot, error) {
@@ -104,9 +140,7 @@ func (s *snapshot) write(w io.Writer) error {
 	c.JSON("run", s)
 	c.Floats("running", s.running)
 	for k, state := range s.States {
-		for i, v := range state.vecs {
-			c.Floats(fmt.Sprintf("%d.vec.%d", k, i), v)
-		}
+		state.write(c, fmt.Sprint(k))
 	}
 	c.Bytes("extra", s.extra)
 	return c.Close()
@@ -128,16 +162,8 @@ func readSnapshot(r io.Reader, size int64) (*snapshot, error) {
 		return nil, fmt.Errorf("it holds no state of an optimizer")
 	}
 	for k := range s.States {
-		c := &s.States[k]
-		if c.Vecs < 0 || c.Vecs > len(f) {
-			return nil, fmt.Errorf("%d vectors are announced in %d sections", c.Vecs, len(f))
-		}
-		for i := range c.Vecs {
-			v, err := f.Floats(fmt.Sprintf("%d.vec.%d", k, i))
-			if err != nil {
-				return nil, err
-			}
-			c.vecs = append(c.vecs, v)
+		if err := s.States[k].read(f, fmt.Sprint(k)); err != nil {
+			return nil, err
 		}
 	}
 	s.extra = f["extra"]

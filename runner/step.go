@@ -30,6 +30,8 @@ type Options struct {
 	EvalBatch int
 	// Output is the number of the network's output that is trained and evaluated.
 	Output int
+	// Evaluation, when not nil, is the loss that Evaluate measures, where it is not the one that is trained.
+	Evaluation Loss
 }
 
 // A Step computes losses, gradients and outputs of one network. Weights and running statistics are the
@@ -44,6 +46,7 @@ type Step struct {
 
 	mu    sync.Mutex
 	plans []*compiled
+	crowd crowd
 }
 
 // use is what a graph is compiled for.
@@ -71,6 +74,7 @@ type compiled struct {
 	targets []int     // none if the use has no loss
 
 	trained, derivatives gorgonia.Nodes // weights, and the derivatives of the loss by them
+	forks                []*compiled    // the same plan with a machine for each replica
 }
 
 type binding struct{ handle, from, to int }
@@ -114,6 +118,10 @@ func (s *Step) gradient(ctx context.Context, grad, x []float32, b *Batch, at opt
 	if err != nil {
 		return 0, err
 	}
+	return c.gradient(ctx, grad, x, b, exec.Draw{Seed: s.o.Seed, Replica: uint32(at.Replica), Eval: at.Eval})
+}
+
+func (c *compiled) gradient(ctx context.Context, grad, x []float32, b *Batch, d exec.Draw) (float64, error) {
 	for _, u := range c.unused {
 		clear(grad[u[0]:u[1]])
 	}
@@ -122,7 +130,7 @@ func (s *Step) gradient(ctx context.Context, grad, x []float32, b *Batch, at opt
 			return 0, err
 		}
 	}
-	if err := c.run(ctx, x, nil, b, exec.Draw{Seed: s.o.Seed, Replica: uint32(at.Replica), Eval: at.Eval}); err != nil {
+	if err := c.run(ctx, x, nil, b, d); err != nil {
 		return 0, err
 	}
 	return float64(c.vm.Buf(c.loss).F32[0]), nil
@@ -257,7 +265,11 @@ func (s *Step) differentiate(net *onnxload.Net, u use, b *Batch) (*compiled, err
 	var trained []onnxload.Param
 	var err error
 	if u.hasLoss() {
-		if c.loss, targets, err = s.loss(gorgonia.Nodes{net.Outputs[s.o.Output]}, shapesOf(b.Targets)); err != nil {
+		loss := s.loss
+		if u == forLoss && s.o.Evaluation != nil {
+			loss = s.o.Evaluation
+		}
+		if c.loss, targets, err = loss(gorgonia.Nodes{net.Outputs[s.o.Output]}, shapesOf(b.Targets)); err != nil {
 			return nil, err
 		}
 		results = append(results, c.loss)

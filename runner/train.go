@@ -53,6 +53,8 @@ type Progress struct {
 	Epoch         float64  // passes over the data, counted in gradient evaluations
 	Loss          float64  // mean training loss of the outer step's mini-batches; NaN before the first
 	Test          *Metrics // when the test source was evaluated after this step
+	// Stats is what the method says of the step, nil if it does not; it is valid during the call.
+	Stats *optimizer.Stats
 }
 
 // Report is the outcome of a run.
@@ -143,7 +145,8 @@ type run struct {
 
 	queries []optimizer.Query
 	results []optimizer.Result
-	batch   Batch
+	batches []*Batch
+	stats   optimizer.Stats
 }
 
 func (r *run) train(ctx context.Context) (*Report, error) {
@@ -216,25 +219,27 @@ func (r *run) step(ctx context.Context) (losses float64, outer bool, err error) 
 		r.results = append(r.results, optimizer.Result{Grad: make([]float32, r.s.Dim())})
 	}
 	r.results = r.results[:len(r.queries)]
-	for i, q := range r.queries {
-		at := q.At
+	for len(r.batches) < len(r.queries) {
+		r.batches = append(r.batches, new(Batch))
+	}
+	for i := range r.queries {
+		at := &r.queries[i].At
 		at.Batch += r.skipped
 		at.Eval += r.skipped
-		if err := r.src.Read(&r.batch, r.sampler.Batch(at.Batch)); err != nil {
+		if err := r.src.Read(r.batches[i], r.sampler.Batch(at.Batch)); err != nil {
 			return 0, false, err
 		}
-		grad := r.results[i].Grad
-		loss, err := r.s.Grad(ctx, grad, q.Point, &r.batch, at)
-		if err != nil {
-			return 0, false, err
-		}
-		evals := r.state.Evals + uint64(i) + 1
+	}
+	if err := r.s.Grads(ctx, r.queries, r.batches[:len(r.queries)], r.results); err != nil {
+		return 0, false, err
+	}
+	for i, q := range r.queries {
+		loss, grad, evals := r.results[i].Loss, r.results[i].Grad, r.state.Evals+uint64(i)+1
 		if math.IsNaN(loss) || math.IsInf(loss, 0) || !exec.Finite(grad) {
 			e := &DivergedError{Evals: evals, Outer: r.state.Outer, Loss: loss}
-			e.First, e.Data = r.s.firstNonFinite(ctx, grad, q.Point, &r.batch, at)
+			e.First, e.Data = r.s.firstNonFinite(ctx, grad, q.Point, r.batches[i], q.At)
 			return 0, false, e
 		}
-		r.results[i].Loss = loss
 		losses += loss
 		if r.cfg.Gradient != nil {
 			r.cfg.Gradient(evals, loss)
@@ -276,5 +281,10 @@ func (r *run) observe(rep *Report, test *Metrics) {
 	if r.cfg.Observe == nil {
 		return
 	}
-	r.cfg.Observe(Progress{Evals: rep.Evals, Budget: r.cfg.Evals, Outer: rep.Outer, Epoch: rep.Epochs, Loss: rep.Loss, Test: test})
+	p := Progress{Evals: rep.Evals, Budget: r.cfg.Evals, Outer: rep.Outer, Epoch: rep.Epochs, Loss: rep.Loss, Test: test}
+	if m, ok := r.m.(optimizer.Settled); ok {
+		r.stats = m.Stats(r.state)
+		p.Stats = &r.stats
+	}
+	r.cfg.Observe(p)
 }

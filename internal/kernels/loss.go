@@ -34,6 +34,33 @@ func CrossEntropyGrad[T Float](dx, x []T, labels []int64, n, stride, columns int
 	}
 }
 
+// LabelExcess returns the sum over positions of x[label] - mean(x), the mean over classes: what label smoothing
+// adds to a loss, times its strength.
+func LabelExcess[T Float](x []T, labels []int64, n, stride, columns int) float64 {
+	var sum float64
+	for j := range columns {
+		var mean float64
+		for i := range n {
+			mean += float64(x[i*stride+j])
+		}
+		sum += float64(x[int(labels[j])*stride+j]) - mean/float64(n)
+	}
+	return sum
+}
+
+// LabelExcessGrad adds (onehot(label) - 1/n)*g to dx.
+func LabelExcessGrad[T Float](dx []T, labels []int64, n, stride, columns int, g float64) {
+	all := T(g / float64(n))
+	for i := range n {
+		for j := range columns {
+			dx[i*stride+j] -= all
+		}
+	}
+	for j := range columns {
+		dx[int(labels[j])*stride+j] += T(g)
+	}
+}
+
 // SquaredError returns the sum of (y[i]-t[i])^2.
 func SquaredError[T Float](y, t []T) float64 {
 	var s float64

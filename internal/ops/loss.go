@@ -13,16 +13,27 @@ import (
 // classes, as a scalar. The class axis is the one that targets (int64) lacks: axis 1 if that fits, else the
 // last. A target outside of the classes is an error of the run.
 func CrossEntropy(logits, targets *gorgonia.Node) (*gorgonia.Node, error) {
-	return classLoss("CrossEntropy", logits, targets)
+	return classLoss("CrossEntropy", logits, targets, 0)
+}
+
+// SmoothCrossEntropy is CrossEntropy with smoothed labels: the target is the label with the weight 1-e plus all
+// classes with e/classes each, as in PyTorch's label_smoothing.
+func SmoothCrossEntropy(logits, targets *gorgonia.Node, e float64) (*gorgonia.Node, error) {
+	return classLoss("CrossEntropy", logits, targets, e)
 }
 
 // NLL is CrossEntropy for values that are already logarithms of probabilities: the mean of
 // -logProbs[target].
 func NLL(logProbs, targets *gorgonia.Node) (*gorgonia.Node, error) {
-	return classLoss("NLL", logProbs, targets)
+	return classLoss("NLL", logProbs, targets, 0)
 }
 
-func classLoss(name string, x, targets *gorgonia.Node) (*gorgonia.Node, error) {
+// SmoothNLL is SmoothCrossEntropy for logarithms of probabilities.
+func SmoothNLL(logProbs, targets *gorgonia.Node, e float64) (*gorgonia.Node, error) {
+	return classLoss("NLL", logProbs, targets, e)
+}
+
+func classLoss(name string, x, targets *gorgonia.Node, smooth float64) (*gorgonia.Node, error) {
 	if err := needFloat(name, x); err != nil {
 		return nil, err
 	}
@@ -33,7 +44,7 @@ func classLoss(name string, x, targets *gorgonia.Node) (*gorgonia.Node, error) {
 	if err != nil {
 		return nil, fmt.Errorf("ops: %s: %w", name, err)
 	}
-	o := &classes{base{name: name, out: tensor.ScalarShape()}, columnsOf(x.Shape(), axis), name == "NLL"}
+	o := &classes{base{name: name, out: tensor.ScalarShape()}, columnsOf(x.Shape(), axis), name == "NLL", smooth}
 	return apply(o, x, targets)
 }
 
@@ -52,7 +63,8 @@ func classAxis(shape, targets tensor.Shape) (int, error) {
 type classes struct {
 	base
 	columns
-	logs bool // scores are logarithms of probabilities
+	logs   bool    // scores are logarithms of probabilities
+	smooth float64 // label smoothing
 }
 
 // The first phase sums over the positions of each part, the second adds the parts in order.
@@ -86,6 +98,9 @@ func classesPart[T kernels.Float](o *classes, phase, part int, y, x []T, labels 
 		} else {
 			sum += kernels.CrossEntropy(x[at:], label, o.n, o.inner, width)
 		}
+		if o.smooth != 0 {
+			sum += o.smooth * kernels.LabelExcess(x[at:], label, o.n, o.inner, width)
+		}
 	}
 	partial[part] = T(sum)
 	return nil
@@ -102,7 +117,7 @@ func (c columns) check(labels []int64, first int) error {
 }
 
 func (o *classes) SymDiff(in gorgonia.Nodes, _, dy *gorgonia.Node) (gorgonia.Nodes, error) {
-	g := &classesGrad{base{name: o.name + "Grad", out: in[0].Shape()}, o.columns, o.logs}
+	g := &classesGrad{base{name: o.name + "Grad", out: in[0].Shape()}, o.columns, o.logs, o.smooth}
 	dx, err := apply(g, in[0], in[1], dy)
 	return gorgonia.Nodes{dx, nil}, err
 }
@@ -111,7 +126,8 @@ func (o *classes) SymDiff(in gorgonia.Nodes, _, dy *gorgonia.Node) (gorgonia.Nod
 type classesGrad struct {
 	base
 	columns
-	logs bool
+	logs   bool
+	smooth float64
 }
 
 func (o *classesGrad) Phases() []int  { return []int{o.parts()} }
@@ -133,15 +149,18 @@ func classesGradPart[T kernels.Float](o *classesGrad, part int, dx, x []T, label
 		if err := o.check(label, first); err != nil {
 			return err
 		}
-		if !o.logs {
+		if o.logs {
+			for i := range o.n {
+				clear(dx[at+i*o.inner:][:width])
+			}
+			for j, l := range label {
+				dx[at+int(l)*o.inner+j] = T(-g)
+			}
+		} else {
 			kernels.CrossEntropyGrad(dx[at:], x[at:], label, o.n, o.inner, width, g)
-			continue
 		}
-		for i := range o.n {
-			clear(dx[at+i*o.inner:][:width])
-		}
-		for j, l := range label {
-			dx[at+int(l)*o.inner+j] = T(-g)
+		if o.smooth != 0 {
+			kernels.LabelExcessGrad(dx[at:], label, o.n, o.inner, width, g*o.smooth)
 		}
 	}
 	return nil
