@@ -13,6 +13,7 @@ The layers are those of the authors' PyTorch program, where it and the paper agr
              [N,1,28,28] and the graph flattens it. (The program also drops 0.2 of the input; the paper not.)
   mnistconv  conv5x5(20) BN ReLU maxpool3 dropout, conv5x5(50) BN ReLU maxpool2 dropout, 500 BN ReLU dropout, 10;
              dropout 0.25.
+  charlstm   embedding 128 of 87 symbols, LSTM 2 x 128, linear 87; the input is [N,50] symbols (int64), the output [N,50,87].
   allcnn     input dropout 0.2; 3x3 convolutions 96, 96, 96/2, dropout 0.5, 192, 192, 192/2, dropout 0.5, 192, 192,
              then 1x1 to 10 planes, average over the 8x8 plane. BN + ReLU follow EVERY convolution, the last too,
              and the eighth is 3x3, not 1x1: so it is in both programs, and so it has the paper's 1.67 M weights.
@@ -80,7 +81,18 @@ def allcnn(drop=0.5, input_drop=0.2):
     return sequential(*layers, ("pool", nn.AvgPool2d(8)), ("flatten", nn.Flatten()))
 
 
-NETWORKS = {"mnistfc": (mnistfc, (1, 28, 28)), "mnistconv": (mnistconv, (1, 28, 28)), "allcnn": (allcnn, (3, 32, 32))}
+class CharLSTM(nn.Module):
+    def __init__(self, symbols=87, width=128, layers=2):
+        super().__init__()
+        self.embed = nn.Embedding(symbols, width)
+        self.lstm = nn.LSTM(width, width, layers, batch_first=True)
+        self.out = nn.Linear(width, symbols)
+
+    def forward(self, x):
+        return self.out(self.lstm(self.embed(x))[0])
+
+
+NETWORKS = {"mnistfc": (mnistfc, (1, 28, 28)), "mnistconv": (mnistconv, (1, 28, 28)), "allcnn": (allcnn, (3, 32, 32)), "charlstm": (CharLSTM, (50,))}
 MODES = ("eval", "preserve", "training")
 
 
@@ -98,14 +110,14 @@ def trained(model):
     return model
 
 
-def export(model, shape, mode, opset=OPSET, train=None):
+def export(model, shape, mode, opset=OPSET, train=None, dtype=torch.float32):
     """The bytes of a module for inputs of `shape` (without the batch) from the TorchScript exporter. train: whether the
     module is in train() mode while it is exported; by default only in mode TRAINING."""
     model.train(mode == "training" if train is None else train)
     out = io.BytesIO()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # deprecation of dynamo=False, and "exporting in training mode"
-        torch.onnx.export(model, (torch.zeros(2, *shape),), out, dynamo=False, opset_version=opset,
+        torch.onnx.export(model, (torch.zeros(2, *shape, dtype=dtype),), out, dynamo=False, opset_version=opset,
                           training=getattr(torch.onnx.TrainingMode, mode.upper()), do_constant_folding=mode == "eval",
                           input_names=["input"], output_names=["output"],
                           dynamic_axes={"input": {0: "batch"}, "output": {0: "batch"}})
@@ -113,14 +125,19 @@ def export(model, shape, mode, opset=OPSET, train=None):
 
 
 def export_fresh(name, mode, **options):
-    return export(network(name), NETWORKS[name][1], mode, **options)
+    return export(network(name), NETWORKS[name][1], mode, dtype=dtype(name), **options)
 
 
-def export_dynamo(name, dir):
-    """The bytes of network `name` from torch's default exporter, inference only. external_data=False keeps the weights
-    in the file. It notes the exporting machine's source paths in metadata_props of every node: they are removed."""
-    path = pathlib.Path(dir) / f"{name}_dynamo.onnx"
-    torch.onnx.export(network(name).eval(), (torch.zeros(2, *NETWORKS[name][1]),), path, external_data=False, verbose=False,
+def dtype(name):
+    """The element type of the network's input."""
+    return torch.int64 if name == "charlstm" else torch.float32
+
+
+def export_dynamo(model, shape, dir, dtype=torch.float32):
+    """The bytes of a module from torch's default exporter, inference only. external_data=False keeps the weights in the
+    file. It notes the exporting machine's source paths in metadata_props of every node: they are removed."""
+    path = pathlib.Path(dir) / "dynamo.onnx"
+    torch.onnx.export(model.eval(), (torch.zeros(2, *shape, dtype=dtype),), path, external_data=False, verbose=False,
                       input_names=["input"], output_names=["output"], dynamic_shapes=({0: torch.export.Dim("batch")},))
     model = onnx.load(path)
     for part in [model.graph, *model.graph.node, *model.graph.value_info, *model.graph.input, *model.graph.output,
@@ -141,14 +158,13 @@ def reset_statistics(data):
 
 
 def without_weights(data):
-    """The model with the weights and biases of convolutions and linear layers zeroed; models.go fills them. BatchNorm's
-    ones and zeros stay."""
+    """The model with the weights and biases of all layers but BatchNorm zeroed; models.go fills them. BatchNorm's ones
+    and zeros stay."""
     model = onnx.load_from_string(data)
-    by_name = {t.name: t for t in model.graph.initializer}
-    for t in list(by_name.values()):
-        if t.name.endswith(".weight") and len(t.dims) > 1:
-            for u in (t, by_name[t.name.removesuffix("weight") + "bias"]):
-                u.raw_data = bytes(len(u.raw_data))
+    layers = {t.name.split(".")[0] for t in model.graph.initializer if len(t.dims) > 1}
+    for t in model.graph.initializer:
+        if t.name.split(".")[0] in layers:
+            t.raw_data = bytes(len(t.raw_data))
     return model.SerializeToString()
 
 
@@ -170,7 +186,7 @@ def main():
     if dir:
         return export_all(dir)
     (HERE / "mnistconv.onnx").write_bytes(embedded("mnistconv"))
-    for name in ("mnistfc", "allcnn"):
+    for name in ("mnistfc", "allcnn", "charlstm"):
         (HERE / f"{name}.onnx.gz").write_bytes(gzip.compress(without_weights(embedded(name)), 9, mtime=0))
 
 

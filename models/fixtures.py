@@ -311,7 +311,7 @@ def dump(expected):
 def main():
     torch.set_num_threads(1)
     OUT.mkdir(parents=True, exist_ok=True)
-    for name, (make, shape) in export.NETWORKS.items():
+    for name in BATCH:
         training = export.export_fresh(name, "training")
         record(f"{name}_training", training, export.network(name))
         assert export.export_fresh(name, "preserve", train=True) == training, "then it needs a fixture of its own"
@@ -325,7 +325,7 @@ def main():
     record("mnistconv_eval_trained", export.export(export.trained(export.network("mnistconv")), shape, "eval"))
     record("mnistconv_training_opset9", export.export_fresh("mnistconv", "training", opset=9), export.network("mnistconv"))
     with tempfile.TemporaryDirectory() as dir:
-        record("mnistconv_dynamo", export.export_dynamo("mnistconv", dir))
+        record("mnistconv_dynamo", export.export_dynamo(export.network("mnistconv"), shape, dir))
 
 
 if __name__ == "__main__":

@@ -131,3 +131,29 @@ func axes(list []int, rank int) ([]int, error) {
 	}
 	return out, nil
 }
+
+// floats returns a list of numbers, and nil without the attribute.
+func (c *nodeCtx) floats(name string) ([]float64, error) {
+	a, err := c.attrOf(name, onnxpb.AttributeProto_FLOATS)
+	if a == nil || err != nil {
+		return nil, err
+	}
+	x := make([]float64, len(a.Floats))
+	for i, v := range a.Floats {
+		x[i] = float64(v)
+	}
+	return x, nil
+}
+
+// strings returns a list of strings, and nil without the attribute.
+func (c *nodeCtx) strings(name string) ([]string, error) {
+	a, err := c.attrOf(name, onnxpb.AttributeProto_STRINGS)
+	if a == nil || err != nil {
+		return nil, err
+	}
+	var x []string
+	for _, v := range a.Strings {
+		x = append(x, string(v))
+	}
+	return x, nil
+}

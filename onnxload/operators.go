@@ -20,6 +20,9 @@ func init() {
 		"Gemm":               {inputs: 2, most: 3, graph: gemm},
 		"MatMul":             {inputs: 2, most: 2, graph: matMul},
 		"BatchNormalization": {inputs: 5, most: 5, graph: batchNorm},
+		"LSTM":               {inputs: 3, most: 8, graph: recurrent(lstm, "Sigmoid", "Tanh", "Tanh")},
+		"GRU":                {inputs: 3, most: 6, graph: recurrent(gru, "Sigmoid", "Tanh")},
+		"RNN":                {inputs: 3, most: 6, graph: recurrent(rnn, "Tanh")},
 
 		// elementwise, one operand
 		"Relu":       {inputs: 1, most: 1, graph: unary(ops.Relu)},

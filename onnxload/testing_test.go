@@ -81,13 +81,17 @@ func wide(x []float32) []float64 {
 	return y
 }
 
-// gradients returns the loss (mean cross-entropy of output 0) and its derivative by every parameter.
-func gradients(t testing.TB, net *onnxload.Net, x any, labels []int64) (loss float64, grads [][]float64) {
+// gradients returns the loss (mean cross-entropy of output 0) and its derivative by every parameter. shape is that
+// of the labels, by default one dimension.
+func gradients(t testing.TB, net *onnxload.Net, x any, labels []int64, shape ...int) (loss float64, grads [][]float64) {
 	t.Helper()
 	var target, l *gorgonia.Node
 	var g gorgonia.Nodes
 	err := ops.Building(func() (err error) {
-		target = gorgonia.NewTensor(net.Graph, tensor.Int64, 1, gorgonia.WithShape(len(labels)), gorgonia.WithName("target"))
+		if shape == nil {
+			shape = []int{len(labels)}
+		}
+		target = gorgonia.NewTensor(net.Graph, tensor.Int64, len(shape), gorgonia.WithShape(shape...), gorgonia.WithName("target"))
 		if l, err = ops.CrossEntropy(net.Outputs[0], target); err != nil {
 			return err
 		}

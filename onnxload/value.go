@@ -114,10 +114,10 @@ func (s *source) compare(t *source) int {
 // weights in that place; in others, such as an operand of Add, a Constant node is taken for a constant that
 // somebody wrote into the program.
 func (s *source) trainable(slot bool) bool {
-	if !onnxpb.IsFloat(s.elem()) || s.size() == 0 {
+	if !onnxpb.IsFloat(s.elem()) || s.size() == 0 || s.initializer >= 0 && s.lifted() {
 		return false
 	}
-	return slot || s.initializer >= 0 && !s.lifted()
+	return slot || s.initializer >= 0
 }
 
 // lifted recognises a number of the program that PyTorch's exporter (dynamo=True) has made an initializer: of

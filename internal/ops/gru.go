@@ -6,8 +6,8 @@ import (
 	"github.com/onnx-entropy/onnx-entropy/internal/kernels"
 )
 
-// GRU returns the outputs of a gated recurrent unit, nil where not wanted (ONNX GRU with the default
-// activations). The gates are in the order z, r, h, the last here called n:
+// GRU returns the outputs of a gated recurrent unit, nil where not wanted (ONNX GRU). The gates are in the order
+// z, r, h, the last here called n; with the default activations
 //
 //	z, r = sigmoid(W x + R h + b)   n = tanh(W x + R (r*h) + b)   h' = (1-z)*n + z*h
 //
@@ -64,16 +64,16 @@ func gruLinearStep[T kernels.Float](o *sequenceForward, v *stepView[T], packed, 
 func (v *stepView[T]) sigmoids(r int, bias []T) {
 	for k := gruZ; k <= gruR; k++ {
 		g := v.gate(r, k)
-		kernels.Add(g, g, bias[k*v.h+v.h0:k*v.h+v.h1])
-		kernels.Sigmoid(g, g)
+		kernels.Add(g, g, v.biasOf(bias, k))
+		kernels.Activate(v.f, g, g)
 	}
 }
 
 // gruState computes n and h' of a row.
 func (v *stepView[T]) gruState(r int, bias []T) {
 	n := v.gate(r, gruN)
-	kernels.Add(n, n, bias[gruN*v.h+v.h0:gruN*v.h+v.h1])
-	kernels.Tanh(n, n)
+	kernels.Add(n, n, v.biasOf(bias, gruN))
+	kernels.Activate(v.g, n, n)
 	kernels.GRUCell(v.row(v.after, r), v.gate(r, gruZ), n, v.row(v.before, r))
 }
 
@@ -82,17 +82,41 @@ func (v *stepView[T]) gruState(r int, bias []T) {
 // product sees it.
 func gruBack[T kernels.Float](s *sequence, v *stepView[T], r int, da, daR, dh []T) {
 	dz, dn := v.cutGate(da, r, gruZ), v.cutGate(da, r, gruN)
-	kernels.GRUCellGrad(dz, dn, dh, v.gate(r, gruZ), v.gate(r, gruN), v.row(v.before, r))
+	z, n, before := v.gate(r, gruZ), v.gate(r, gruN), v.row(v.before, r)
+	if s.plain {
+		kernels.GRUCellGrad(dz, dn, dh, z, n, before)
+	} else {
+		kernels.Sub(dz, before, n)
+		kernels.Mul(dz, dz, dh)
+		kernels.ActivateGrad(v.f, dz, z, dz)
+		kernels.Mul(dn, dh, z)
+		kernels.Sub(dn, dh, dn)
+		kernels.ActivateGrad(v.g, dn, n, dn)
+		kernels.Mul(dh, dh, z)
+	}
 	if s.kind == gruLinear {
 		dr := v.cutGate(da, r, gruR)
-		kernels.GRUResetGrad(dr, v.cutGate(daR, r, gruN), dn, v.gate(r, gruR), v.row(v.mixed, r))
+		gruResetGrad(s, v, r, dr, v.cutGate(daR, r, gruN), dn, v.row(v.mixed, r))
 		copy(v.cutGate(daR, r, gruZ), dz)
 		copy(v.cutGate(daR, r, gruR), dr)
 	}
 }
 
 // gruBackReset is the derivative of the product r*h of gruGates: d is that by it. It adds to dh.
-func gruBackReset[T kernels.Float](v *stepView[T], r int, da, d, dh []T) {
-	kernels.GRUResetGrad(v.cutGate(da, r, gruR), d, d, v.gate(r, gruR), v.row(v.before, r))
+func gruBackReset[T kernels.Float](s *sequence, v *stepView[T], r int, da, d, dh []T) {
+	gruResetGrad(s, v, r, v.cutGate(da, r, gruR), d, d, v.row(v.before, r))
 	kernels.Add(dh, dh, d)
+}
+
+// gruResetGrad is the derivative of a product r*q with d by it: dR by the gate's argument and dq by q, which may
+// be d.
+func gruResetGrad[T kernels.Float](s *sequence, v *stepView[T], r int, dR, dq, d, q []T) {
+	gate := v.gate(r, gruR)
+	if s.plain {
+		kernels.GRUResetGrad(dR, dq, d, gate, q)
+		return
+	}
+	kernels.Mul(dR, d, q)
+	kernels.ActivateGrad(v.f, dR, gate, dR)
+	kernels.Mul(dq, d, gate)
 }

@@ -6,7 +6,8 @@ import (
 	"github.com/onnx-entropy/onnx-entropy/internal/kernels"
 )
 
-// RNN returns the outputs of a simple recurrent network, nil where not wanted (ONNX RNN with tanh or relu):
+// RNN returns the outputs of a simple recurrent network, nil where not wanted (ONNX RNN); with the default
+// activation
 //
 //	h' = tanh(W x + R h + b)
 func RNN(r Recurrent) (y, yh *gorgonia.Node, err error) {
@@ -19,16 +20,12 @@ func rnnStep[T kernels.Float](o *sequenceForward, v *stepView[T], packed, bias, 
 	for r := range v.n1 - v.n0 {
 		g := v.gate(r, 0)
 		kernels.Add(g, g, bias[v.h0:v.h1])
-		if o.relu {
-			kernels.Relu(v.row(v.after, r), g)
-		} else {
-			kernels.Tanh(v.row(v.after, r), g)
-		}
+		kernels.Activate(v.f, v.row(v.after, r), g)
 	}
 }
 
 // rnnBack is the derivative of rnnStep.
-func rnnBack[T kernels.Float](s *sequence, v *stepView[T], r int, da, dh []T) {
-	kernels.RNNGrad(v.cutGate(da, r, 0), v.row(v.after, r), dh, s.relu)
+func rnnBack[T kernels.Float](v *stepView[T], r int, da, dh []T) {
+	kernels.ActivateGrad(v.f, v.cutGate(da, r, 0), v.row(v.after, r), dh)
 	clear(dh)
 }

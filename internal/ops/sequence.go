@@ -30,6 +30,7 @@ type Recurrent struct {
 	Lens *gorgonia.Node // (N) int64: steps of each sequence; the others give 0 and leave the state
 	H0   *gorgonia.Node // (D, N, H), default 0
 	C0   *gorgonia.Node // (D, N, H), LSTM only
+	P    *gorgonia.Node // (D, 3*H), LSTM only: peepholes of i, o, f, which see the cell
 
 	Direction string // "forward" (also ""), "reverse" or "bidirectional"
 
@@ -38,8 +39,33 @@ type Recurrent struct {
 	Want [3]bool
 
 	LinearBeforeReset bool // GRU: n = tanh(W x + r*(R h + b)) instead of tanh(W x + R(r*h) + b)
-	Relu              bool // RNN: relu instead of tanh
+	InputForget       bool // LSTM: f = 1 - i
+
+	// Activations are, for each direction in turn, f, g and h of an LSTM, f and g of a GRU, f of an RNN. nil
+	// stands for sigmoid, tanh, tanh; sigmoid, tanh; tanh.
+	Activations []Activation
 }
+
+// An Activation is what a gate computes.
+type Activation = kernels.Activation
+
+// An ActivationKind is one of the constants below.
+type ActivationKind = kernels.ActivationKind
+
+// Kinds of Activation.
+const (
+	ActSigmoid         = kernels.ActSigmoid
+	ActTanh            = kernels.ActTanh
+	ActRelu            = kernels.ActRelu
+	ActAffine          = kernels.ActAffine
+	ActLeakyRelu       = kernels.ActLeakyRelu
+	ActThresholdedRelu = kernels.ActThresholdedRelu
+	ActScaledTanh      = kernels.ActScaledTanh
+	ActHardSigmoid     = kernels.ActHardSigmoid
+	ActElu             = kernels.ActElu
+	ActSoftsign        = kernels.ActSoftsign
+	ActSoftplus        = kernels.ActSoftplus
+)
 
 type cellKind int
 
@@ -54,13 +80,15 @@ const (
 type sequence struct {
 	name           string
 	kind           cellKind
-	relu           bool
+	acts           [2][3]kernels.Activation // of each direction
+	plain          bool                     // LSTM, GRU: the default activations and nothing else
+	coupled        bool                     // LSTM: f = 1 - i
 	t, n, i, h     int
 	d, g           int
 	backwards      [2]bool // direction k goes from the last step to the first
 	want           [3]bool
 	b, lens        int // operands; -1: absent
-	h0, c0         int
+	h0, c0, p      int
 	direct         bool // Y is the states after each step as they lie on the tape
 	rows, cols     int  // of a block: sequences and hidden units
 	across, blocks int  // blocks of hidden units; blocks of all directions
@@ -126,7 +154,7 @@ func (r Recurrent) outputs(name string, kind cellKind) (out [3]*gorgonia.Node, e
 
 // plan checks the operands and settles the layout of the tape and the partition.
 func (r Recurrent) plan(name string, kind cellKind) (*sequence, []*gorgonia.Node, error) {
-	s := &sequence{name: name, kind: kind, relu: r.Relu, g: [...]int{4, 3, 3, 1}[kind], want: r.Want, b: -1, lens: -1, h0: -1, c0: -1}
+	s := &sequence{name: name, kind: kind, coupled: r.InputForget, g: [...]int{4, 3, 3, 1}[kind], want: r.Want, b: -1, lens: -1, h0: -1, c0: -1, p: -1}
 	x, w, h := r.X.Shape(), r.W.Shape(), r.R.Shape()
 	if len(x) != 3 || len(w) != 3 || len(h) != 3 {
 		return nil, nil, fmt.Errorf("input X has shape %v, W %v and R %v; three dimensions each are needed", x, w, h)
@@ -153,6 +181,7 @@ func (r Recurrent) plan(name string, kind cellKind) (*sequence, []*gorgonia.Node
 		{"B", r.B, []int{s.d, 2 * s.g * s.h}, &s.b},
 		{"initial_h", r.H0, []int{s.d, s.n, s.h}, &s.h0},
 		{"initial_c", r.C0, []int{s.d, s.n, s.h}, &s.c0},
+		{"P", r.P, []int{s.d, 3 * s.h}, &s.p},
 		{"sequence_lens", r.Lens, []int{s.n}, &s.lens},
 	} {
 		if c.n == nil {
@@ -178,9 +207,12 @@ func (r Recurrent) plan(name string, kind cellKind) (*sequence, []*gorgonia.Node
 	}
 	if kind != lstmCell {
 		s.want[2] = false
-		if s.c0 >= 0 {
-			return nil, nil, fmt.Errorf("it has no cells to give an initial value")
+		if s.c0 >= 0 || s.p >= 0 {
+			return nil, nil, fmt.Errorf("it has no cells to give an initial value or peepholes")
 		}
+	}
+	if err := s.activations(r.Activations); err != nil {
+		return nil, nil, err
 	}
 	if s.want == [3]bool{} {
 		s.want[0] = true
@@ -188,6 +220,32 @@ func (r Recurrent) plan(name string, kind cellKind) (*sequence, []*gorgonia.Node
 	s.layout()
 	s.partition()
 	return s, operands, nil
+}
+
+// activations settles what the gates compute.
+func (s *sequence) activations(list []kernels.Activation) error {
+	defaults := [...][]kernels.ActivationKind{
+		lstmCell:  {kernels.ActSigmoid, kernels.ActTanh, kernels.ActTanh},
+		gruCell:   {kernels.ActSigmoid, kernels.ActTanh},
+		gruLinear: {kernels.ActSigmoid, kernels.ActTanh},
+		rnnCell:   {kernels.ActTanh},
+	}[s.kind]
+	each := len(defaults)
+	if list != nil && len(list) != s.d*each {
+		return fmt.Errorf("%d activations where %d are needed", len(list), s.d*each)
+	}
+	s.plain = !s.coupled && s.p < 0
+	for d := range s.d {
+		for k, kind := range defaults {
+			a := kernels.Activation{Kind: kind}
+			if list != nil {
+				s.plain = s.plain && list[d*each+k] == a
+				a = list[d*each+k]
+			}
+			s.acts[d][k] = a
+		}
+	}
+	return nil
 }
 
 func (s *sequence) layout() {

@@ -36,6 +36,10 @@ func (o *sequenceOut) SymDiff(in gorgonia.Nodes, _, dy *gorgonia.Node) (gorgonia
 	if o.lens >= 0 {
 		args = append(args, operands[o.lens])
 	}
+	if o.p >= 0 {
+		back.peephole = len(args)
+		args = append(args, operands[o.p])
+	}
 	d, err := apply(back, args...)
 	if err != nil {
 		return nil, err
@@ -53,6 +57,11 @@ func (o *sequenceOut) SymDiff(in gorgonia.Nodes, _, dy *gorgonia.Node) (gorgonia
 	}
 	if o.b >= 0 {
 		if out[1+o.b], err = g.bias(); err != nil {
+			return nil, err
+		}
+	}
+	if o.p >= 0 {
+		if out[1+o.p], err = g.peepholes(); err != nil {
 			return nil, err
 		}
 	}
@@ -83,6 +92,8 @@ type sequenceBackward struct {
 	recur kernels.Packed // R, of gruCell without its third gate
 	reset kernels.Packed // of gruCell, the third gate
 	outs  [3]int         // where dy holds the derivative by each output
+
+	peephole int // operand
 }
 
 func (s *sequence) newBackward() *sequenceBackward {
@@ -241,7 +252,7 @@ func backwardStep[T kernels.Float](o *sequenceBackward, k, stage int, b block, s
 		kernels.MulPacked(&o.reset, 0, 1, rows, b.h0, b.h1, da[gruN*o.h:], v.m, resetOf(o, shared, b.d), d, b.h1-b.h0, 0, false, own)
 		for r := range rows {
 			if v.active(r) {
-				gruBackReset(&v, r, da, at(d, r*(b.h1-b.h0), b.h1-b.h0), v.row(dh, r))
+				gruBackReset(o.sequence, &v, r, da, at(d, r*(b.h1-b.h0), b.h1-b.h0), v.row(dh, r))
 			}
 		}
 		return
@@ -250,6 +261,9 @@ func backwardStep[T kernels.Float](o *sequenceBackward, k, stage int, b block, s
 		throughR(o, k+1, b, shared, own, grads)
 	}
 	var dc, dy []T
+	if o.p >= 0 {
+		v.peephole = at(floats[T](in[o.peephole]), b.d*3*o.h, 3*o.h)
+	}
 	if o.kind == lstmCell {
 		dc = at(grads, o.dc+(b.d*o.n+b.n0)*o.h, rows*o.h)
 	}
@@ -270,11 +284,11 @@ func backwardStep[T kernels.Float](o *sequenceBackward, k, stage int, b block, s
 		}
 		switch o.kind {
 		case lstmCell:
-			lstmBack(&v, r, da, dhr, v.row(dc, r))
+			lstmBack(o.sequence, &v, r, da, dhr, v.row(dc, r))
 		case gruCell, gruLinear:
 			gruBack(o.sequence, &v, r, da, daR, dhr)
 		case rnnCell:
-			rnnBack(o.sequence, &v, r, da, dhr)
+			rnnBack(&v, r, da, dhr)
 		}
 	}
 }

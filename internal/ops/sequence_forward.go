@@ -130,12 +130,14 @@ type stepView[T kernels.Float] struct {
 	before, after    []T // rows of h, as all below: the state
 	cellBefore, cell []T
 	tanh, mixed      []T
+	peephole         []T                // 3*h, LSTM with peepholes
+	f, g, act        kernels.Activation // of gates; act is that of the cell
 }
 
 // cutStep cuts the tape.
 func cutStep[T kernels.Float](s *sequence, b block, k int, tape []T, lens []int64) stepView[T] {
 	t := s.time(b.d, k)
-	v := stepView[T]{block: b, t: t, m: s.g * s.h, h: s.h, lens: lens}
+	v := stepView[T]{block: b, t: t, m: s.g * s.h, h: s.h, lens: lens, f: s.acts[b.d][0], g: s.acts[b.d][1], act: s.acts[b.d][2]}
 	rows := b.n1 - b.n0
 	before, after := s.slots(b.d, t)
 	v.gates = at(tape, s.gates+s.step(b.d, t, b.n0, v.m), rows*v.m)
@@ -171,6 +173,9 @@ func forwardStep[T kernels.Float](o *sequenceForward, k, stage int, b block, sha
 	v := cutStep(o.sequence, b, k, tape, o.lengths(in))
 	packed := at(shared, o.packedR+b.d*o.recur.Size(), o.recur.Size())
 	bias := at(shared, o.biases+b.d*v.m, v.m)
+	if o.p >= 0 {
+		v.peephole = at(floats[T](in[o.p]), b.d*3*o.h, 3*o.h)
+	}
 	switch o.kind {
 	case lstmCell:
 		lstmStep(o, &v, packed, bias, own)

@@ -136,6 +136,44 @@ func (g *sequenceGrads) bias() (*gorgonia.Node, error) {
 	})
 }
 
+// peepholes is dP: for each unit the sum of the derivative by a gate's argument times the cell that it sees, that
+// before the step and, for o, that after it.
+func (g *sequenceGrads) peepholes() (*gorgonia.Node, error) {
+	return g.each(func(d int) (*gorgonia.Node, error) {
+		da, err := viewOf(g.grad, g.back.da+g.step(d, 0, 0, g.g*g.h), tensor.Shape{g.rows(), g.g * g.h})
+		if err != nil {
+			return nil, err
+		}
+		first := 0
+		if g.backwards[d] {
+			first = 1
+		}
+		var sums []*gorgonia.Node
+		for k, gate := range []int{lstmI, lstmO, lstmF} {
+			place := first
+			if gate == lstmO {
+				place = 1 - first
+			}
+			cell, err := viewOf(g.tape, g.cells+g.state(d, place, 0), tensor.Shape{g.rows(), g.h})
+			if err != nil {
+				return nil, err
+			}
+			p, err := Slice(da, []int{0, k * g.h}, nil, []int{g.rows(), g.h})
+			if err != nil {
+				return nil, err
+			}
+			if p, err = Mul(p, cell); err != nil {
+				return nil, err
+			}
+			if p, err = ReduceSum(p, []int{0}, true); err != nil {
+				return nil, err
+			}
+			sums = append(sums, p)
+		}
+		return Concat(1, sums...)
+	})
+}
+
 // each joins what f returns for the directions along axis 0.
 func (g *sequenceGrads) each(f func(d int) (*gorgonia.Node, error)) (*gorgonia.Node, error) {
 	var parts []*gorgonia.Node

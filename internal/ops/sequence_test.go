@@ -8,6 +8,8 @@ import (
 
 	"gorgonia.org/gorgonia"
 	"gorgonia.org/tensor"
+
+	"github.com/onnx-entropy/onnx-entropy/internal/kernels"
 )
 
 // A recurrentCase is a network and which of its optional operands it has.
@@ -18,18 +20,25 @@ type recurrentCase struct {
 	bias, initial bool
 	lens          []int64
 	want          [3]bool
-	linear, relu  bool
+	linear        bool
+
+	acts    []kernels.Activation
+	coupled bool // f = 1 - i
+	peep    bool // peepholes
 }
 
 func (c recurrentCase) String() string {
 	s := fmt.Sprintf("%s/T%dN%dI%dH%d%s", c.op, c.t, c.n, c.i, c.h, c.direction)
-	for name, on := range map[string]bool{"-nobias": !c.bias, "-initial": c.initial, "-linear": c.linear, "-relu": c.relu} {
+	for name, on := range map[string]bool{"-nobias": !c.bias, "-initial": c.initial, "-linear": c.linear, "-coupled": c.coupled, "-peepholes": c.peep} {
 		if on {
 			s += name
 		}
 	}
 	if c.lens != nil {
 		s += fmt.Sprint("-lens", c.lens)
+	}
+	for _, a := range c.acts {
+		s += fmt.Sprint(a)
 	}
 	return s + fmt.Sprint(c.want)
 }
@@ -57,6 +66,9 @@ func (c recurrentCase) inputs() []*tensor.Dense {
 			in = append(in, randn(6, d, c.n, c.h))
 		}
 	}
+	if c.peep {
+		in = append(in, uniform(7, -1, 1, d, 3*c.h))
+	}
 	if c.lens != nil {
 		in = append(in, tensor.New(tensor.WithShape(c.n), tensor.WithBacking(append([]int64(nil), c.lens...))))
 	}
@@ -65,7 +77,7 @@ func (c recurrentCase) inputs() []*tensor.Dense {
 
 // outputs builds the network.
 func (c recurrentCase) outputs(in []*gorgonia.Node) ([3]*gorgonia.Node, error) {
-	r := Recurrent{X: in[0], W: in[1], R: in[2], Direction: c.direction, Want: c.want, LinearBeforeReset: c.linear, Relu: c.relu}
+	r := Recurrent{X: in[0], W: in[1], R: in[2], Direction: c.direction, Want: c.want, LinearBeforeReset: c.linear, Activations: c.acts, InputForget: c.coupled}
 	in = in[3:]
 	take := func() *gorgonia.Node { n := in[0]; in = in[1:]; return n }
 	if c.bias {
@@ -76,6 +88,9 @@ func (c recurrentCase) outputs(in []*gorgonia.Node) ([3]*gorgonia.Node, error) {
 		if c.op == "LSTM" {
 			r.C0 = take()
 		}
+	}
+	if c.peep {
+		r.P = take()
 	}
 	if c.lens != nil {
 		r.Lens = take()
@@ -136,8 +151,61 @@ func recurrentCases() []recurrentCase {
 	}
 	return append(cases,
 		recurrentCase{op: "LSTM", t: 2, n: 2, i: 2, h: 3, bias: true, want: [3]bool{false, false, true}},
-		recurrentCase{op: "RNN", t: 3, n: 2, i: 3, h: 4, bias: true, want: [3]bool{true, true}, relu: true},
+		recurrentCase{op: "RNN", t: 3, n: 2, i: 3, h: 4, bias: true, want: [3]bool{true, true}, acts: []kernels.Activation{{Kind: kernels.ActRelu}}},
+		recurrentCase{op: "LSTM", t: 4, n: 3, i: 2, h: 3, direction: "bidirectional", bias: true, initial: true, peep: true, lens: []int64{4, 1, 3}, want: [3]bool{true, true, true}},
+		recurrentCase{op: "LSTM", t: 3, n: 2, i: 2, h: 3, direction: "reverse", bias: true, initial: true, peep: true, coupled: true, want: onlyY},
+		recurrentCase{op: "LSTM", t: 3, n: 2, i: 2, h: 3, bias: true, coupled: true, initial: true, want: [3]bool{true, true, true}},
+		recurrentCase{op: "LSTM", t: 3, n: 3, i: 2, h: 4, bias: true, initial: true, want: [3]bool{true, false, true}, acts: clipped(0.45, kernels.ActSigmoid, kernels.ActTanh, kernels.ActTanh)},
+		recurrentCase{op: "LSTM", t: 3, n: 3, i: 2, h: 4, bias: true, initial: true, want: onlyY, acts: []kernels.Activation{
+			{Kind: kernels.ActHardSigmoid, Alpha: 0.25, Beta: 0.45}, {Kind: kernels.ActScaledTanh, Alpha: 1.2, Beta: 0.7}, {Kind: kernels.ActSoftsign}}},
+		recurrentCase{op: "LSTM", t: 3, n: 2, i: 2, h: 3, direction: "bidirectional", bias: true, want: onlyY, acts: append(clipped(0, kernels.ActSigmoid, kernels.ActRelu, kernels.ActTanh),
+			kernels.Activation{Kind: kernels.ActHardSigmoid, Alpha: 0.2, Beta: 0.5}, kernels.Activation{Kind: kernels.ActTanh}, kernels.Activation{Kind: kernels.ActAffine, Alpha: -0.7, Beta: 0.2, Clip: 0.8})},
+		recurrentCase{op: "GRU", t: 3, n: 3, i: 2, h: 4, bias: true, initial: true, want: onlyY, acts: clipped(0.4, kernels.ActSigmoid, kernels.ActTanh)},
+		recurrentCase{op: "GRU", t: 3, n: 3, i: 2, h: 4, bias: true, initial: true, want: onlyY, linear: true, acts: []kernels.Activation{
+			{Kind: kernels.ActHardSigmoid, Alpha: 0.25, Beta: 0.45}, {Kind: kernels.ActSoftplus}}},
+		recurrentCase{op: "RNN", t: 3, n: 2, i: 3, h: 4, bias: true, want: onlyY, acts: []kernels.Activation{{Kind: kernels.ActElu, Alpha: 0.8}}},
+		recurrentCase{op: "RNN", t: 3, n: 2, i: 3, h: 4, bias: true, want: onlyY, acts: []kernels.Activation{{Kind: kernels.ActLeakyRelu, Alpha: 0.2, Clip: 0.7}}},
+		recurrentCase{op: "RNN", t: 3, n: 2, i: 3, h: 4, bias: true, want: onlyY, acts: []kernels.Activation{{Kind: kernels.ActThresholdedRelu, Alpha: 0.1}}},
 	)
+}
+
+// clipped returns activations that have no parameters.
+func clipped(clip float64, kinds ...kernels.ActivationKind) (acts []kernels.Activation) {
+	for _, k := range kinds {
+		acts = append(acts, kernels.Activation{Kind: k, Clip: clip})
+	}
+	return acts
+}
+
+// activation is gate function k of a direction, by ONNX's formulas.
+func (c recurrentCase) activation(direction, k int) func(x float64) float64 {
+	each := map[string]int{"LSTM": 3, "GRU": 2, "RNN": 1}[c.op]
+	a := kernels.Activation{Kind: kernels.ActTanh}
+	if k == 0 && c.op != "RNN" {
+		a.Kind = kernels.ActSigmoid
+	}
+	if c.acts != nil {
+		a = c.acts[direction*each+k]
+	}
+	f := map[kernels.ActivationKind]func(x float64) float64{
+		kernels.ActSigmoid:         func(x float64) float64 { return 1 / (1 + math.Exp(-x)) },
+		kernels.ActTanh:            math.Tanh,
+		kernels.ActRelu:            func(x float64) float64 { return max(0, x) },
+		kernels.ActAffine:          func(x float64) float64 { return a.Alpha*x + a.Beta },
+		kernels.ActLeakyRelu:       func(x float64) float64 { return max(0, x) + a.Alpha*min(0, x) },
+		kernels.ActThresholdedRelu: func(x float64) float64 { return map[bool]float64{true: x}[x > a.Alpha] },
+		kernels.ActScaledTanh:      func(x float64) float64 { return a.Alpha * math.Tanh(a.Beta*x) },
+		kernels.ActHardSigmoid:     func(x float64) float64 { return min(max(a.Alpha*x+a.Beta, 0), 1) },
+		kernels.ActElu:             func(x float64) float64 { return max(0, x) + a.Alpha*(math.Exp(min(0, x))-1) },
+		kernels.ActSoftsign:        func(x float64) float64 { return x / (1 + math.Abs(x)) },
+		kernels.ActSoftplus:        func(x float64) float64 { return math.Log(1 + math.Exp(x)) },
+	}[a.Kind]
+	return func(x float64) float64 {
+		if a.Clip > 0 {
+			x = max(-a.Clip, min(a.Clip, x))
+		}
+		return f(x)
+	}
 }
 
 func TestRecurrentGradients(t *testing.T) {
@@ -162,12 +230,24 @@ func (c recurrentCase) oracle(in []*tensor.Dense) []float64 {
 		next++
 		if c.op == "LSTM" {
 			c0 = data(next)
+			next++
 		}
+	}
+	peep := make([]float64, c.directions()*3*c.h)
+	if c.peep {
+		peep = data(next)
 	}
 	d, m, h := c.directions(), c.gates()*c.h, c.h
 	y, yh, yc := make([]float64, c.t*d*c.n*h), make([]float64, d*c.n*h), make([]float64, d*c.n*h)
-	sig := func(x float64) float64 { return 1 / (1 + math.Exp(-x)) }
 	for k := range d {
+		f, h_ := c.activation(k, 0), c.activation(k, 0)
+		g := h_
+		if c.op != "RNN" {
+			g = c.activation(k, 1)
+		}
+		if c.op == "LSTM" {
+			h_ = c.activation(k, 2)
+		}
 		for n := range c.n {
 			state, cell := make([]float64, h), make([]float64, h)
 			if h0 != nil {
@@ -211,24 +291,27 @@ func (c recurrentCase) oracle(in []*tensor.Dense) []float64 {
 				for j := range h {
 					switch {
 					case c.op == "LSTM":
-						g := math.Tanh(fromX(3, j) + fromH(3, j, state))
-						cell[j] = sig(fromX(2, j)+fromH(2, j, state))*cell[j] + sig(fromX(0, j)+fromH(0, j, state))*g
-						after[j] = sig(fromX(1, j)+fromH(1, j, state)) * math.Tanh(cell[j])
-					case c.op == "RNN" && c.relu:
-						after[j] = max(0, fromX(0, j)+fromH(0, j, state))
+						p := peep[k*3*h:]
+						i := f(fromX(0, j) + fromH(0, j, state) + p[j]*cell[j])
+						forget := f(fromX(2, j) + fromH(2, j, state) + p[2*h+j]*cell[j])
+						if c.coupled {
+							forget = 1 - i
+						}
+						cell[j] = forget*cell[j] + i*g(fromX(3, j)+fromH(3, j, state))
+						after[j] = f(fromX(1, j)+fromH(1, j, state)+p[h+j]*cell[j]) * h_(cell[j])
 					case c.op == "RNN":
-						after[j] = math.Tanh(fromX(0, j) + fromH(0, j, state))
+						after[j] = f(fromX(0, j) + fromH(0, j, state))
 					default:
-						z := sig(fromX(0, j) + fromH(0, j, state))
+						z := f(fromX(0, j) + fromH(0, j, state))
 						var n float64
 						if c.linear {
-							n = math.Tanh(fromX(2, j) + sig(fromX(1, j)+fromH(1, j, state))*fromH(2, j, state))
+							n = g(fromX(2, j) + f(fromX(1, j)+fromH(1, j, state))*fromH(2, j, state))
 						} else {
 							reset := make([]float64, h)
 							for q := range h {
-								reset[q] = sig(fromX(1, q)+fromH(1, q, state)) * state[q]
+								reset[q] = f(fromX(1, q)+fromH(1, q, state)) * state[q]
 							}
-							n = math.Tanh(fromX(2, j) + fromH(2, j, reset))
+							n = g(fromX(2, j) + fromH(2, j, reset))
 						}
 						after[j] = (1-z)*n + z*state[j]
 					}
