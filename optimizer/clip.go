@@ -26,7 +26,7 @@ func (m *Clip) Validate() error {
 	s.must(m.Norm >= 0, "Norm", m.Norm, "at least 0")
 	s.must(m.Value >= 0, "Value", m.Value, "at least 0")
 	if m.Norm == 0 && m.Value == 0 {
-		s.add("Norm and Value are 0, so Clip has no effect; set one, or leave Clip out")
+		s.add("Norm and Value are 0 and clip nothing; set one, or leave both out")
 	}
 	s.must(m.Threads >= 0, "Threads", float64(m.Threads), "at least 0")
 	s.base(m.Base)

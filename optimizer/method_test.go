@@ -230,6 +230,7 @@ func TestValidateNamesEveryField(t *testing.T) {
 		{&Parle{Gamma: 2, Rho: -1, RhoMax: -2, Scoping: -1, Momentum: 1, OuterMomentum: 1, WeightDecay: -1, Threads: -1},
 			"N L LR InnerLR Alpha GammaMax Rho RhoMax Scoping Momentum OuterMomentum WeightDecay Threads"},
 		{&Parle{N: 1, L: 1, LR: 1, InnerLR: 1, Alpha: 1, Rho: 1, RhoMax: 1}, "Rho"},
+		{&Parle{N: 1, L: 1, LR: 1, InnerLR: 1, Alpha: 1, Scoping: 1}, "Scoping"},
 		{&Clip{}, "Norm Base"},
 		{&Clip{Norm: -1, Value: nan, Threads: -1, Base: DefaultSGD()}, "Norm Value Threads"},
 		{&Accumulate{K: 1, Threads: -1}, "K Threads Base"},

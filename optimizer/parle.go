@@ -99,6 +99,9 @@ func (m *Parle) Validate() error {
 	if m.N == 1 && m.Rho != 0 {
 		s.add("Rho is %v; it must be 0 with one replica, which has none to be pulled to", m.Rho)
 	}
+	if still := func(v, top float64) bool { return v == 0 || v >= top }; m.Scoping > 0 && still(m.Gamma, m.GammaMax) && still(m.Rho, m.RhoMax) {
+		s.add("Scoping has no effect, because Gamma and Rho are 0 or at their limits; set it to 0")
+	}
 	s.schedule(m.Schedule, m.Total, m.Threads)
 	return s.err("Parle")
 }

@@ -80,6 +80,39 @@ func TestErrors(t *testing.T) {
 		{"train m.onnx --data data --optimizer sgd --noise 0", 2, []string{"--noise has no effect"}},
 		{"train m.onnx --data data --optimizer sgd --alpha 1", 2, []string{"--alpha has no effect"}},
 		{"train m.onnx --data data --optimizer sgd --outer-momentum 0", 2, []string{"--outer-momentum has no effect"}},
+		{"train m.onnx --data data --optimizer adam --momentum 0.5", 2, []string{"--momentum has no effect with --optimizer adam", "sgd"}},
+		{"train m.onnx --data data --optimizer sgd --beta1 0.5", 2, []string{"--beta1 has no effect", "entropy-adam"}},
+		{"train m.onnx --data data --beta2 0.5", 2, []string{"--beta2 has no effect"}},
+		{"train m.onnx --data data --epsilon 0.5", 2, []string{"--epsilon has no effect"}},
+		{"train m.onnx --data data --rho 0.5", 2, []string{"--rho has no effect", "parle"}},
+		{"train m.onnx --data data --rho-max 0.5", 2, []string{"--rho-max has no effect"}},
+		{"train m.onnx --data data --replicas 2", 2, []string{"--replicas has no effect"}},
+		{"train m.onnx --data data --sam-radius 0.1", 2, []string{"--sam-radius has no effect", "sam"}},
+		{"train m.onnx --data data --lookahead-steps 2", 2, []string{"--lookahead-steps has no effect"}},
+		{"train m.onnx --data data --lookahead-rate 0.2", 2, []string{"--lookahead-rate has no effect"}},
+		{"train m.onnx --data data --swa-start 0.2", 2, []string{"--swa-start has no effect"}},
+		{"train m.onnx --data data --swa-every 2", 2, []string{"--swa-every has no effect"}},
+		{"train m.onnx --data data --optimizer sgd --compat lua", 2, []string{"--compat has no effect"}},
+		{"train m.onnx --data data --optimizer sgd --auto-gamma", 2, []string{"--auto-gamma has no effect"}},
+		{"train m.onnx --data data --optimizer sgd --outer-gamma", 2, []string{"--outer-gamma has no effect"}},
+		{"train m.onnx --data data --optimizer sgd --outer-noise 0.1", 2, []string{"--outer-noise has no effect"}},
+		{"train m.onnx --data data --optimizer sgd --decay-place late", 2, []string{"--decay-place has no effect"}},
+		{"train m.onnx --data data --optimizer sgd --gamma-max 1", 2, []string{"--gamma-max has no effect"}},
+		{"train m.onnx --data data --optimizer sgd --scoping-form linear", 2, []string{"--scoping-form linear has no effect"}},
+		{"train m.onnx --data data --adam-loops inner", 2, []string{"--adam-loops has no effect"}},
+		{"train m.onnx --data data --plain-momentum", 2, []string{"--plain-momentum has no effect"}},
+		{"train m.onnx --data data --optimizer sgd --plain-momentum --momentum 0", 2, []string{"--plain-momentum has no effect"}},
+		{"train m.onnx --data data --gamma-max 1", 2, []string{"--gamma-max has no effect without --scoping-form bounded"}},
+		{"train m.onnx --data data --scoping 0 --scoping-form linear", 2, []string{"--scoping-form has no effect"}},
+		{"train m.onnx --data data --gamma 0 --scoping-form linear", 2, []string{"--scoping-form has no effect"}},
+		{"train m.onnx --data data --auto-gamma --gamma 0.1", 2, []string{"--gamma is 0.1", "--auto-gamma"}},
+		{"train m.onnx --data data --decay-place late", 2, []string{"--decay-place has no effect with --weight-decay 0"}},
+		{"train m.onnx --data data --compat torch --scoping 0.1", 2, []string{"--scoping is 0.1", "--compat"}},
+		{"train m.onnx --data data --compat lua --outer-momentum 0.1", 2, []string{"--outer-momentum is 0.1", "--compat"}},
+		{"train m.onnx --data data --optimizer entropy-adam --outer-momentum 0.1", 2, []string{"--outer-momentum is 0.1", "--adam-loops"}},
+		{"train m.onnx --data data --optimizer adamw --weight-decay 0", 2, []string{"--optimizer adam"}},
+		{"train m.onnx --data data --optimizer elastic-sgd --scoping 0.1", 2, []string{"--scoping has no effect", "--rho"}},
+		{"train m.onnx --data data --clip-norm 0", 2, []string{"--clip-norm", "clip nothing"}},
 		{"train m.onnx --data data --gamma 0 --scoping 0.1", 2, []string{"--scoping has no effect"}},
 		{"train m.onnx --data data --dropout 0.5", 2, []string{"--dropout has no effect", noDropout}},
 		{"models --out f", 2, []string{"--out has no effect"}},
@@ -109,7 +142,9 @@ func TestErrors(t *testing.T) {
 		{"models nothing --out f", 1, []string{`"nothing"`, "mnistconv"}},
 		// Usage.
 		{"train m.onnx --dta data", 2, []string{"--dta", "--data"}},
-		{"train m.onnx --data data --optimizer adam", 2, []string{"--optimizer", "adam", "sgd"}},
+		{"train m.onnx --data data --optimizer adagrad", 2, []string{"--optimizer", "adagrad", "sgd"}},
+		{"train m.onnx --data data --optimizer sam+swa+sgd", 2, []string{"the order is swa+lookahead+sam"}},
+		{"train m.onnx --data data --optimizer adam+sgd", 2, []string{`"adam"`}},
 		{"train m.onnx --data data --loss hinge", 2, []string{"--loss", "hinge", "mse"}},
 		{"train m.onnx --data data --export fast", 2, []string{"--export", "fast"}},
 		{"train m.onnx --data data --epochs many", 2, []string{"--epochs", "many"}},
@@ -175,9 +210,13 @@ func TestHelpAndVersion(t *testing.T) {
 		}
 	}
 	out := must(t, "train", "--help")
-	for _, flag := range []string{"--optimizer", "--lr", "--inner-lr", "--langevin-steps", "-L,", "--gamma", "--scoping", "--noise", "--alpha", "--momentum",
-		"--outer-momentum", "--weight-decay", "--lr-schedule", "--batch", "--epochs", "--max-outer", "--seed", "--reinit", "--dropout", "--loss", "--scale",
-		"--mean", "--std", "--no-shuffle", "--threads", "--export", "--out"} {
+	flags := []string{"--optimizer", "-L,", "--lr-schedule", "--warm-up", "--scoping-form", "--adam-loops", "--plain-momentum", "--label-smoothing",
+		"--batch", "--epochs", "--max-outer", "--seed", "--reinit", "--dropout", "--loss", "--scale",
+		"--mean", "--std", "--no-shuffle", "--threads", "--export", "--out"}
+	for _, k := range new(methodFlags).knobs() {
+		flags = append(flags, "--"+k.flag)
+	}
+	for _, flag := range flags {
 		if !strings.Contains(out, flag) {
 			t.Errorf("train --help does not mention %s", flag)
 		}

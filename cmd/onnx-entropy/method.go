@@ -1,155 +1,222 @@
 package main
 
 import (
-	"fmt"
-	"math"
-	"regexp"
+	"reflect"
+	"slices"
 	"strings"
 
-	"github.com/onnx-entropy/onnx-entropy/internal/report"
 	"github.com/onnx-entropy/onnx-entropy/optimizer"
 )
 
-// methodFlags choose the optimizer. Those without a value take the optimizer's own default.
-type methodFlags struct {
-	Optimizer     string   `group:"Optimizer:" default:"entropy-sgd" enum:"entropy-sgd,sgd" placeholder:"NAME" help:"entropy-sgd, or sgd with Nesterov momentum (default ${default})."`
-	LR            *float64 `group:"Optimizer:" name:"lr" placeholder:"X" help:"Learning rate; of Entropy-SGD's outer step (default 1; sgd: 0.1)."`
-	InnerLR       *float64 `group:"Optimizer:" name:"inner-lr" placeholder:"X" help:"Learning rate of the inner steps (default 0.1)."`
-	LangevinSteps *int     `group:"Optimizer:" short:"L" placeholder:"N" help:"Inner steps, one gradient each, in an outer step (default 20)."`
-	Gamma         *float64 `group:"Optimizer:" placeholder:"X" help:"Pull of the inner steps towards the weights, in the first outer step (default 0.0001)."`
-	Scoping       *float64 `group:"Optimizer:" placeholder:"X" help:"Growth of gamma with each outer step: gamma*(1+scoping)^t (default 0.001)."`
-	Noise         *float64 `group:"Optimizer:" placeholder:"X" help:"Langevin noise of the inner steps (default 0.001)."`
-	Alpha         *float64 `group:"Optimizer:" placeholder:"X" help:"Weight of the newest inner iterate in their mean (default 0.75)."`
-	Momentum      *float64 `group:"Optimizer:" placeholder:"X" help:"Nesterov momentum; of Entropy-SGD's inner steps (default 0.9)."`
-	OuterMomentum *float64 `group:"Optimizer:" placeholder:"X" help:"Nesterov momentum of the outer steps (default 0)."`
-	WeightDecay   *float64 `group:"Optimizer:" placeholder:"X" help:"Added to the gradient, times the weights; not for biases and normalisation (default 0)."`
-	LRSchedule    string   `group:"Optimizer:" name:"lr-schedule" default:"constant" enum:"constant,step,cosine" placeholder:"NAME" help:"constant; step: lr/10 from 40 % of the run on; cosine: down to 0 (default ${default})."`
+// bases are the optimizers that stand alone.
+var bases = map[string]func() optimizer.Settled{
+	"entropy-sgd":  func() optimizer.Settled { return optimizer.DefaultEntropySGD() },
+	"entropy-adam": func() optimizer.Settled { return optimizer.DefaultEntropyAdam() },
+	"entropy-sgld": func() optimizer.Settled { return optimizer.DefaultEntropySGLD() },
+	"sgd":          func() optimizer.Settled { return optimizer.DefaultSGD() },
+	"adam":         func() optimizer.Settled { return optimizer.DefaultAdam() },
+	"adamw":        func() optimizer.Settled { return optimizer.DefaultAdamW() },
+	"parle":        func() optimizer.Settled { return optimizer.DefaultParle() },
+	"elastic-sgd":  func() optimizer.Settled { return optimizer.DefaultElasticSGD() },
+}
+
+// wrappers go around another one, from the outermost in.
+var wrappers = []string{"swa", "lookahead", "sam"}
+
+// parseOptimizer splits NAME of --optimizer: swa+lookahead+sam+BASE, any of the first three left out. Without a
+// base it is sgd.
+func parseOptimizer(name string) (around []string, base string, err error) {
+	base = "sgd"
+	next := 0 // wrappers from here on may follow
+	parts := strings.Split(name, "+")
+	for i, p := range parts {
+		if w := slices.Index(wrappers, p); w >= 0 {
+			if w < next {
+				return nil, "", usagef("--optimizer %s: the order is %s, each at most once", name, strings.Join(wrappers, "+"))
+			}
+			next = w + 1
+			around = append(around, p)
+			continue
+		}
+		if bases[p] == nil || i != len(parts)-1 {
+			return nil, "", usagef("--optimizer %s: %q is none of entropy-sgd, entropy-adam, entropy-sgld, sgd, adam, adamw, parle, elastic-sgd, in front of which swa, lookahead and sam may stand with a +", name, p)
+		}
+		base = p
+	}
+	return around, base, nil
 }
 
 // build makes the optimizer for a run of total gradients, before they are rounded up to whole outer steps.
 func (f *methodFlags) build(total, seed uint64, threads int) (optimizer.Settled, error) {
-	schedule, err := optimizer.ParseSchedule(f.LRSchedule)
+	around, name, err := parseOptimizer(f.Optimizer)
 	if err != nil {
 		return nil, err
 	}
-	var m optimizer.Settled
-	switch f.Optimizer {
-	case "sgd":
-		m, err = f.sgd(total, threads, schedule)
-	default:
-		m, err = f.entropySGD(total, seed, threads, schedule)
+	base := bases[name]()
+	if err := f.special(base, name); err != nil {
+		return nil, err
 	}
+	m, cost := f.wrap(base, around)
+	if err := f.apply(m); err != nil {
+		return nil, err
+	}
+	if err := f.adjust(base, name); err != nil {
+		return nil, err
+	}
+	schedule, err := f.schedule()
 	if err != nil {
 		return nil, err
 	}
+	total = optimizer.RoundBudget(m, total)
+	for _, v := range chain(m) {
+		set(v, "Seed", seed)
+		set(v, "Threads", threads)
+		set(v, "Schedule", schedule)
+		set(v, "Statistics", true)
+		set(v, "Total", total)
+	}
+	set(reflect.ValueOf(base).Elem(), "Total", total/cost) // of its own gradients
 	if err := m.Validate(); err != nil {
 		return nil, &usageError{err: flagNames(err)}
 	}
 	return m, nil
 }
 
-func (f *methodFlags) entropySGD(total, seed uint64, threads int, s optimizer.Schedule) (*optimizer.EntropySGD, error) {
-	m := optimizer.DefaultEntropySGD()
-	for _, p := range []struct {
-		to   *float64
-		flag *float64
-	}{
-		{&m.LR, f.LR}, {&m.InnerLR, f.InnerLR}, {&m.Gamma, f.Gamma}, {&m.Scoping, f.Scoping}, {&m.Noise, f.Noise},
-		{&m.Alpha, f.Alpha}, {&m.Momentum, f.Momentum}, {&m.OuterMomentum, f.OuterMomentum}, {&m.WeightDecay, f.WeightDecay},
-	} {
-		if p.flag != nil {
-			*p.to = *p.flag
+// wrap puts base into what is asked for. The gradients are averaged first and clipped last. cost is the number
+// of gradients that a gradient of base takes.
+func (f *methodFlags) wrap(base optimizer.Settled, around []string) (m optimizer.Settled, cost uint64) {
+	m, cost = base, 1
+	if f.ClipNorm != nil || f.ClipValue != nil {
+		m = &optimizer.Clip{Base: m}
+	}
+	if slices.Contains(around, "sam") {
+		m, cost = optimizer.DefaultSAM(m), 2
+	}
+	if f.Accumulate != nil {
+		m, cost = &optimizer.Accumulate{Base: m}, cost*uint64(max(1, *f.Accumulate))
+	}
+	if slices.Contains(around, "lookahead") {
+		m = optimizer.DefaultLookahead(m)
+	}
+	if slices.Contains(around, "swa") {
+		m = optimizer.DefaultSWA(m)
+	}
+	return m, cost
+}
+
+// chain lists a method and what it is wrapped around, as structs.
+func chain(m optimizer.Settled) []reflect.Value {
+	v := reflect.ValueOf(m).Elem()
+	if base := v.FieldByName("Base"); base.IsValid() {
+		return append([]reflect.Value{v}, chain(base.Interface().(optimizer.Settled))...)
+	}
+	return []reflect.Value{v}
+}
+
+// set sets a field if there is one.
+func set(v reflect.Value, field string, to any) {
+	if f := v.FieldByName(field); f.IsValid() {
+		f.Set(reflect.ValueOf(to))
+	}
+}
+
+// schedule is that of the rate.
+func (f *methodFlags) schedule() (optimizer.Schedule, error) {
+	s, err := optimizer.ParseSchedule(f.LRSchedule)
+	if err != nil {
+		return nil, &usageError{err: err}
+	}
+	if f.WarmUp == nil || *f.WarmUp == 0 {
+		return s, nil
+	}
+	if !(*f.WarmUp > 0 && *f.WarmUp < 1) {
+		return nil, usagef("--warm-up is %v; it must be at least 0 and below 1", *f.WarmUp)
+	}
+	return optimizer.WarmUp(*f.WarmUp, s), nil
+}
+
+// special does what flags that choose between forms ask for, before the others are applied, which win over the
+// changes of defaults made here.
+func (f *methodFlags) special(base optimizer.Settled, name string) error {
+	none := func(flag string) error { return usagef("%s has no effect with --optimizer %s", flag, f.Optimizer) }
+	m, entropy := base.(*optimizer.EntropySGD)
+	replicas, parle := base.(*optimizer.Parle)
+	switch {
+	case f.PlainMomentum && name != "sgd":
+		return none("--plain-momentum")
+	case f.AdamLoops != "" && name != "entropy-adam":
+		return none("--adam-loops")
+	case f.ScopingForm != "" && !entropy && !parle, f.ScopingForm != "" && f.ScopingForm != "bounded" && parle:
+		return none("--scoping-form " + f.ScopingForm)
+	case f.GammaMax != nil && entropy && f.ScopingForm != "bounded":
+		return usagef("--gamma-max has no effect without --scoping-form bounded")
+	}
+	if parle && f.Replicas != nil && *f.Replicas == 1 {
+		replicas.Rho = 0 // nothing to be pulled to
+	}
+	if !entropy {
+		return nil
+	}
+	if f.AutoGamma {
+		m.Gamma = 0
+	}
+	if f.Compat == "torch" {
+		m.Scoping = 0
+	}
+	if m.OuterAdam && f.AdamLoops != "" {
+		m.OuterAdam, m.InnerAdam = f.AdamLoops != "inner", f.AdamLoops != "outer"
+		if m.InnerAdam {
+			m.Momentum, m.InnerLR = 0, 1e-3
+		}
+		if !m.OuterAdam {
+			m.LR = 1
 		}
 	}
-	if f.LangevinSteps != nil {
-		m.L = *f.LangevinSteps
-	}
-	if f.Scoping != nil && m.Scoping != 0 && m.Gamma == 0 {
-		return nil, usagef("--scoping has no effect with --gamma 0, which has nothing to grow")
-	}
-	m.Seed, m.Threads, m.Schedule = seed, threads, s
-	m.Total = total
-	if m.L > 0 {
-		m.Total = optimizer.RoundBudget(m, total)
-	}
-	return m, nil
+	return nil
 }
 
-func (f *methodFlags) sgd(total uint64, threads int, s optimizer.Schedule) (*optimizer.SGD, error) {
-	for _, p := range []struct {
-		name string
-		set  bool
-	}{
-		{"--inner-lr", f.InnerLR != nil}, {"--langevin-steps", f.LangevinSteps != nil}, {"--gamma", f.Gamma != nil},
-		{"--scoping", f.Scoping != nil}, {"--noise", f.Noise != nil}, {"--alpha", f.Alpha != nil},
-		{"--outer-momentum", f.OuterMomentum != nil},
-	} {
-		if p.set {
-			return nil, usagef("%s has no effect with --optimizer sgd; it belongs to entropy-sgd", p.name)
-		}
-	}
-	m := optimizer.DefaultSGD()
-	if f.LR != nil {
-		m.LR = *f.LR
-	}
-	if f.Momentum != nil {
-		m.Momentum = *f.Momentum
-		m.Nesterov = m.Momentum != 0
-	}
-	if f.WeightDecay != nil {
-		m.WeightDecay = *f.WeightDecay
-	}
-	m.Threads, m.Schedule, m.Total = threads, s, total
-	return m, nil
-}
-
-// flagNames puts the names of flags for those of fields in an error of Validate.
-func flagNames(err error) error {
-	s := regexp.MustCompile(`^optimizer: \w+: `).ReplaceAllString(err.Error(), "")
-	return fmt.Errorf("%s", regexp.MustCompile(`(^|; )(\w+) is `).ReplaceAllStringFunc(s, func(m string) string {
-		for field, flag := range map[string]string{
-			"LR": "--lr", "InnerLR": "--inner-lr", "L": "--langevin-steps", "Gamma": "--gamma", "Scoping": "--scoping", "Noise": "--noise",
-			"Alpha": "--alpha", "Momentum": "--momentum", "OuterMomentum": "--outer-momentum", "WeightDecay": "--weight-decay", "Threads": "--threads",
-		} {
-			if sep, ok := strings.CutSuffix(m, field+" is "); ok && (sep == "" || sep == "; ") {
-				return sep + flag + " is "
-			}
-		}
-		return m
-	}))
-}
-
-// A setting is a hyperparameter by the name of its flag.
-type setting struct {
-	name  string
-	value string
-}
-
-// settings lists the hyperparameters of m that the flags know.
-func (f *methodFlags) settings(m optimizer.Settled) []setting {
-	n := report.Number
-	var s []setting
-	switch m := m.(type) {
-	case *optimizer.EntropySGD:
-		s = []setting{{"langevin-steps", fmt.Sprint(m.L)}, {"lr", n(m.LR)}, {"inner-lr", n(m.InnerLR)}, {"gamma", n(m.Gamma)}, {"scoping", n(m.Scoping)},
-			{"noise", n(m.Noise)}, {"alpha", n(m.Alpha)}, {"momentum", n(m.Momentum)}, {"outer-momentum", n(m.OuterMomentum)}, {"weight-decay", n(m.WeightDecay)}}
+// adjust does what depends on the values of flags.
+func (f *methodFlags) adjust(base optimizer.Settled, name string) error {
+	switch m := base.(type) {
 	case *optimizer.SGD:
-		s = []setting{{"lr", n(m.LR)}, {"momentum", n(m.Momentum)}, {"weight-decay", n(m.WeightDecay)}}
+		m.Nesterov = m.Momentum != 0 && !f.PlainMomentum
+		if f.PlainMomentum && m.Momentum == 0 {
+			return usagef("--plain-momentum has no effect with --momentum 0")
+		}
+	case *optimizer.Adam:
+		if m.Decoupled && m.WeightDecay == 0 {
+			return usagef("--weight-decay 0 leaves nothing of adamw but adam; use --optimizer adam")
+		}
+	case *optimizer.EntropySGD:
+		return f.scope(m)
 	}
-	return append(s, setting{"lr-schedule", f.LRSchedule})
+	return nil
 }
 
-// pace is what of an optimizer changes from outer step to outer step, for the log.
-func pace(m optimizer.Settled, outer uint64) (lr float64, gamma *float64) {
-	progress := func(total uint64) float64 {
-		return min(1, float64(outer*uint64(m.OuterEvals()))/float64(max(total, 1)))
+// scope sets how gamma grows.
+func (f *methodFlags) scope(m *optimizer.EntropySGD) error {
+	if m.Gamma == 0 && !m.AutoGamma && (f.Scoping != nil && m.Scoping != 0 || f.ScopingForm != "") {
+		flag := "--scoping"
+		if f.ScopingForm != "" {
+			flag = "--scoping-form"
+		}
+		return usagef("%s has no effect with --gamma 0, which has nothing to grow", flag)
 	}
-	switch m := m.(type) {
-	case *optimizer.EntropySGD:
-		g := m.Gamma * math.Pow(1+m.Scoping, float64(outer))
-		return m.Schedule(m.LR, progress(m.Total)), &g
-	case *optimizer.SGD:
-		return m.Schedule(m.LR, progress(m.Total)), nil
+	if m.Scoping == 0 && f.ScopingForm != "" {
+		return usagef("--scoping-form has no effect with --scoping 0, with which gamma stays as it is")
 	}
-	return 0, nil
+	switch f.ScopingForm {
+	case "linear":
+		m.Scope = optimizer.LinearScope
+	case "bounded":
+		limit := 1.0
+		if f.GammaMax != nil {
+			limit = *f.GammaMax
+		}
+		if !(limit >= m.Gamma) || limit > 1e30 {
+			return usagef("--gamma-max is %v; it must be at least gamma, %v", limit, m.Gamma)
+		}
+		m.Scope = optimizer.Bounded(limit)
+	}
+	return nil
 }

@@ -25,6 +25,8 @@ type trainCmd struct {
 	Batch     int    `group:"Data:" default:"128" placeholder:"N" help:"Samples a gradient (default ${default}). The last batch of an epoch has the rest."`
 	Loss      string `group:"Data:" default:"" enum:",cross-entropy,nll,mse" placeholder:"NAME" help:"cross-entropy, nll (the model ends in LogSoftmax) or mse (default: mse if the data hold target values, else cross-entropy)."`
 
+	LabelSmoothing float64 `group:"Data:" placeholder:"X" help:"Weight of all classes alike in the target, while training (default 0)."`
+
 	methodFlags `embed:""`
 
 	Epochs   *float64 `group:"Run:" placeholder:"X" help:"Passes over the data, counted in gradients, rounded up to whole outer steps (default 5; built-in digits: ${digits_epochs})."`
@@ -131,6 +133,9 @@ func (c *trainCmd) check() error {
 	case c.Dropout != nil && !(*c.Dropout >= 0 && *c.Dropout < 1):
 		return usagef("--dropout is %v; it must be at least 0 and below 1", *c.Dropout)
 	}
+	if e := c.LabelSmoothing; !(e >= 0 && e < 1) {
+		return usagef("--label-smoothing is %v; it must be at least 0 and below 1", e)
+	}
 	if err := checkThreads(c.Threads); err != nil {
 		return err
 	}
@@ -177,10 +182,17 @@ func (t *training) compile() error {
 	if err != nil {
 		return err
 	}
+	trained := loss
+	if t.LabelSmoothing != 0 {
+		if t.loss == "mse" {
+			return usagef("--label-smoothing has no effect with the loss mse, which has no classes")
+		}
+		trained = runner.LabelSmoothing(t.LabelSmoothing, t.loss == "nll")
+	}
 	if t.threads = t.Threads; t.threads == 0 {
 		t.threads = runtime.GOMAXPROCS(0)
 	}
-	t.step, err = runner.Compile(t.net, loss, runner.Options{Threads: t.threads, Dropout: t.Dropout, Seed: t.Seed, EvalBatch: evalBatch})
+	t.step, err = runner.Compile(t.net, trained, runner.Options{Evaluation: loss, Threads: t.threads, Dropout: t.Dropout, Seed: t.Seed, EvalBatch: evalBatch})
 	if err != nil {
 		return fmt.Errorf("%s: %w", t.model.label, err)
 	}
@@ -374,6 +386,9 @@ func (t *training) provenance(rep *runner.Report) map[string]string {
 	}
 	for _, s := range t.settings(t.method) {
 		meta["onnx_entropy."+snake(s.name)] = s.value
+	}
+	if t.LabelSmoothing != 0 {
+		meta["onnx_entropy.label_smoothing"] = report.Number(t.LabelSmoothing)
 	}
 	if t.Reinit != nil {
 		meta["onnx_entropy.reinit"] = fmt.Sprint(*t.Reinit)

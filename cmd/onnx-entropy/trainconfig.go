@@ -14,6 +14,7 @@ type config struct {
 	Model     modelConfig       `json:"model"`
 	Data      dataConfig        `json:"data"`
 	Loss      string            `json:"loss"`
+	Smoothing float64           `json:"label_smoothing,omitempty"`
 	Optimizer string            `json:"optimizer"`
 	Settings  map[string]string `json:"settings"` // of the optimizer, by flag
 	Batch     int               `json:"batch"`
@@ -57,6 +58,7 @@ func (t *training) config() config {
 		Model:     modelConfig{t.model.label, hex.EncodeToString(sum[:]), t.net.NumWeights()},
 		Data:      dataConfig{Path: t.Data, Train: setOf(t.data.Train), Scale: tr.Scale, Mean: tr.Mean, Std: tr.Std},
 		Loss:      t.loss,
+		Smoothing: t.LabelSmoothing,
 		Optimizer: t.Optimizer,
 		Settings:  map[string]string{},
 		Batch:     t.Batch,

@@ -33,7 +33,7 @@ func (t *training) introduce(e *env) {
 	e.printf("Data       %s", describe(t.data))
 	var s []string
 	for _, v := range t.settings(t.method) {
-		if v.value != "0" && !(v.name == "lr-schedule" && v.value == "constant") {
+		if !v.plain() {
 			s = append(s, v.name+" "+v.value)
 		}
 	}
@@ -113,14 +113,20 @@ type watch struct {
 
 // metrics is a line of metrics.jsonl.
 type metrics struct {
-	Outer   uint64      `json:"outer"`
-	Evals   uint64      `json:"evals"`
-	Epoch   float64     `json:"epoch"`
-	Loss    number      `json:"loss"`
-	LR      float64     `json:"lr"` // of this outer step
-	Gamma   *float64    `json:"gamma,omitempty"`
-	Seconds float64     `json:"seconds"` // since the start
-	Test    *evaluation `json:"test,omitempty"`
+	Outer uint64   `json:"outer"`
+	Evals uint64   `json:"evals"`
+	Epoch float64  `json:"epoch"`
+	Loss  number   `json:"loss"`
+	LR    float64  `json:"lr"` // of this outer step
+	Gamma *float64 `json:"gamma,omitempty"`
+	Rho   *float64 `json:"rho,omitempty"`
+	// Statistics of Entropy-SGD; see optimizer.Stats.
+	Distance  *float64    `json:"distance,omitempty"`
+	Gradient  *float64    `json:"gradient,omitempty"`
+	Cosine    *float64    `json:"cosine,omitempty"`
+	Travelled *float64    `json:"travelled,omitempty"`
+	Seconds   float64     `json:"seconds"` // since the start
+	Test      *evaluation `json:"test,omitempty"`
 }
 
 // gradient moves the display on within an outer step.
@@ -139,7 +145,10 @@ func (w *watch) observe(p runner.Progress) {
 	}
 	w.loss = p.Loss
 	m := metrics{Outer: p.Outer, Evals: p.Evals, Epoch: p.Epoch, Loss: number(p.Loss), Seconds: math.Round(time.Since(w.start).Seconds()*1e3) / 1e3}
-	m.LR, m.Gamma = pace(w.t.method, p.Outer-1)
+	if st := p.Stats; st != nil {
+		m.LR, m.Gamma, m.Rho = st.LR, known(st.Gamma), known(st.Rho)
+		m.Distance, m.Gradient, m.Cosine, m.Travelled = known(st.Distance), known(st.Gradient), known(st.Cosine), known(st.Travelled)
+	}
 	if p.Test != nil {
 		m.Test = evaluationOf(*p.Test)
 	}

@@ -27,6 +27,10 @@ import (
 // not the result of the training; Finish puts that into the nodes. To look at it before the end, call
 // Finish, and Continue before the next run.
 //
+// A method may ask for several gradients before it moves: SAM for two of one mini-batch, Parle for one of each
+// replica. They are answered in turn, one a Step; Next says which is due. Methods that need the loss, such as
+// Entropy-SGD with AutoGamma, cannot work here and are refused.
+//
 // Values are float32 or float64, tensors or scalars. The method works in float32: a float64 weight is
 // rounded by the first Step and stays a float32 number, and gradients are rounded as they are read.
 type Solver struct {
@@ -106,6 +110,15 @@ func (s *Solver) Continue() error {
 	return s.put(s.queries[s.answered].Point)
 }
 
+// Next says which mini-batch and which replica the next gradient is of: At.Batch counts mini-batches from 0, and
+// the same number again means the same mini-batch. Before the first Step it is the first of replica 0.
+func (s *Solver) Next() optimizer.Draw {
+	if s.state == nil {
+		return optimizer.Draw{}
+	}
+	return s.queries[s.answered].At
+}
+
 // State is the state of the method, nil before the first Step. It belongs to the Solver.
 func (s *Solver) State() *optimizer.State { return s.state }
 
@@ -114,6 +127,9 @@ func (s *Solver) start(model []gorgonia.ValueGrad) error {
 	if m, ok := s.method.(optimizer.Settled); ok {
 		if err := m.Validate(); err != nil {
 			return err
+		}
+		if m.NeedsLoss() {
+			return fmt.Errorf("solver: %T needs the loss of each gradient (AutoGamma), which nodes do not have; set Gamma instead", m)
 		}
 	}
 	var ends []int

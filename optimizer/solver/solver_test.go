@@ -258,3 +258,62 @@ func TestSolverErrors(t *testing.T) {
 		t.Errorf("other nodes: %v", err)
 	}
 }
+
+// Every method gives through a solver, which answers its queries one by one, the bits that it gives alone.
+func TestEveryMethodSolves(t *testing.T) {
+	sgd := func() optimizer.Settled { return &optimizer.SGD{LR: 0.1, Momentum: 0.5} }
+	for name, method := range map[string]func() optimizer.Settled{
+		"adam":         func() optimizer.Settled { return optimizer.DefaultAdam() },
+		"entropy-adam": func() optimizer.Settled { return optimizer.DefaultEntropyAdam() },
+		"torch": func() optimizer.Settled {
+			m := entropy()
+			m.Compat, m.Scoping = optimizer.Torch, 0
+			return m
+		},
+		"parle":      func() optimizer.Settled { return optimizer.DefaultParle() },
+		"sam":        func() optimizer.Settled { return optimizer.DefaultSAM(sgd()) },
+		"lookahead":  func() optimizer.Settled { return optimizer.DefaultLookahead(sgd()) },
+		"accumulate": func() optimizer.Settled { return &optimizer.Accumulate{Base: sgd(), K: 3} },
+		"swa":        func() optimizer.Settled { return &optimizer.SWA{Base: sgd(), Start: 0.2, Every: 1, Total: 20} },
+		"clip":       func() optimizer.Settled { return &optimizer.Clip{Base: sgd(), Norm: 1} },
+	} {
+		model := []gorgonia.ValueGrad{&pair{"w", dense[float32](1, -2, 3, -4), dense[float32](0, 0, 0, 0)}}
+		s, m := solver.New(method()), method()
+		state := m.Init(flat(t, model), nil)
+		for state.Evals < 60 {
+			q := m.Ask(state, nil)
+			r := make([]optimizer.Result, len(q))
+			for i := range q {
+				if s.Next() != q[i].At {
+					t.Fatalf("%s: the next gradient is of %+v, want %+v", name, s.Next(), q[i].At)
+				}
+				if !slices.Equal(flat(t, model), q[i].Point) {
+					t.Fatalf("%s: the nodes hold %v, want %v", name, flat(t, model), q[i].Point)
+				}
+				k := int(q[i].At.Batch)
+				for _, x := range q[i].Point {
+					r[i].Grad = append(r[i].Grad, x/2+float32(k))
+				}
+				setGrads(t, model, k)
+				if i+1 < len(q) {
+					if err := s.Step(model); err != nil {
+						t.Fatal(err)
+					}
+				}
+			}
+			m.Tell(state, r)
+			if err := s.Step(model); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := s.Finish(); err != nil || !slices.Equal(flat(t, model), m.Params(state)) {
+			t.Errorf("%s: %v, want %v, %v", name, flat(t, model), m.Params(state), err)
+		}
+	}
+	auto := entropy()
+	auto.AutoGamma, auto.Gamma = true, 0
+	err := solver.New(&optimizer.Clip{Base: auto, Norm: 1}).Step(mixed())
+	if err == nil || !strings.Contains(err.Error(), "AutoGamma") {
+		t.Errorf("a method that needs the loss: %v", err)
+	}
+}
