@@ -24,11 +24,11 @@ func NewRun(root string) (*Run, error) {
 	if _, err := os.Stat(root); errors.Is(err, fs.ErrNotExist) {
 		made = root
 	}
-	if err := os.MkdirAll(root, 0o755); err != nil {
+	if err := makeRoot(root); err != nil {
 		return nil, fmt.Errorf("the folder of runs cannot be made: %w", err)
 	}
 	entries, err := os.ReadDir(root)
-	if err != nil {
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("the folder of runs cannot be read: %w", err)
 	}
 	last := 0
@@ -42,6 +42,12 @@ func NewRun(root string) (*Run, error) {
 		switch err := os.Mkdir(dir, 0o755); {
 		case errors.Is(err, fs.ErrExist):
 			continue
+		case errors.Is(err, fs.ErrNotExist): // another run that came to nothing has taken root back
+			if err := makeRoot(root); err != nil {
+				return nil, fmt.Errorf("the folder of runs cannot be made: %w", err)
+			}
+			n--
+			continue
 		case err != nil:
 			return nil, fmt.Errorf("the folder of the run cannot be made: %w", err)
 		}
@@ -52,6 +58,17 @@ func NewRun(root string) (*Run, error) {
 		}
 		return &Run{Dir: dir, metrics: f, root: made}, nil
 	}
+}
+
+// makeRoot makes the folder of runs if it is not there. MkdirAll reports that it exists if another run takes it back
+// in the middle.
+func makeRoot(root string) (err error) {
+	for range 100 {
+		if err = os.MkdirAll(root, 0o755); !errors.Is(err, fs.ErrExist) {
+			break
+		}
+	}
+	return err
 }
 
 // Names of the files in a run's folder.

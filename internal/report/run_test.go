@@ -97,3 +97,28 @@ func TestRemoveTakesBack(t *testing.T) {
 		t.Errorf("a run that was alone leaves %q", got)
 	}
 }
+
+// Runs that come to nothing take the folder of runs back while others are about to use it.
+func TestRunsStartWhileOthersAreTakenBack(t *testing.T) {
+	root := filepath.Join(t.TempDir(), "runs")
+	errs := make(chan error)
+	const programs = 8
+	for range programs {
+		go func() {
+			for range 200 {
+				r, err := NewRun(root)
+				if err != nil {
+					errs <- err
+					return
+				}
+				r.Remove()
+			}
+			errs <- nil
+		}()
+	}
+	for range programs {
+		if err := <-errs; err != nil {
+			t.Error(err)
+		}
+	}
+}
