@@ -15,6 +15,7 @@ bench:
 	go run ./cmd/onnx-entropy bench mnistfc
 	go run ./cmd/onnx-entropy bench mnistconv
 	go run ./cmd/onnx-entropy bench allcnn
+	go run ./cmd/onnx-entropy bench charlstm
 
 # Needs protoc; the assembly needs nothing but Go.
 generate:

@@ -3,7 +3,7 @@
     python models/bench_torch.py [--batch 128] [--seconds 2] [--threads 1,2] [NAME ...]
 
 One gradient is zero_grad, forward and backward of the mean cross-entropy in train() mode, dropout on, on one batch of
-normal data. Each network runs with every number of threads and, if it has convolutions, with and without channels_last;
+normal data; for charlstm symbols and, at all 50 positions, targets are random. Each network runs with every number of threads and, if it has convolutions, with and without channels_last;
 the best median is reported, and all of them under "settings". Prints one JSON object a network, as it is ready. To
 compare two programs, run them in turns, on an idle machine. Written with torch 2.15.0.
 """
@@ -21,13 +21,16 @@ import export
 def median_ms(name, batch, threads, layout, seconds):
     torch.set_num_threads(threads)
     model = export.network(name).train().to(memory_format=layout)
-    x = torch.randn(batch, *export.NETWORKS[name][1]).contiguous(memory_format=layout)
-    y = torch.arange(batch) % 10
+    if name == "charlstm":
+        x, y = torch.randint(87, (2, batch, *export.NETWORKS[name][1]))
+    else:
+        x = torch.randn(batch, *export.NETWORKS[name][1]).contiguous(memory_format=layout)
+        y = torch.arange(batch) % 10
     times, end = [], None
     while end is None or time.perf_counter() < end or len(times) < 5:
         start = time.perf_counter()
         model.zero_grad(set_to_none=False)
-        F.cross_entropy(model(x), y).backward()
+        F.cross_entropy(model(x).flatten(0, -2), y.flatten()).backward()
         times.append(1000 * (time.perf_counter() - start))
         if end is None:
             end = time.perf_counter() + seconds
@@ -45,7 +48,7 @@ def main():
     for name in args.names or export.NETWORKS:
         settings = []
         for threads in map(int, args.threads.split(",")):
-            for layout in ["contiguous"] if name == "mnistfc" else layouts:
+            for layout in ["contiguous"] if name in ("mnistfc", "charlstm") else layouts:
                 ms = median_ms(name, args.batch, threads, layouts[layout], args.seconds)
                 settings.append({"threads": threads, "layout": layout, "gradient_ms": round(ms, 3)})
         best = min(settings, key=lambda s: s["gradient_ms"])

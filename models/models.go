@@ -7,6 +7,7 @@ import (
 	"bytes"
 	"compress/gzip"
 	_ "embed"
+	"encoding/binary"
 	"fmt"
 	"io"
 	"math"
@@ -18,7 +19,7 @@ import (
 	"github.com/onnx-entropy/onnx-entropy/internal/rng"
 )
 
-// mnistconv comes with the initial weights that PyTorch gave it. The two others are too large for that (7 MB
+// mnistconv comes with the initial weights that PyTorch gave it. The others are too large for that (up to 7 MB
 // each): their files hold zeros where the weights go, which compress to nothing, and Open draws the weights.
 var (
 	//go:embed mnistconv.onnx
@@ -27,14 +28,17 @@ var (
 	mnistfc []byte
 	//go:embed allcnn.onnx.gz
 	allcnn []byte
+	//go:embed charlstm.onnx.gz
+	charlstm []byte
 )
 
 // Names lists the networks that Open knows.
-func Names() []string { return []string{"mnistfc", "mnistconv", "allcnn"} }
+func Names() []string { return []string{"mnistfc", "mnistconv", "allcnn", "charlstm"} }
 
 // Open returns the ONNX file of a network, freshly made: the caller may change it. Each call gives the same
 // bytes. The inputs are named "input", float32 of shape (batch, 1, 28, 28), for allcnn (batch, 3, 32, 32); the
-// outputs "output", 10 logits.
+// outputs "output", 10 logits. charlstm takes int64 symbols from 0 to 86 of shape (batch, 50) and gives logits
+// for the next ones, (batch, 50, 87).
 func Open(name string) ([]byte, error) {
 	switch name {
 	case "mnistconv":
@@ -43,6 +47,8 @@ func Open(name string) ([]byte, error) {
 		return fill(name, mnistfc)
 	case "allcnn":
 		return fill(name, allcnn)
+	case "charlstm":
+		return fill(name, charlstm)
 	}
 	return nil, fmt.Errorf("models: no network is named %q; there are %s", name, strings.Join(Names(), ", "))
 }
@@ -66,12 +72,17 @@ func fill(name string, packed []byte) ([]byte, error) {
 }
 
 // draw gives every weight, and the bias beside it, PyTorch's default initial distribution: uniform between
-// ±1/sqrt(fan-in), the fan-in of a weight being the product of all its dimensions but the first. BatchNorm's
-// tensors have one dimension and no such weight beside them; they stay as they are.
+// ±1/sqrt(fan-in), the fan-in of a weight being the product of all its dimensions but the first, and in an LSTM
+// the number of hidden units for all tensors; standard normal for the embedding. BatchNorm's tensors have one
+// dimension and no such weight beside them; they stay as they are.
 func draw(tensors []*onnxpb.TensorProto) {
 	fanIn := map[string]int64{} // by layer
 	for _, t := range tensors {
-		if layer, ok := strings.CutSuffix(t.GetName(), ".weight"); ok && len(t.Dims) > 1 {
+		layer, kind, _ := strings.Cut(t.GetName(), ".")
+		switch {
+		case strings.HasPrefix(kind, "weight_hh_"):
+			fanIn[layer] = t.Dims[1]
+		case kind == "weight" && len(t.Dims) > 1:
 			n := int64(1)
 			for _, d := range t.Dims[1:] {
 				n *= d
@@ -81,9 +92,20 @@ func draw(tensors []*onnxpb.TensorProto) {
 	}
 	for i, t := range tensors {
 		layer, _, _ := strings.Cut(t.GetName(), ".")
-		if n, ok := fanIn[layer]; ok {
+		if layer == "embed" {
+			normal(t.RawData, uint64(i))
+		} else if n, ok := fanIn[layer]; ok {
 			uniform(t.RawData, uint64(i), float32(1/math.Sqrt(float64(n))))
 		}
+	}
+}
+
+// normal fills little-endian float32 data with standard normals, as uniform does.
+func normal(raw []byte, index uint64) {
+	x := make([]float32, len(raw)/4)
+	rng.Stream{Seed: 0, Purpose: rng.Init, Eval: index}.Normals(x, 0)
+	for i, v := range x {
+		binary.LittleEndian.PutUint32(raw[4*i:], math.Float32bits(v))
 	}
 }
 
@@ -96,7 +118,6 @@ func uniform(raw []byte, index uint64, bound float32) {
 			words = s.Block(uint32(i / 4))
 		}
 		v := (2*rng.Uniform(words[i%4]) - 1) * bound
-		b := math.Float32bits(v)
-		raw[4*i], raw[4*i+1], raw[4*i+2], raw[4*i+3] = byte(b), byte(b>>8), byte(b>>16), byte(b>>24)
+		binary.LittleEndian.PutUint32(raw[4*i:], math.Float32bits(v))
 	}
 }

@@ -19,6 +19,7 @@ func TestOpen(t *testing.T) {
 	for name, weights := range map[string]int{
 		"mnistfc":   785*1024 + 1025*1024 + 1025*10 + 2*2*1024,
 		"mnistconv": 26*20 + 501*50 + 201*500 + 501*10 + 2*(20+50+500),
+		"charlstm":  87*128 + 2*(2*4*128*128+2*4*128) + 129*87,
 		"allcnn":    28*96 + 2*865*96 + 865*192 + 4*1729*192 + 193*10 + 2*(3*96+5*192+10),
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -66,6 +67,11 @@ func checkInitial(t *testing.T, p *onnxpb.TensorProto, n int) {
 		low, high, sum, squares = min(low, v), max(high, v), sum+v, squares+v*v
 	}
 	switch {
+	case layer == "embed":
+		// Within five standard deviations of the mean and of the mean square.
+		if mean, ms := sum/float64(n), squares/float64(n); math.Abs(mean) > 5/math.Sqrt(float64(n)) || math.Abs(ms-1) > 5*math.Sqrt(2/float64(n)) {
+			t.Errorf("%s: mean %g, mean square %g", p.GetName(), mean, ms)
+		}
 	case len(p.Dims) > 1:
 		bound := math.Sqrt(float64(p.Dims[0]) / float64(n))
 		if low < -bound*1.000001 || high > bound*1.000001 || low > -0.95*bound || high < 0.95*bound {
@@ -107,7 +113,7 @@ func TestOpenGivesACopy(t *testing.T) {
 
 func TestOpenUnknown(t *testing.T) {
 	_, err := Open("lenet")
-	if err == nil || !strings.Contains(err.Error(), `"lenet"`) || !strings.Contains(err.Error(), "mnistfc, mnistconv, allcnn") {
+	if err == nil || !strings.Contains(err.Error(), `"lenet"`) || !strings.Contains(err.Error(), "mnistfc, mnistconv, allcnn, charlstm") {
 		t.Errorf("error %v", err)
 	}
 }

@@ -47,10 +47,7 @@ func LeakyReluGrad[T Float](dx, x, dy []T, alpha T) {
 
 // Sigmoid sets y[i] = 1/(1+exp(-x[i])), by the form whose exponential cannot overflow.
 func Sigmoid[T Float](y, x []T) {
-	y = y[:len(x)]
-	for i, v := range x {
-		y[i] = T(sigmoid(float64(v)))
-	}
+	elementary(opSigmoid, y, x, sigmoid32, sigmoid)
 }
 
 func sigmoid(x float64) float64 {
@@ -72,10 +69,7 @@ func SigmoidGrad[T Float](dx, y, dy []T) {
 
 // Tanh sets y[i] = tanh(x[i]).
 func Tanh[T Float](y, x []T) {
-	y = y[:len(x)]
-	for i, v := range x {
-		y[i] = T(math.Tanh(float64(v)))
-	}
+	elementary(opTanh, y, x, tanh32, math.Tanh)
 }
 
 // TanhGrad sets dx[i] = dy[i]*(1-y[i]^2); y is the output of Tanh.

@@ -34,7 +34,5 @@ func detect() level {
 	return levelAVX2
 }
 
-func isFloat32[T Float]() bool { return unsafe.Sizeof(T(0)) == 4 }
-
 // float32s is s, whose elements must be float32, as a slice of that type.
 func float32s[T Float](s []T) []float32 { return *(*[]float32)(unsafe.Pointer(&s)) }

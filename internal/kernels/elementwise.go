@@ -15,18 +15,12 @@ func Neg[T Float](y, x []T) {
 
 // Exp sets y[i] = exp(x[i]).
 func Exp[T Float](y, x []T) {
-	y = y[:len(x)]
-	for i, v := range x {
-		y[i] = T(math.Exp(float64(v)))
-	}
+	elementary(opExp, y, x, exp32, math.Exp)
 }
 
 // Log sets y[i] = log(x[i]).
 func Log[T Float](y, x []T) {
-	y = y[:len(x)]
-	for i, v := range x {
-		y[i] = T(math.Log(float64(v)))
-	}
+	elementary(opLog, y, x, log32, math.Log)
 }
 
 // Sqrt sets y[i] = sqrt(x[i]).
@@ -93,10 +87,7 @@ func ReciprocalGrad[T Float](dx, y, dy []T) {
 
 // Erf sets y[i] = erf(x[i]), the error function.
 func Erf[T Float](y, x []T) {
-	y = y[:len(x)]
-	for i, v := range x {
-		y[i] = T(math.Erf(float64(v)))
-	}
+	elementary(opErf, y, x, erf32, math.Erf)
 }
 
 // ErfGrad sets dx[i] = dy[i]*2/sqrt(pi)*exp(-x[i]^2).

@@ -29,6 +29,16 @@ func unaryAsm[T Float](op vectorOp, y, x []T) int {
 		sqrtAVX2(to, from, n)
 	case opRelu:
 		reluAVX2(to, from, n)
+	case opExp:
+		expAVX2(to, from, n)
+	case opLog:
+		logAVX2(to, from, n)
+	case opSigmoid:
+		sigmoidAVX2(to, from, n)
+	case opTanh:
+		tanhAVX2(to, from, n)
+	case opErf:
+		erfAVX2(to, from, n)
 	default:
 		return 0
 	}

@@ -28,7 +28,367 @@ DATA vectorConstants<>+80(SB)/4, $0x3f800000
 DATA vectorConstants<>+84(SB)/4, $0x3f800000
 DATA vectorConstants<>+88(SB)/4, $0x3f800000
 DATA vectorConstants<>+92(SB)/4, $0x3f800000
-GLOBL vectorConstants<>(SB), RODATA|NOPTR, $96
+DATA vectorConstants<>+96(SB)/4, $0xc2d00000
+DATA vectorConstants<>+100(SB)/4, $0xc2d00000
+DATA vectorConstants<>+104(SB)/4, $0xc2d00000
+DATA vectorConstants<>+108(SB)/4, $0xc2d00000
+DATA vectorConstants<>+112(SB)/4, $0xc2d00000
+DATA vectorConstants<>+116(SB)/4, $0xc2d00000
+DATA vectorConstants<>+120(SB)/4, $0xc2d00000
+DATA vectorConstants<>+124(SB)/4, $0xc2d00000
+DATA vectorConstants<>+128(SB)/4, $0x42b20000
+DATA vectorConstants<>+132(SB)/4, $0x42b20000
+DATA vectorConstants<>+136(SB)/4, $0x42b20000
+DATA vectorConstants<>+140(SB)/4, $0x42b20000
+DATA vectorConstants<>+144(SB)/4, $0x42b20000
+DATA vectorConstants<>+148(SB)/4, $0x42b20000
+DATA vectorConstants<>+152(SB)/4, $0x42b20000
+DATA vectorConstants<>+156(SB)/4, $0x42b20000
+DATA vectorConstants<>+160(SB)/4, $0x3fb8aa3b
+DATA vectorConstants<>+164(SB)/4, $0x3fb8aa3b
+DATA vectorConstants<>+168(SB)/4, $0x3fb8aa3b
+DATA vectorConstants<>+172(SB)/4, $0x3fb8aa3b
+DATA vectorConstants<>+176(SB)/4, $0x3fb8aa3b
+DATA vectorConstants<>+180(SB)/4, $0x3fb8aa3b
+DATA vectorConstants<>+184(SB)/4, $0x3fb8aa3b
+DATA vectorConstants<>+188(SB)/4, $0x3fb8aa3b
+DATA vectorConstants<>+192(SB)/4, $0x4b400000
+DATA vectorConstants<>+196(SB)/4, $0x4b400000
+DATA vectorConstants<>+200(SB)/4, $0x4b400000
+DATA vectorConstants<>+204(SB)/4, $0x4b400000
+DATA vectorConstants<>+208(SB)/4, $0x4b400000
+DATA vectorConstants<>+212(SB)/4, $0x4b400000
+DATA vectorConstants<>+216(SB)/4, $0x4b400000
+DATA vectorConstants<>+220(SB)/4, $0x4b400000
+DATA vectorConstants<>+224(SB)/4, $0x3f318000
+DATA vectorConstants<>+228(SB)/4, $0x3f318000
+DATA vectorConstants<>+232(SB)/4, $0x3f318000
+DATA vectorConstants<>+236(SB)/4, $0x3f318000
+DATA vectorConstants<>+240(SB)/4, $0x3f318000
+DATA vectorConstants<>+244(SB)/4, $0x3f318000
+DATA vectorConstants<>+248(SB)/4, $0x3f318000
+DATA vectorConstants<>+252(SB)/4, $0x3f318000
+DATA vectorConstants<>+256(SB)/4, $0xb95e8083
+DATA vectorConstants<>+260(SB)/4, $0xb95e8083
+DATA vectorConstants<>+264(SB)/4, $0xb95e8083
+DATA vectorConstants<>+268(SB)/4, $0xb95e8083
+DATA vectorConstants<>+272(SB)/4, $0xb95e8083
+DATA vectorConstants<>+276(SB)/4, $0xb95e8083
+DATA vectorConstants<>+280(SB)/4, $0xb95e8083
+DATA vectorConstants<>+284(SB)/4, $0xb95e8083
+DATA vectorConstants<>+288(SB)/4, $0x3ab525cc
+DATA vectorConstants<>+292(SB)/4, $0x3ab525cc
+DATA vectorConstants<>+296(SB)/4, $0x3ab525cc
+DATA vectorConstants<>+300(SB)/4, $0x3ab525cc
+DATA vectorConstants<>+304(SB)/4, $0x3ab525cc
+DATA vectorConstants<>+308(SB)/4, $0x3ab525cc
+DATA vectorConstants<>+312(SB)/4, $0x3ab525cc
+DATA vectorConstants<>+316(SB)/4, $0x3ab525cc
+DATA vectorConstants<>+320(SB)/4, $0x3c091f2e
+DATA vectorConstants<>+324(SB)/4, $0x3c091f2e
+DATA vectorConstants<>+328(SB)/4, $0x3c091f2e
+DATA vectorConstants<>+332(SB)/4, $0x3c091f2e
+DATA vectorConstants<>+336(SB)/4, $0x3c091f2e
+DATA vectorConstants<>+340(SB)/4, $0x3c091f2e
+DATA vectorConstants<>+344(SB)/4, $0x3c091f2e
+DATA vectorConstants<>+348(SB)/4, $0x3c091f2e
+DATA vectorConstants<>+352(SB)/4, $0x3d2aac5d
+DATA vectorConstants<>+356(SB)/4, $0x3d2aac5d
+DATA vectorConstants<>+360(SB)/4, $0x3d2aac5d
+DATA vectorConstants<>+364(SB)/4, $0x3d2aac5d
+DATA vectorConstants<>+368(SB)/4, $0x3d2aac5d
+DATA vectorConstants<>+372(SB)/4, $0x3d2aac5d
+DATA vectorConstants<>+376(SB)/4, $0x3d2aac5d
+DATA vectorConstants<>+380(SB)/4, $0x3d2aac5d
+DATA vectorConstants<>+384(SB)/4, $0x3e2aaa46
+DATA vectorConstants<>+388(SB)/4, $0x3e2aaa46
+DATA vectorConstants<>+392(SB)/4, $0x3e2aaa46
+DATA vectorConstants<>+396(SB)/4, $0x3e2aaa46
+DATA vectorConstants<>+400(SB)/4, $0x3e2aaa46
+DATA vectorConstants<>+404(SB)/4, $0x3e2aaa46
+DATA vectorConstants<>+408(SB)/4, $0x3e2aaa46
+DATA vectorConstants<>+412(SB)/4, $0x3e2aaa46
+DATA vectorConstants<>+416(SB)/4, $0x3efffffe
+DATA vectorConstants<>+420(SB)/4, $0x3efffffe
+DATA vectorConstants<>+424(SB)/4, $0x3efffffe
+DATA vectorConstants<>+428(SB)/4, $0x3efffffe
+DATA vectorConstants<>+432(SB)/4, $0x3efffffe
+DATA vectorConstants<>+436(SB)/4, $0x3efffffe
+DATA vectorConstants<>+440(SB)/4, $0x3efffffe
+DATA vectorConstants<>+444(SB)/4, $0x3efffffe
+DATA vectorConstants<>+448(SB)/4, $0x0000007f
+DATA vectorConstants<>+452(SB)/4, $0x0000007f
+DATA vectorConstants<>+456(SB)/4, $0x0000007f
+DATA vectorConstants<>+460(SB)/4, $0x0000007f
+DATA vectorConstants<>+464(SB)/4, $0x0000007f
+DATA vectorConstants<>+468(SB)/4, $0x0000007f
+DATA vectorConstants<>+472(SB)/4, $0x0000007f
+DATA vectorConstants<>+476(SB)/4, $0x0000007f
+DATA vectorConstants<>+480(SB)/4, $0x41200000
+DATA vectorConstants<>+484(SB)/4, $0x41200000
+DATA vectorConstants<>+488(SB)/4, $0x41200000
+DATA vectorConstants<>+492(SB)/4, $0x41200000
+DATA vectorConstants<>+496(SB)/4, $0x41200000
+DATA vectorConstants<>+500(SB)/4, $0x41200000
+DATA vectorConstants<>+504(SB)/4, $0x41200000
+DATA vectorConstants<>+508(SB)/4, $0x41200000
+DATA vectorConstants<>+512(SB)/4, $0x40000000
+DATA vectorConstants<>+516(SB)/4, $0x40000000
+DATA vectorConstants<>+520(SB)/4, $0x40000000
+DATA vectorConstants<>+524(SB)/4, $0x40000000
+DATA vectorConstants<>+528(SB)/4, $0x40000000
+DATA vectorConstants<>+532(SB)/4, $0x40000000
+DATA vectorConstants<>+536(SB)/4, $0x40000000
+DATA vectorConstants<>+540(SB)/4, $0x40000000
+DATA vectorConstants<>+544(SB)/4, $0x00800000
+DATA vectorConstants<>+548(SB)/4, $0x00800000
+DATA vectorConstants<>+552(SB)/4, $0x00800000
+DATA vectorConstants<>+556(SB)/4, $0x00800000
+DATA vectorConstants<>+560(SB)/4, $0x00800000
+DATA vectorConstants<>+564(SB)/4, $0x00800000
+DATA vectorConstants<>+568(SB)/4, $0x00800000
+DATA vectorConstants<>+572(SB)/4, $0x00800000
+DATA vectorConstants<>+576(SB)/4, $0x4b000000
+DATA vectorConstants<>+580(SB)/4, $0x4b000000
+DATA vectorConstants<>+584(SB)/4, $0x4b000000
+DATA vectorConstants<>+588(SB)/4, $0x4b000000
+DATA vectorConstants<>+592(SB)/4, $0x4b000000
+DATA vectorConstants<>+596(SB)/4, $0x4b000000
+DATA vectorConstants<>+600(SB)/4, $0x4b000000
+DATA vectorConstants<>+604(SB)/4, $0x4b000000
+DATA vectorConstants<>+608(SB)/4, $0x41b80000
+DATA vectorConstants<>+612(SB)/4, $0x41b80000
+DATA vectorConstants<>+616(SB)/4, $0x41b80000
+DATA vectorConstants<>+620(SB)/4, $0x41b80000
+DATA vectorConstants<>+624(SB)/4, $0x41b80000
+DATA vectorConstants<>+628(SB)/4, $0x41b80000
+DATA vectorConstants<>+632(SB)/4, $0x41b80000
+DATA vectorConstants<>+636(SB)/4, $0x41b80000
+DATA vectorConstants<>+640(SB)/4, $0x3f3504f3
+DATA vectorConstants<>+644(SB)/4, $0x3f3504f3
+DATA vectorConstants<>+648(SB)/4, $0x3f3504f3
+DATA vectorConstants<>+652(SB)/4, $0x3f3504f3
+DATA vectorConstants<>+656(SB)/4, $0x3f3504f3
+DATA vectorConstants<>+660(SB)/4, $0x3f3504f3
+DATA vectorConstants<>+664(SB)/4, $0x3f3504f3
+DATA vectorConstants<>+668(SB)/4, $0x3f3504f3
+DATA vectorConstants<>+672(SB)/4, $0xbd9c64ef
+DATA vectorConstants<>+676(SB)/4, $0xbd9c64ef
+DATA vectorConstants<>+680(SB)/4, $0xbd9c64ef
+DATA vectorConstants<>+684(SB)/4, $0xbd9c64ef
+DATA vectorConstants<>+688(SB)/4, $0xbd9c64ef
+DATA vectorConstants<>+692(SB)/4, $0xbd9c64ef
+DATA vectorConstants<>+696(SB)/4, $0xbd9c64ef
+DATA vectorConstants<>+700(SB)/4, $0xbd9c64ef
+DATA vectorConstants<>+704(SB)/4, $0x3e02af63
+DATA vectorConstants<>+708(SB)/4, $0x3e02af63
+DATA vectorConstants<>+712(SB)/4, $0x3e02af63
+DATA vectorConstants<>+716(SB)/4, $0x3e02af63
+DATA vectorConstants<>+720(SB)/4, $0x3e02af63
+DATA vectorConstants<>+724(SB)/4, $0x3e02af63
+DATA vectorConstants<>+728(SB)/4, $0x3e02af63
+DATA vectorConstants<>+732(SB)/4, $0x3e02af63
+DATA vectorConstants<>+736(SB)/4, $0xbe06c121
+DATA vectorConstants<>+740(SB)/4, $0xbe06c121
+DATA vectorConstants<>+744(SB)/4, $0xbe06c121
+DATA vectorConstants<>+748(SB)/4, $0xbe06c121
+DATA vectorConstants<>+752(SB)/4, $0xbe06c121
+DATA vectorConstants<>+756(SB)/4, $0xbe06c121
+DATA vectorConstants<>+760(SB)/4, $0xbe06c121
+DATA vectorConstants<>+764(SB)/4, $0xbe06c121
+DATA vectorConstants<>+768(SB)/4, $0x3e116c97
+DATA vectorConstants<>+772(SB)/4, $0x3e116c97
+DATA vectorConstants<>+776(SB)/4, $0x3e116c97
+DATA vectorConstants<>+780(SB)/4, $0x3e116c97
+DATA vectorConstants<>+784(SB)/4, $0x3e116c97
+DATA vectorConstants<>+788(SB)/4, $0x3e116c97
+DATA vectorConstants<>+792(SB)/4, $0x3e116c97
+DATA vectorConstants<>+796(SB)/4, $0x3e116c97
+DATA vectorConstants<>+800(SB)/4, $0xbe2a3945
+DATA vectorConstants<>+804(SB)/4, $0xbe2a3945
+DATA vectorConstants<>+808(SB)/4, $0xbe2a3945
+DATA vectorConstants<>+812(SB)/4, $0xbe2a3945
+DATA vectorConstants<>+816(SB)/4, $0xbe2a3945
+DATA vectorConstants<>+820(SB)/4, $0xbe2a3945
+DATA vectorConstants<>+824(SB)/4, $0xbe2a3945
+DATA vectorConstants<>+828(SB)/4, $0xbe2a3945
+DATA vectorConstants<>+832(SB)/4, $0x3e4cd00e
+DATA vectorConstants<>+836(SB)/4, $0x3e4cd00e
+DATA vectorConstants<>+840(SB)/4, $0x3e4cd00e
+DATA vectorConstants<>+844(SB)/4, $0x3e4cd00e
+DATA vectorConstants<>+848(SB)/4, $0x3e4cd00e
+DATA vectorConstants<>+852(SB)/4, $0x3e4cd00e
+DATA vectorConstants<>+856(SB)/4, $0x3e4cd00e
+DATA vectorConstants<>+860(SB)/4, $0x3e4cd00e
+DATA vectorConstants<>+864(SB)/4, $0xbe800113
+DATA vectorConstants<>+868(SB)/4, $0xbe800113
+DATA vectorConstants<>+872(SB)/4, $0xbe800113
+DATA vectorConstants<>+876(SB)/4, $0xbe800113
+DATA vectorConstants<>+880(SB)/4, $0xbe800113
+DATA vectorConstants<>+884(SB)/4, $0xbe800113
+DATA vectorConstants<>+888(SB)/4, $0xbe800113
+DATA vectorConstants<>+892(SB)/4, $0xbe800113
+DATA vectorConstants<>+896(SB)/4, $0x3eaaaaaa
+DATA vectorConstants<>+900(SB)/4, $0x3eaaaaaa
+DATA vectorConstants<>+904(SB)/4, $0x3eaaaaaa
+DATA vectorConstants<>+908(SB)/4, $0x3eaaaaaa
+DATA vectorConstants<>+912(SB)/4, $0x3eaaaaaa
+DATA vectorConstants<>+916(SB)/4, $0x3eaaaaaa
+DATA vectorConstants<>+920(SB)/4, $0x3eaaaaaa
+DATA vectorConstants<>+924(SB)/4, $0x3eaaaaaa
+DATA vectorConstants<>+928(SB)/4, $0x3f000000
+DATA vectorConstants<>+932(SB)/4, $0x3f000000
+DATA vectorConstants<>+936(SB)/4, $0x3f000000
+DATA vectorConstants<>+940(SB)/4, $0x3f000000
+DATA vectorConstants<>+944(SB)/4, $0x3f000000
+DATA vectorConstants<>+948(SB)/4, $0x3f000000
+DATA vectorConstants<>+952(SB)/4, $0x3f000000
+DATA vectorConstants<>+956(SB)/4, $0x3f000000
+DATA vectorConstants<>+960(SB)/4, $0x7f800000
+DATA vectorConstants<>+964(SB)/4, $0x7f800000
+DATA vectorConstants<>+968(SB)/4, $0x7f800000
+DATA vectorConstants<>+972(SB)/4, $0x7f800000
+DATA vectorConstants<>+976(SB)/4, $0x7f800000
+DATA vectorConstants<>+980(SB)/4, $0x7f800000
+DATA vectorConstants<>+984(SB)/4, $0x7f800000
+DATA vectorConstants<>+988(SB)/4, $0x7f800000
+DATA vectorConstants<>+992(SB)/4, $0xff800000
+DATA vectorConstants<>+996(SB)/4, $0xff800000
+DATA vectorConstants<>+1000(SB)/4, $0xff800000
+DATA vectorConstants<>+1004(SB)/4, $0xff800000
+DATA vectorConstants<>+1008(SB)/4, $0xff800000
+DATA vectorConstants<>+1012(SB)/4, $0xff800000
+DATA vectorConstants<>+1016(SB)/4, $0xff800000
+DATA vectorConstants<>+1020(SB)/4, $0xff800000
+DATA vectorConstants<>+1024(SB)/4, $0x7fc00000
+DATA vectorConstants<>+1028(SB)/4, $0x7fc00000
+DATA vectorConstants<>+1032(SB)/4, $0x7fc00000
+DATA vectorConstants<>+1036(SB)/4, $0x7fc00000
+DATA vectorConstants<>+1040(SB)/4, $0x7fc00000
+DATA vectorConstants<>+1044(SB)/4, $0x7fc00000
+DATA vectorConstants<>+1048(SB)/4, $0x7fc00000
+DATA vectorConstants<>+1052(SB)/4, $0x7fc00000
+DATA vectorConstants<>+1056(SB)/4, $0xba1d631a
+DATA vectorConstants<>+1060(SB)/4, $0xba1d631a
+DATA vectorConstants<>+1064(SB)/4, $0xba1d631a
+DATA vectorConstants<>+1068(SB)/4, $0xba1d631a
+DATA vectorConstants<>+1072(SB)/4, $0xba1d631a
+DATA vectorConstants<>+1076(SB)/4, $0xba1d631a
+DATA vectorConstants<>+1080(SB)/4, $0xba1d631a
+DATA vectorConstants<>+1084(SB)/4, $0xba1d631a
+DATA vectorConstants<>+1088(SB)/4, $0x3ba3b44e
+DATA vectorConstants<>+1092(SB)/4, $0x3ba3b44e
+DATA vectorConstants<>+1096(SB)/4, $0x3ba3b44e
+DATA vectorConstants<>+1100(SB)/4, $0x3ba3b44e
+DATA vectorConstants<>+1104(SB)/4, $0x3ba3b44e
+DATA vectorConstants<>+1108(SB)/4, $0x3ba3b44e
+DATA vectorConstants<>+1112(SB)/4, $0x3ba3b44e
+DATA vectorConstants<>+1116(SB)/4, $0x3ba3b44e
+DATA vectorConstants<>+1120(SB)/4, $0xbcdb49c9
+DATA vectorConstants<>+1124(SB)/4, $0xbcdb49c9
+DATA vectorConstants<>+1128(SB)/4, $0xbcdb49c9
+DATA vectorConstants<>+1132(SB)/4, $0xbcdb49c9
+DATA vectorConstants<>+1136(SB)/4, $0xbcdb49c9
+DATA vectorConstants<>+1140(SB)/4, $0xbcdb49c9
+DATA vectorConstants<>+1144(SB)/4, $0xbcdb49c9
+DATA vectorConstants<>+1148(SB)/4, $0xbcdb49c9
+DATA vectorConstants<>+1152(SB)/4, $0x3de70d87
+DATA vectorConstants<>+1156(SB)/4, $0x3de70d87
+DATA vectorConstants<>+1160(SB)/4, $0x3de70d87
+DATA vectorConstants<>+1164(SB)/4, $0x3de70d87
+DATA vectorConstants<>+1168(SB)/4, $0x3de70d87
+DATA vectorConstants<>+1172(SB)/4, $0x3de70d87
+DATA vectorConstants<>+1176(SB)/4, $0x3de70d87
+DATA vectorConstants<>+1180(SB)/4, $0x3de70d87
+DATA vectorConstants<>+1184(SB)/4, $0xbec09375
+DATA vectorConstants<>+1188(SB)/4, $0xbec09375
+DATA vectorConstants<>+1192(SB)/4, $0xbec09375
+DATA vectorConstants<>+1196(SB)/4, $0xbec09375
+DATA vectorConstants<>+1200(SB)/4, $0xbec09375
+DATA vectorConstants<>+1204(SB)/4, $0xbec09375
+DATA vectorConstants<>+1208(SB)/4, $0xbec09375
+DATA vectorConstants<>+1212(SB)/4, $0xbec09375
+DATA vectorConstants<>+1216(SB)/4, $0x3e0375d3
+DATA vectorConstants<>+1220(SB)/4, $0x3e0375d3
+DATA vectorConstants<>+1224(SB)/4, $0x3e0375d3
+DATA vectorConstants<>+1228(SB)/4, $0x3e0375d3
+DATA vectorConstants<>+1232(SB)/4, $0x3e0375d3
+DATA vectorConstants<>+1236(SB)/4, $0x3e0375d3
+DATA vectorConstants<>+1240(SB)/4, $0x3e0375d3
+DATA vectorConstants<>+1244(SB)/4, $0x3e0375d3
+DATA vectorConstants<>+1248(SB)/4, $0x40800000
+DATA vectorConstants<>+1252(SB)/4, $0x40800000
+DATA vectorConstants<>+1256(SB)/4, $0x40800000
+DATA vectorConstants<>+1260(SB)/4, $0x40800000
+DATA vectorConstants<>+1264(SB)/4, $0x40800000
+DATA vectorConstants<>+1268(SB)/4, $0x40800000
+DATA vectorConstants<>+1272(SB)/4, $0x40800000
+DATA vectorConstants<>+1276(SB)/4, $0x40800000
+DATA vectorConstants<>+1280(SB)/4, $0xb73c688b
+DATA vectorConstants<>+1284(SB)/4, $0xb73c688b
+DATA vectorConstants<>+1288(SB)/4, $0xb73c688b
+DATA vectorConstants<>+1292(SB)/4, $0xb73c688b
+DATA vectorConstants<>+1296(SB)/4, $0xb73c688b
+DATA vectorConstants<>+1300(SB)/4, $0xb73c688b
+DATA vectorConstants<>+1304(SB)/4, $0xb73c688b
+DATA vectorConstants<>+1308(SB)/4, $0xb73c688b
+DATA vectorConstants<>+1312(SB)/4, $0x39a93cae
+DATA vectorConstants<>+1316(SB)/4, $0x39a93cae
+DATA vectorConstants<>+1320(SB)/4, $0x39a93cae
+DATA vectorConstants<>+1324(SB)/4, $0x39a93cae
+DATA vectorConstants<>+1328(SB)/4, $0x39a93cae
+DATA vectorConstants<>+1332(SB)/4, $0x39a93cae
+DATA vectorConstants<>+1336(SB)/4, $0x39a93cae
+DATA vectorConstants<>+1340(SB)/4, $0x39a93cae
+DATA vectorConstants<>+1344(SB)/4, $0xbb6eb5d4
+DATA vectorConstants<>+1348(SB)/4, $0xbb6eb5d4
+DATA vectorConstants<>+1352(SB)/4, $0xbb6eb5d4
+DATA vectorConstants<>+1356(SB)/4, $0xbb6eb5d4
+DATA vectorConstants<>+1360(SB)/4, $0xbb6eb5d4
+DATA vectorConstants<>+1364(SB)/4, $0xbb6eb5d4
+DATA vectorConstants<>+1368(SB)/4, $0xbb6eb5d4
+DATA vectorConstants<>+1372(SB)/4, $0xbb6eb5d4
+DATA vectorConstants<>+1376(SB)/4, $0x3cc2a891
+DATA vectorConstants<>+1380(SB)/4, $0x3cc2a891
+DATA vectorConstants<>+1384(SB)/4, $0x3cc2a891
+DATA vectorConstants<>+1388(SB)/4, $0x3cc2a891
+DATA vectorConstants<>+1392(SB)/4, $0x3cc2a891
+DATA vectorConstants<>+1396(SB)/4, $0x3cc2a891
+DATA vectorConstants<>+1400(SB)/4, $0x3cc2a891
+DATA vectorConstants<>+1404(SB)/4, $0x3cc2a891
+DATA vectorConstants<>+1408(SB)/4, $0xbdd992b4
+DATA vectorConstants<>+1412(SB)/4, $0xbdd992b4
+DATA vectorConstants<>+1416(SB)/4, $0xbdd992b4
+DATA vectorConstants<>+1420(SB)/4, $0xbdd992b4
+DATA vectorConstants<>+1424(SB)/4, $0xbdd992b4
+DATA vectorConstants<>+1428(SB)/4, $0xbdd992b4
+DATA vectorConstants<>+1432(SB)/4, $0xbdd992b4
+DATA vectorConstants<>+1436(SB)/4, $0xbdd992b4
+DATA vectorConstants<>+1440(SB)/4, $0xbf229947
+DATA vectorConstants<>+1444(SB)/4, $0xbf229947
+DATA vectorConstants<>+1448(SB)/4, $0xbf229947
+DATA vectorConstants<>+1452(SB)/4, $0xbf229947
+DATA vectorConstants<>+1456(SB)/4, $0xbf229947
+DATA vectorConstants<>+1460(SB)/4, $0xbf229947
+DATA vectorConstants<>+1464(SB)/4, $0xbf229947
+DATA vectorConstants<>+1468(SB)/4, $0xbf229947
+DATA vectorConstants<>+1472(SB)/4, $0xbe03bc6e
+DATA vectorConstants<>+1476(SB)/4, $0xbe03bc6e
+DATA vectorConstants<>+1480(SB)/4, $0xbe03bc6e
+DATA vectorConstants<>+1484(SB)/4, $0xbe03bc6e
+DATA vectorConstants<>+1488(SB)/4, $0xbe03bc6e
+DATA vectorConstants<>+1492(SB)/4, $0xbe03bc6e
+DATA vectorConstants<>+1496(SB)/4, $0xbe03bc6e
+DATA vectorConstants<>+1500(SB)/4, $0xbe03bc6e
+DATA vectorConstants<>+1504(SB)/4, $0x3f6b851f
+DATA vectorConstants<>+1508(SB)/4, $0x3f6b851f
+DATA vectorConstants<>+1512(SB)/4, $0x3f6b851f
+DATA vectorConstants<>+1516(SB)/4, $0x3f6b851f
+DATA vectorConstants<>+1520(SB)/4, $0x3f6b851f
+DATA vectorConstants<>+1524(SB)/4, $0x3f6b851f
+DATA vectorConstants<>+1528(SB)/4, $0x3f6b851f
+DATA vectorConstants<>+1532(SB)/4, $0x3f6b851f
+GLOBL vectorConstants<>(SB), RODATA|NOPTR, $1536
 
 // func addAVX2(y *float32, a *float32, b *float32, n int)
 // Requires: AVX
@@ -1616,5 +1976,555 @@ one:
 	JNZ     one
 
 done:
+	VZEROUPPER
+	RET
+
+// func expAVX2(y *float32, x *float32, n int)
+// Requires: AVX, AVX2
+TEXT ·expAVX2(SB), NOSPLIT, $0-24
+	MOVQ y+0(FP), AX
+	MOVQ x+8(FP), CX
+	MOVQ n+16(FP), DX
+	SUBQ $+16, DX
+	JL   few
+
+many:
+	VMOVUPS (CX), Y0
+	VMOVUPS vectorConstants<>+96(SB), Y1
+	VMOVUPS vectorConstants<>+128(SB), Y2
+	VMINPS  Y0, Y2, Y0
+	VMAXPS  Y0, Y1, Y0
+	VMULPS  vectorConstants<>+160(SB), Y0, Y1
+	VADDPS  vectorConstants<>+192(SB), Y1, Y1
+	VSUBPS  vectorConstants<>+192(SB), Y1, Y2
+	VMULPS  vectorConstants<>+224(SB), Y2, Y3
+	VSUBPS  Y3, Y0, Y0
+	VMULPS  vectorConstants<>+256(SB), Y2, Y2
+	VSUBPS  Y2, Y0, Y0
+	VMOVUPS vectorConstants<>+288(SB), Y2
+	VMULPS  Y0, Y2, Y2
+	VADDPS  vectorConstants<>+320(SB), Y2, Y2
+	VMULPS  Y0, Y2, Y2
+	VADDPS  vectorConstants<>+352(SB), Y2, Y2
+	VMULPS  Y0, Y2, Y2
+	VADDPS  vectorConstants<>+384(SB), Y2, Y2
+	VMULPS  Y0, Y2, Y2
+	VADDPS  vectorConstants<>+416(SB), Y2, Y2
+	VMULPS  Y0, Y0, Y3
+	VMULPS  Y3, Y2, Y2
+	VADDPS  Y0, Y2, Y0
+	VPSUBD  vectorConstants<>+192(SB), Y1, Y1
+	VPSRAD  $0x01, Y1, Y2
+	VADDPS  vectorConstants<>+64(SB), Y0, Y0
+	VPADDD  vectorConstants<>+448(SB), Y2, Y3
+	VPSLLD  $0x17, Y3, Y3
+	VMULPS  Y3, Y0, Y0
+	VPSUBD  Y2, Y1, Y1
+	VPADDD  vectorConstants<>+448(SB), Y1, Y1
+	VPSLLD  $0x17, Y1, Y1
+	VMULPS  Y1, Y0, Y0
+	VMOVUPS Y0, (AX)
+	VMOVUPS 32(CX), Y0
+	VMOVUPS vectorConstants<>+96(SB), Y1
+	VMOVUPS vectorConstants<>+128(SB), Y2
+	VMINPS  Y0, Y2, Y0
+	VMAXPS  Y0, Y1, Y0
+	VMULPS  vectorConstants<>+160(SB), Y0, Y1
+	VADDPS  vectorConstants<>+192(SB), Y1, Y1
+	VSUBPS  vectorConstants<>+192(SB), Y1, Y2
+	VMULPS  vectorConstants<>+224(SB), Y2, Y3
+	VSUBPS  Y3, Y0, Y0
+	VMULPS  vectorConstants<>+256(SB), Y2, Y2
+	VSUBPS  Y2, Y0, Y0
+	VMOVUPS vectorConstants<>+288(SB), Y2
+	VMULPS  Y0, Y2, Y2
+	VADDPS  vectorConstants<>+320(SB), Y2, Y2
+	VMULPS  Y0, Y2, Y2
+	VADDPS  vectorConstants<>+352(SB), Y2, Y2
+	VMULPS  Y0, Y2, Y2
+	VADDPS  vectorConstants<>+384(SB), Y2, Y2
+	VMULPS  Y0, Y2, Y2
+	VADDPS  vectorConstants<>+416(SB), Y2, Y2
+	VMULPS  Y0, Y0, Y3
+	VMULPS  Y3, Y2, Y2
+	VADDPS  Y0, Y2, Y0
+	VPSUBD  vectorConstants<>+192(SB), Y1, Y1
+	VPSRAD  $0x01, Y1, Y2
+	VADDPS  vectorConstants<>+64(SB), Y0, Y0
+	VPADDD  vectorConstants<>+448(SB), Y2, Y3
+	VPSLLD  $0x17, Y3, Y3
+	VMULPS  Y3, Y0, Y0
+	VPSUBD  Y2, Y1, Y1
+	VPADDD  vectorConstants<>+448(SB), Y1, Y1
+	VPSLLD  $0x17, Y1, Y1
+	VMULPS  Y1, Y0, Y0
+	VMOVUPS Y0, 32(AX)
+	ADDQ    $+64, CX
+	ADDQ    $+64, AX
+	SUBQ    $+16, DX
+	JGE     many
+
+few:
+	ADDQ $+16, DX
+	JZ   done
+
+one:
+	VMOVUPS (CX), Y0
+	VMOVUPS vectorConstants<>+96(SB), Y1
+	VMOVUPS vectorConstants<>+128(SB), Y2
+	VMINPS  Y0, Y2, Y0
+	VMAXPS  Y0, Y1, Y0
+	VMULPS  vectorConstants<>+160(SB), Y0, Y1
+	VADDPS  vectorConstants<>+192(SB), Y1, Y1
+	VSUBPS  vectorConstants<>+192(SB), Y1, Y2
+	VMULPS  vectorConstants<>+224(SB), Y2, Y3
+	VSUBPS  Y3, Y0, Y0
+	VMULPS  vectorConstants<>+256(SB), Y2, Y2
+	VSUBPS  Y2, Y0, Y0
+	VMOVUPS vectorConstants<>+288(SB), Y2
+	VMULPS  Y0, Y2, Y2
+	VADDPS  vectorConstants<>+320(SB), Y2, Y2
+	VMULPS  Y0, Y2, Y2
+	VADDPS  vectorConstants<>+352(SB), Y2, Y2
+	VMULPS  Y0, Y2, Y2
+	VADDPS  vectorConstants<>+384(SB), Y2, Y2
+	VMULPS  Y0, Y2, Y2
+	VADDPS  vectorConstants<>+416(SB), Y2, Y2
+	VMULPS  Y0, Y0, Y3
+	VMULPS  Y3, Y2, Y2
+	VADDPS  Y0, Y2, Y0
+	VPSUBD  vectorConstants<>+192(SB), Y1, Y1
+	VPSRAD  $0x01, Y1, Y2
+	VADDPS  vectorConstants<>+64(SB), Y0, Y0
+	VPADDD  vectorConstants<>+448(SB), Y2, Y3
+	VPSLLD  $0x17, Y3, Y3
+	VMULPS  Y3, Y0, Y0
+	VPSUBD  Y2, Y1, Y1
+	VPADDD  vectorConstants<>+448(SB), Y1, Y1
+	VPSLLD  $0x17, Y1, Y1
+	VMULPS  Y1, Y0, Y0
+	VMOVUPS Y0, (AX)
+	ADDQ    $+32, CX
+	ADDQ    $+32, AX
+	SUBQ    $+8, DX
+	JNZ     one
+
+done:
+	VZEROUPPER
+	RET
+
+// func sigmoidAVX2(y *float32, x *float32, n int)
+// Requires: AVX, AVX2
+TEXT ·sigmoidAVX2(SB), NOSPLIT, $0-24
+	MOVQ y+0(FP), AX
+	MOVQ x+8(FP), CX
+	MOVQ n+16(FP), DX
+	SUBQ $+16, DX
+	JL   few
+
+many:
+	VMOVUPS   (CX), Y0
+	VMOVUPS   vectorConstants<>+96(SB), Y1
+	VORPS     vectorConstants<>+0(SB), Y0, Y2
+	VMAXPS    Y2, Y1, Y1
+	VMULPS    vectorConstants<>+160(SB), Y1, Y2
+	VADDPS    vectorConstants<>+192(SB), Y2, Y2
+	VSUBPS    vectorConstants<>+192(SB), Y2, Y3
+	VMULPS    vectorConstants<>+224(SB), Y3, Y4
+	VSUBPS    Y4, Y1, Y1
+	VMULPS    vectorConstants<>+256(SB), Y3, Y3
+	VSUBPS    Y3, Y1, Y1
+	VMOVUPS   vectorConstants<>+288(SB), Y3
+	VMULPS    Y1, Y3, Y3
+	VADDPS    vectorConstants<>+320(SB), Y3, Y3
+	VMULPS    Y1, Y3, Y3
+	VADDPS    vectorConstants<>+352(SB), Y3, Y3
+	VMULPS    Y1, Y3, Y3
+	VADDPS    vectorConstants<>+384(SB), Y3, Y3
+	VMULPS    Y1, Y3, Y3
+	VADDPS    vectorConstants<>+416(SB), Y3, Y3
+	VMULPS    Y1, Y1, Y4
+	VMULPS    Y4, Y3, Y3
+	VADDPS    Y1, Y3, Y1
+	VPSUBD    vectorConstants<>+192(SB), Y2, Y2
+	VPSRAD    $0x01, Y2, Y3
+	VADDPS    vectorConstants<>+64(SB), Y1, Y1
+	VPADDD    vectorConstants<>+448(SB), Y3, Y4
+	VPSLLD    $0x17, Y4, Y4
+	VMULPS    Y4, Y1, Y1
+	VPSUBD    Y3, Y2, Y2
+	VPADDD    vectorConstants<>+448(SB), Y2, Y2
+	VPSLLD    $0x17, Y2, Y2
+	VMULPS    Y2, Y1, Y1
+	VMOVUPS   vectorConstants<>+64(SB), Y2
+	VBLENDVPS Y0, Y1, Y2, Y0
+	VADDPS    vectorConstants<>+64(SB), Y1, Y1
+	VDIVPS    Y1, Y0, Y0
+	VMOVUPS   Y0, (AX)
+	VMOVUPS   32(CX), Y0
+	VMOVUPS   vectorConstants<>+96(SB), Y1
+	VORPS     vectorConstants<>+0(SB), Y0, Y2
+	VMAXPS    Y2, Y1, Y1
+	VMULPS    vectorConstants<>+160(SB), Y1, Y2
+	VADDPS    vectorConstants<>+192(SB), Y2, Y2
+	VSUBPS    vectorConstants<>+192(SB), Y2, Y3
+	VMULPS    vectorConstants<>+224(SB), Y3, Y4
+	VSUBPS    Y4, Y1, Y1
+	VMULPS    vectorConstants<>+256(SB), Y3, Y3
+	VSUBPS    Y3, Y1, Y1
+	VMOVUPS   vectorConstants<>+288(SB), Y3
+	VMULPS    Y1, Y3, Y3
+	VADDPS    vectorConstants<>+320(SB), Y3, Y3
+	VMULPS    Y1, Y3, Y3
+	VADDPS    vectorConstants<>+352(SB), Y3, Y3
+	VMULPS    Y1, Y3, Y3
+	VADDPS    vectorConstants<>+384(SB), Y3, Y3
+	VMULPS    Y1, Y3, Y3
+	VADDPS    vectorConstants<>+416(SB), Y3, Y3
+	VMULPS    Y1, Y1, Y4
+	VMULPS    Y4, Y3, Y3
+	VADDPS    Y1, Y3, Y1
+	VPSUBD    vectorConstants<>+192(SB), Y2, Y2
+	VPSRAD    $0x01, Y2, Y3
+	VADDPS    vectorConstants<>+64(SB), Y1, Y1
+	VPADDD    vectorConstants<>+448(SB), Y3, Y4
+	VPSLLD    $0x17, Y4, Y4
+	VMULPS    Y4, Y1, Y1
+	VPSUBD    Y3, Y2, Y2
+	VPADDD    vectorConstants<>+448(SB), Y2, Y2
+	VPSLLD    $0x17, Y2, Y2
+	VMULPS    Y2, Y1, Y1
+	VMOVUPS   vectorConstants<>+64(SB), Y2
+	VBLENDVPS Y0, Y1, Y2, Y0
+	VADDPS    vectorConstants<>+64(SB), Y1, Y1
+	VDIVPS    Y1, Y0, Y0
+	VMOVUPS   Y0, 32(AX)
+	ADDQ      $+64, CX
+	ADDQ      $+64, AX
+	SUBQ      $+16, DX
+	JGE       many
+
+few:
+	ADDQ $+16, DX
+	JZ   done
+
+one:
+	VMOVUPS   (CX), Y0
+	VMOVUPS   vectorConstants<>+96(SB), Y1
+	VORPS     vectorConstants<>+0(SB), Y0, Y2
+	VMAXPS    Y2, Y1, Y1
+	VMULPS    vectorConstants<>+160(SB), Y1, Y2
+	VADDPS    vectorConstants<>+192(SB), Y2, Y2
+	VSUBPS    vectorConstants<>+192(SB), Y2, Y3
+	VMULPS    vectorConstants<>+224(SB), Y3, Y4
+	VSUBPS    Y4, Y1, Y1
+	VMULPS    vectorConstants<>+256(SB), Y3, Y3
+	VSUBPS    Y3, Y1, Y1
+	VMOVUPS   vectorConstants<>+288(SB), Y3
+	VMULPS    Y1, Y3, Y3
+	VADDPS    vectorConstants<>+320(SB), Y3, Y3
+	VMULPS    Y1, Y3, Y3
+	VADDPS    vectorConstants<>+352(SB), Y3, Y3
+	VMULPS    Y1, Y3, Y3
+	VADDPS    vectorConstants<>+384(SB), Y3, Y3
+	VMULPS    Y1, Y3, Y3
+	VADDPS    vectorConstants<>+416(SB), Y3, Y3
+	VMULPS    Y1, Y1, Y4
+	VMULPS    Y4, Y3, Y3
+	VADDPS    Y1, Y3, Y1
+	VPSUBD    vectorConstants<>+192(SB), Y2, Y2
+	VPSRAD    $0x01, Y2, Y3
+	VADDPS    vectorConstants<>+64(SB), Y1, Y1
+	VPADDD    vectorConstants<>+448(SB), Y3, Y4
+	VPSLLD    $0x17, Y4, Y4
+	VMULPS    Y4, Y1, Y1
+	VPSUBD    Y3, Y2, Y2
+	VPADDD    vectorConstants<>+448(SB), Y2, Y2
+	VPSLLD    $0x17, Y2, Y2
+	VMULPS    Y2, Y1, Y1
+	VMOVUPS   vectorConstants<>+64(SB), Y2
+	VBLENDVPS Y0, Y1, Y2, Y0
+	VADDPS    vectorConstants<>+64(SB), Y1, Y1
+	VDIVPS    Y1, Y0, Y0
+	VMOVUPS   Y0, (AX)
+	ADDQ      $+32, CX
+	ADDQ      $+32, AX
+	SUBQ      $+8, DX
+	JNZ       one
+
+done:
+	VZEROUPPER
+	RET
+
+// func tanhAVX2(y *float32, x *float32, n int)
+// Requires: AVX, AVX2
+TEXT ·tanhAVX2(SB), NOSPLIT, $0-24
+	MOVQ y+0(FP), AX
+	MOVQ x+8(FP), CX
+	MOVQ n+16(FP), DX
+	SUBQ $+16, DX
+	JL   few
+
+many:
+	VMOVUPS (CX), Y0
+	VMOVUPS vectorConstants<>+480(SB), Y1
+	VANDPS  vectorConstants<>+32(SB), Y0, Y2
+	VMINPS  Y2, Y1, Y1
+	VADDPS  Y1, Y1, Y1
+	VMULPS  vectorConstants<>+160(SB), Y1, Y2
+	VADDPS  vectorConstants<>+192(SB), Y2, Y2
+	VSUBPS  vectorConstants<>+192(SB), Y2, Y3
+	VMULPS  vectorConstants<>+224(SB), Y3, Y4
+	VSUBPS  Y4, Y1, Y1
+	VMULPS  vectorConstants<>+256(SB), Y3, Y3
+	VSUBPS  Y3, Y1, Y1
+	VMOVUPS vectorConstants<>+288(SB), Y3
+	VMULPS  Y1, Y3, Y3
+	VADDPS  vectorConstants<>+320(SB), Y3, Y3
+	VMULPS  Y1, Y3, Y3
+	VADDPS  vectorConstants<>+352(SB), Y3, Y3
+	VMULPS  Y1, Y3, Y3
+	VADDPS  vectorConstants<>+384(SB), Y3, Y3
+	VMULPS  Y1, Y3, Y3
+	VADDPS  vectorConstants<>+416(SB), Y3, Y3
+	VMULPS  Y1, Y1, Y4
+	VMULPS  Y4, Y3, Y3
+	VADDPS  Y1, Y3, Y1
+	VPSUBD  vectorConstants<>+192(SB), Y2, Y2
+	VPADDD  vectorConstants<>+448(SB), Y2, Y2
+	VPSLLD  $0x17, Y2, Y2
+	VMULPS  Y2, Y1, Y1
+	VSUBPS  vectorConstants<>+64(SB), Y2, Y2
+	VADDPS  Y2, Y1, Y1
+	VADDPS  vectorConstants<>+512(SB), Y1, Y2
+	VDIVPS  Y2, Y1, Y1
+	VANDPS  vectorConstants<>+0(SB), Y0, Y0
+	VORPS   Y0, Y1, Y0
+	VMOVUPS Y0, (AX)
+	VMOVUPS 32(CX), Y0
+	VMOVUPS vectorConstants<>+480(SB), Y1
+	VANDPS  vectorConstants<>+32(SB), Y0, Y2
+	VMINPS  Y2, Y1, Y1
+	VADDPS  Y1, Y1, Y1
+	VMULPS  vectorConstants<>+160(SB), Y1, Y2
+	VADDPS  vectorConstants<>+192(SB), Y2, Y2
+	VSUBPS  vectorConstants<>+192(SB), Y2, Y3
+	VMULPS  vectorConstants<>+224(SB), Y3, Y4
+	VSUBPS  Y4, Y1, Y1
+	VMULPS  vectorConstants<>+256(SB), Y3, Y3
+	VSUBPS  Y3, Y1, Y1
+	VMOVUPS vectorConstants<>+288(SB), Y3
+	VMULPS  Y1, Y3, Y3
+	VADDPS  vectorConstants<>+320(SB), Y3, Y3
+	VMULPS  Y1, Y3, Y3
+	VADDPS  vectorConstants<>+352(SB), Y3, Y3
+	VMULPS  Y1, Y3, Y3
+	VADDPS  vectorConstants<>+384(SB), Y3, Y3
+	VMULPS  Y1, Y3, Y3
+	VADDPS  vectorConstants<>+416(SB), Y3, Y3
+	VMULPS  Y1, Y1, Y4
+	VMULPS  Y4, Y3, Y3
+	VADDPS  Y1, Y3, Y1
+	VPSUBD  vectorConstants<>+192(SB), Y2, Y2
+	VPADDD  vectorConstants<>+448(SB), Y2, Y2
+	VPSLLD  $0x17, Y2, Y2
+	VMULPS  Y2, Y1, Y1
+	VSUBPS  vectorConstants<>+64(SB), Y2, Y2
+	VADDPS  Y2, Y1, Y1
+	VADDPS  vectorConstants<>+512(SB), Y1, Y2
+	VDIVPS  Y2, Y1, Y1
+	VANDPS  vectorConstants<>+0(SB), Y0, Y0
+	VORPS   Y0, Y1, Y0
+	VMOVUPS Y0, 32(AX)
+	ADDQ    $+64, CX
+	ADDQ    $+64, AX
+	SUBQ    $+16, DX
+	JGE     many
+
+few:
+	ADDQ $+16, DX
+	JZ   done
+
+one:
+	VMOVUPS (CX), Y0
+	VMOVUPS vectorConstants<>+480(SB), Y1
+	VANDPS  vectorConstants<>+32(SB), Y0, Y2
+	VMINPS  Y2, Y1, Y1
+	VADDPS  Y1, Y1, Y1
+	VMULPS  vectorConstants<>+160(SB), Y1, Y2
+	VADDPS  vectorConstants<>+192(SB), Y2, Y2
+	VSUBPS  vectorConstants<>+192(SB), Y2, Y3
+	VMULPS  vectorConstants<>+224(SB), Y3, Y4
+	VSUBPS  Y4, Y1, Y1
+	VMULPS  vectorConstants<>+256(SB), Y3, Y3
+	VSUBPS  Y3, Y1, Y1
+	VMOVUPS vectorConstants<>+288(SB), Y3
+	VMULPS  Y1, Y3, Y3
+	VADDPS  vectorConstants<>+320(SB), Y3, Y3
+	VMULPS  Y1, Y3, Y3
+	VADDPS  vectorConstants<>+352(SB), Y3, Y3
+	VMULPS  Y1, Y3, Y3
+	VADDPS  vectorConstants<>+384(SB), Y3, Y3
+	VMULPS  Y1, Y3, Y3
+	VADDPS  vectorConstants<>+416(SB), Y3, Y3
+	VMULPS  Y1, Y1, Y4
+	VMULPS  Y4, Y3, Y3
+	VADDPS  Y1, Y3, Y1
+	VPSUBD  vectorConstants<>+192(SB), Y2, Y2
+	VPADDD  vectorConstants<>+448(SB), Y2, Y2
+	VPSLLD  $0x17, Y2, Y2
+	VMULPS  Y2, Y1, Y1
+	VSUBPS  vectorConstants<>+64(SB), Y2, Y2
+	VADDPS  Y2, Y1, Y1
+	VADDPS  vectorConstants<>+512(SB), Y1, Y2
+	VDIVPS  Y2, Y1, Y1
+	VANDPS  vectorConstants<>+0(SB), Y0, Y0
+	VORPS   Y0, Y1, Y0
+	VMOVUPS Y0, (AX)
+	ADDQ    $+32, CX
+	ADDQ    $+32, AX
+	SUBQ    $+8, DX
+	JNZ     one
+
+done:
+	VZEROUPPER
+	RET
+
+// func logAVX2(y *float32, x *float32, n int)
+// Requires: AVX, AVX2
+TEXT ·logAVX2(SB), NOSPLIT, $0-24
+	MOVQ y+0(FP), AX
+	MOVQ x+8(FP), CX
+	MOVQ n+16(FP), DX
+
+one:
+	VMOVUPS   (CX), Y0
+	VCMPPS    $0x11, vectorConstants<>+544(SB), Y0, Y1
+	VMULPS    vectorConstants<>+576(SB), Y0, Y2
+	VBLENDVPS Y1, Y2, Y0, Y2
+	VANDPS    vectorConstants<>+608(SB), Y1, Y1
+	VPSUBD    vectorConstants<>+640(SB), Y2, Y3
+	VPSRAD    $0x17, Y3, Y3
+	VPSLLD    $0x17, Y3, Y4
+	VPSUBD    Y4, Y2, Y2
+	VSUBPS    vectorConstants<>+64(SB), Y2, Y2
+	VCVTDQ2PS Y3, Y3
+	VSUBPS    Y1, Y3, Y1
+	VMULPS    Y2, Y2, Y3
+	VMOVUPS   vectorConstants<>+672(SB), Y4
+	VMULPS    Y2, Y4, Y4
+	VADDPS    vectorConstants<>+704(SB), Y4, Y4
+	VMULPS    Y2, Y4, Y4
+	VADDPS    vectorConstants<>+736(SB), Y4, Y4
+	VMULPS    Y2, Y4, Y4
+	VADDPS    vectorConstants<>+768(SB), Y4, Y4
+	VMULPS    Y2, Y4, Y4
+	VADDPS    vectorConstants<>+800(SB), Y4, Y4
+	VMULPS    Y2, Y4, Y4
+	VADDPS    vectorConstants<>+832(SB), Y4, Y4
+	VMULPS    Y2, Y4, Y4
+	VADDPS    vectorConstants<>+864(SB), Y4, Y4
+	VMULPS    Y2, Y4, Y4
+	VADDPS    vectorConstants<>+896(SB), Y4, Y4
+	VMULPS    Y2, Y4, Y4
+	VMULPS    Y3, Y4, Y4
+	VMULPS    vectorConstants<>+256(SB), Y1, Y5
+	VADDPS    Y5, Y4, Y4
+	VMULPS    vectorConstants<>+928(SB), Y3, Y3
+	VSUBPS    Y3, Y4, Y3
+	VADDPS    Y2, Y3, Y2
+	VMULPS    vectorConstants<>+224(SB), Y1, Y1
+	VADDPS    Y1, Y2, Y1
+	VCMPPS    $0x11, vectorConstants<>+960(SB), Y0, Y2
+	VBLENDVPS Y2, Y1, Y0, Y1
+	VXORPS    Y2, Y2, Y2
+	VCMPPS    $0x00, Y2, Y0, Y2
+	VBLENDVPS Y2, vectorConstants<>+992(SB), Y1, Y1
+	VXORPS    Y2, Y2, Y2
+	VCMPPS    $0x11, Y2, Y0, Y0
+	VBLENDVPS Y0, vectorConstants<>+1024(SB), Y1, Y0
+	VMOVUPS   Y0, (AX)
+	ADDQ      $+32, CX
+	ADDQ      $+32, AX
+	SUBQ      $+8, DX
+	JNZ       one
+	VZEROUPPER
+	RET
+
+// func erfAVX2(y *float32, x *float32, n int)
+// Requires: AVX, AVX2
+TEXT ·erfAVX2(SB), NOSPLIT, $0-24
+	MOVQ y+0(FP), AX
+	MOVQ x+8(FP), CX
+	MOVQ n+16(FP), DX
+
+one:
+	VMOVUPS   (CX), Y0
+	VMULPS    Y0, Y0, Y1
+	VMOVUPS   vectorConstants<>+1056(SB), Y2
+	VMULPS    Y1, Y2, Y2
+	VADDPS    vectorConstants<>+1088(SB), Y2, Y2
+	VMULPS    Y1, Y2, Y2
+	VADDPS    vectorConstants<>+1120(SB), Y2, Y2
+	VMULPS    Y1, Y2, Y2
+	VADDPS    vectorConstants<>+1152(SB), Y2, Y2
+	VMULPS    Y1, Y2, Y2
+	VADDPS    vectorConstants<>+1184(SB), Y2, Y2
+	VMULPS    Y1, Y2, Y1
+	VADDPS    vectorConstants<>+1216(SB), Y1, Y1
+	VMULPS    Y0, Y1, Y1
+	VADDPS    Y0, Y1, Y1
+	VANDPS    vectorConstants<>+32(SB), Y0, Y2
+	VMINPS    vectorConstants<>+1248(SB), Y2, Y3
+	VMOVUPS   vectorConstants<>+1280(SB), Y4
+	VMULPS    Y3, Y4, Y4
+	VADDPS    vectorConstants<>+1312(SB), Y4, Y4
+	VMULPS    Y3, Y4, Y4
+	VADDPS    vectorConstants<>+1344(SB), Y4, Y4
+	VMULPS    Y3, Y4, Y4
+	VADDPS    vectorConstants<>+1376(SB), Y4, Y4
+	VMULPS    Y3, Y4, Y4
+	VADDPS    vectorConstants<>+1408(SB), Y4, Y4
+	VMULPS    Y3, Y4, Y4
+	VADDPS    vectorConstants<>+1440(SB), Y4, Y4
+	VMULPS    Y3, Y4, Y4
+	VADDPS    vectorConstants<>+1472(SB), Y4, Y4
+	VMULPS    Y3, Y4, Y4
+	VSUBPS    Y3, Y4, Y3
+	VMULPS    vectorConstants<>+160(SB), Y3, Y4
+	VADDPS    vectorConstants<>+192(SB), Y4, Y4
+	VSUBPS    vectorConstants<>+192(SB), Y4, Y5
+	VMULPS    vectorConstants<>+224(SB), Y5, Y6
+	VSUBPS    Y6, Y3, Y3
+	VMULPS    vectorConstants<>+256(SB), Y5, Y5
+	VSUBPS    Y5, Y3, Y3
+	VMOVUPS   vectorConstants<>+288(SB), Y5
+	VMULPS    Y3, Y5, Y5
+	VADDPS    vectorConstants<>+320(SB), Y5, Y5
+	VMULPS    Y3, Y5, Y5
+	VADDPS    vectorConstants<>+352(SB), Y5, Y5
+	VMULPS    Y3, Y5, Y5
+	VADDPS    vectorConstants<>+384(SB), Y5, Y5
+	VMULPS    Y3, Y5, Y5
+	VADDPS    vectorConstants<>+416(SB), Y5, Y5
+	VMULPS    Y3, Y3, Y6
+	VMULPS    Y6, Y5, Y5
+	VADDPS    Y3, Y5, Y3
+	VPSUBD    vectorConstants<>+192(SB), Y4, Y4
+	VMOVUPS   vectorConstants<>+64(SB), Y5
+	VADDPS    vectorConstants<>+64(SB), Y3, Y3
+	VPADDD    vectorConstants<>+448(SB), Y4, Y4
+	VPSLLD    $0x17, Y4, Y4
+	VMULPS    Y4, Y3, Y3
+	VSUBPS    Y3, Y5, Y3
+	VANDPS    vectorConstants<>+0(SB), Y0, Y0
+	VORPS     Y0, Y3, Y0
+	VCMPPS    $0x1e, vectorConstants<>+1504(SB), Y2, Y2
+	VBLENDVPS Y2, Y0, Y1, Y0
+	VMOVUPS   Y0, (AX)
+	ADDQ      $+32, CX
+	ADDQ      $+32, AX
+	SUBQ      $+8, DX
+	JNZ       one
 	VZEROUPPER
 	RET

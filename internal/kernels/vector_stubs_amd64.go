@@ -148,3 +148,28 @@ func normaliseGradAVX2(y *float32, x *float32, dy *float32, mean float32, a floa
 //
 //go:noescape
 func normaliseGradRowAVX2(y *float32, x *float32, dy *float32, mean *float32, a *float32, b *float32, c *float32, n int)
+
+// expAVX2 is Exp.
+//
+//go:noescape
+func expAVX2(y *float32, x *float32, n int)
+
+// sigmoidAVX2 is Sigmoid.
+//
+//go:noescape
+func sigmoidAVX2(y *float32, x *float32, n int)
+
+// tanhAVX2 is Tanh.
+//
+//go:noescape
+func tanhAVX2(y *float32, x *float32, n int)
+
+// logAVX2 is Log.
+//
+//go:noescape
+func logAVX2(y *float32, x *float32, n int)
+
+// erfAVX2 is Erf.
+//
+//go:noescape
+func erfAVX2(y *float32, x *float32, n int)

@@ -142,6 +142,7 @@ func greater(a vec, b operand.Op) vec { return new3(VMAXPS, b, a) }
 
 // Predicates of compare.
 const (
+	equal      = 0x00
 	unordered  = 0x03
 	notEqual   = 0x0c // and ordered
 	less       = 0x11
