@@ -129,7 +129,7 @@ func dropout(c *nodeCtx) error {
 			return fmt.Errorf("its ratio is %g; it must be in [0, 1)", ratio)
 		}
 		if ratio > 0 {
-			if x, err = ops.Dropout(x, ratio, uint32(c.b.dropouts[c.index])); err != nil {
+			if x, err = ops.Dropout(x, ratio, c.dropoutNumber()); err != nil {
 				return err
 			}
 		}
@@ -163,6 +163,15 @@ func (c *nodeCtx) dropoutMask(shape []int) error {
 	}
 	*c.out[1] = *c.b.fromHost(c.out[1].name, h)
 	return nil
+}
+
+// dropoutNumber chooses the random numbers: those of bodies come after those of the graph itself.
+func (c *nodeCtx) dropoutNumber() uint32 {
+	if c.scope == nil {
+		return uint32(c.b.dropouts[c.index])
+	}
+	c.b.masks++
+	return uint32(len(c.b.dropouts) + c.b.masks - 1)
 }
 
 func (c *nodeCtx) dropoutRatio() (float64, error) {

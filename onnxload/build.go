@@ -86,6 +86,10 @@ type builder struct {
 	names  map[string]bool // names given to graph inputs that are no values of the file
 	folded int             // numbers computed so far while folding
 
+	inlined int // nodes of bodies that became a part of the graph
+	inners  int // names made for them
+	masks   int // Dropout nodes among them
+
 	dropouts    map[int]int    // number of each Dropout in file order, by index of the node
 	unsupported map[int]string // reasons by index of the node
 	failed      error          // of the first node that is wrong

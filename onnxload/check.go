@@ -195,6 +195,10 @@ func (m *Model) sort() error {
 	)
 	state := make([]byte, len(nodes))
 	next := make([]int, len(nodes)) // the input of a node to look at next
+	reads := make([][]string, len(nodes))
+	for i, n := range nodes {
+		reads[i] = captured(n, slices.Clip(n.Input))
+	}
 	for root := range nodes {
 		stack := []int{root}
 		for len(stack) > 0 {
@@ -204,13 +208,13 @@ func (m *Model) sort() error {
 				continue
 			}
 			state[i] = open
-			if next[i] == len(nodes[i].Input) {
+			if next[i] == len(reads[i]) {
 				state[i] = done
 				m.order = append(m.order, i)
 				stack = stack[:len(stack)-1]
 				continue
 			}
-			in := nodes[i].Input[next[i]]
+			in := reads[i][next[i]]
 			next[i]++
 			j, ok := m.info.producer[in]
 			if !ok || state[j] == done {

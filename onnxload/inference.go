@@ -90,6 +90,14 @@ func namedOutputs(n *onnxpb.NodeProto) []string {
 // the graph gives it out, an Identity of the running statistic takes its place, for that is what it is in
 // inference.
 func (p *patch) toInference() error {
+	for _, f := range p.m.proto.Functions {
+		for _, n := range f.Node {
+			if n.GetOpType() == "BatchNormalization" && intAttr(n, "training_mode") != 0 || n.GetOpType() == "Dropout" && len(n.Input) > 2 && n.Input[2] != "" {
+				return fmt.Errorf("onnxload: node %q of function %q is in training mode, and functions are not changed; export with --export same",
+					shownName(n, 0), f.GetName())
+			}
+		}
+	}
 	for i, n := range p.m.proto.Graph.Node {
 		if kept, ok := p.nodes[i]; ok && kept == nil || !p.m.trainingNode(n) {
 			continue

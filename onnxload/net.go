@@ -163,6 +163,9 @@ func (b *builder) finish() error {
 // Clip, in another, which exporters make of equal numbers: export gives the second place a copy.
 func (b *builder) splitConstant(s *source) error {
 	for _, h := range s.hostUses {
+		if h.input < 0 {
+			return b.errorAt(h.node, "inside its body %q is needed as a constant, and elsewhere it is trained; export with do_constant_folding=False", s.name)
+		}
 		if slices.Contains(s.nodeUses, h) {
 			return b.errorAt(h.node, "its input %q is needed both as a weight and as a constant; export with do_constant_folding=False", s.name)
 		}
@@ -188,6 +191,9 @@ func (b *builder) finishBuffers() error {
 		if f.own = !taken[f.src] && len(f.src.hostUses) == 0; f.own {
 			taken[f.src] = true
 			f.Name = f.src.name
+		} else if f.at.input < 0 {
+			return b.errorAt(f.at.node, "inside its body the running statistics %q are those of another layer too; inline the functions with "+
+				"onnx.inliner.inline_local_functions", f.src.name)
 		} else {
 			f.Name = b.bufferName(f)
 			n.edits = append(n.edits, rewire{at: f.at, name: f.Name, src: f.src, buffer: i + 1})

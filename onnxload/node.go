@@ -20,6 +20,8 @@ type operator struct {
 	host func(*nodeCtx) (*host, error)
 	// shapeOnly tells that host needs no more than the shapes of its inputs, which may then be data.
 	shapeOnly bool
+	// expand, if there is one, does all that is to be done for the node, whatever its inputs are.
+	expand func(*nodeCtx) error
 }
 
 // A nodeCtx is one node of the file while its part of the graph is made.
@@ -31,6 +33,7 @@ type nodeCtx struct {
 	in    []*value // nil where an optional input is absent
 	out   []*value // nil where an output is not wanted
 	train bool     // the output is wanted in a place for weights
+	scope *scope   // of a body that the node is in, nil for the nodes of the graph itself
 }
 
 // unsupportedError is the error of an operator that this program does not know in that form.
@@ -89,19 +92,18 @@ func (b *builder) applyNode(index int64, inputs, outputs []string) error {
 
 // operatorOf returns what the node's operator is, or why it is unsupported.
 func (m *Model) operatorOf(n *onnxpb.NodeProto) (operator, string) {
-	if !m.isDefault(n) {
-		for _, f := range m.proto.Functions {
-			if f.GetDomain() == n.GetDomain() && f.GetName() == n.GetOpType() {
-				return operator{}, "functions of the model are not supported; write it with onnx.inliner.inline_local_functions"
-			}
+	if m.isDefault(n) {
+		if op, ok := operators[n.GetOpType()]; ok {
+			return op, ""
 		}
+	}
+	if f := m.functionOf(n); f != nil {
+		return operator{most: -1, expand: func(c *nodeCtx) error { return c.call(f) }}, ""
+	}
+	if !m.isDefault(n) {
 		return operator{}, fmt.Sprintf("operators of domain %q are not supported; export without fused or custom operators", n.GetDomain())
 	}
-	op, ok := operators[n.GetOpType()]
-	if !ok {
-		return operator{}, "this operator is not supported"
-	}
-	return op, ""
+	return operator{}, "this operator is not supported"
 }
 
 // hint adds the likely cause where a file with a fixed batch is built for another.
@@ -141,6 +143,9 @@ func (c *nodeCtx) apply(op operator) error {
 	}
 	if c.n.GetOpType() == "Dropout" {
 		return dropout(c)
+	}
+	if op.expand != nil {
+		return op.expand(c)
 	}
 	if constant {
 		return c.fold(op, roots)
@@ -224,6 +229,15 @@ func (c *nodeCtx) layer(before int) {
 	c.b.net.Layers = append(c.b.net.Layers, l)
 }
 
+// slot is the place of input i in the file. The inputs of a body's nodes have none: export cannot make them read
+// another tensor.
+func (c *nodeCtx) slot(i int) slot {
+	if c.scope != nil {
+		return slot{c.index, -1}
+	}
+	return slot{c.index, i}
+}
+
 // has tells whether input i is present.
 func (c *nodeCtx) has(i int) bool { return i < len(c.in) && c.in[i] != nil }
 
@@ -253,7 +267,7 @@ func (c *nodeCtx) operand(i int, train bool) (*gorgonia.Node, error) {
 		return nil, unsupportedf("its input %q holds integers that are not known before the network runs", v.name)
 	}
 	v.shape = n.Shape()
-	at := slot{c.index, i}
+	at := c.slot(i)
 	for _, s := range v.roots {
 		if s.op == "" {
 			s.op = c.n.GetOpType()
@@ -293,7 +307,7 @@ func (c *nodeCtx) constant(i int) (*host, error) {
 		return nil, unsupportedf("its input %d (%q) must be a constant, or follow from the shapes of the inputs", i, v.name)
 	}
 	if s := v.src; s != nil {
-		if at := (slot{c.index, i}); !slices.Contains(s.hostUses, at) {
+		if at := c.slot(i); !slices.Contains(s.hostUses, at) {
 			s.hostUses = append(s.hostUses, at)
 		}
 	}

@@ -110,7 +110,7 @@ func (c *nodeCtx) buffer(i, channels int) (*gorgonia.Node, error) {
 		return nil, fmt.Errorf("its running statistics %q are of shape %v and type %s; %d floating-point numbers are needed",
 			v.name, s.shape, s.typeName(), channels)
 	}
-	f := Buffer{Shape: s.shape, src: s, at: slot{c.index, i}, mean: i == 3}
+	f := Buffer{Shape: s.shape, src: s, at: c.slot(i), mean: i == 3}
 	if !c.b.opts.Training {
 		// Not the tensor's own name: another BatchNormalization may use the same one.
 		name := fmt.Sprintf("%s.running.%d", shownName(c.n, c.index), i)

@@ -86,7 +86,7 @@ func init() {
 		"Range":           {inputs: 3, most: 3, host: hostRange},
 	}
 	for _, family := range []map[string]operator{
-		poolOperators(), normOperators(), lossOperators(),
+		poolOperators(), normOperators(), lossOperators(), controlOperators(),
 	} {
 		maps.Copy(operators, family)
 	}

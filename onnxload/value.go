@@ -34,6 +34,7 @@ type value struct {
 	poisoned bool
 
 	statistic bool // missing because it is a running statistic
+	absent    bool // an input of a function that the call leaves out
 }
 
 func (v *value) constant() bool { return v.host != nil || v.makeHost != nil }
@@ -54,6 +55,9 @@ func (v *value) numbers() (*host, error) {
 // Constant node is trained too.
 func (v *value) graphNode(train bool) (*gorgonia.Node, error) {
 	if v.node == nil {
+		if v.makeNode == nil {
+			return nil, unsupportedf("%q is a sequence where a tensor is needed", v.name)
+		}
 		n, err := v.makeNode(train)
 		if err != nil {
 			return nil, err
@@ -116,6 +120,9 @@ func (s *source) compare(t *source) int {
 func (s *source) trainable(slot bool) bool {
 	if !onnxpb.IsFloat(s.elem()) || s.size() == 0 || s.initializer >= 0 && s.lifted() {
 		return false
+	}
+	if s.initializer < 0 && s.constant < 0 {
+		return false // of a body
 	}
 	return slot || s.initializer >= 0
 }

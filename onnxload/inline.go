@@ -1,0 +1,334 @@
+package onnxload
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"gorgonia.org/gorgonia"
+
+	"github.com/onnx-entropy/onnx-entropy/internal/onnxpb"
+)
+
+// A scope is what names mean inside a function of the model or a subgraph of If, Loop or Scan. Their nodes become a part
+// of the graph as if they stood in the place of the node that they belong to; the file keeps its form, and so the weights
+// that are written into it are those of the graph itself.
+type scope struct {
+	values map[string]*value
+	outer  *scope // nil in a function, which sees nothing around it, and right inside the graph
+	graph  bool   // the graph's own names are visible
+	attrs  map[string]*onnxpb.AttributeProto
+	opset  int
+	what   string // where it is, for errors
+	calls  []string
+}
+
+// maxInlined bounds the nodes that all bodies together may become: calls within calls multiply.
+const maxInlined = 1 << 15
+
+// lookup returns what a name stands for, nil if nothing does.
+func (b *builder) lookup(s *scope, name string) *value {
+	for ; s != nil; s = s.outer {
+		if v := s.values[name]; v != nil {
+			return v
+		}
+		if s.graph {
+			return b.values[name]
+		}
+	}
+	return nil
+}
+
+// body applies nodes, which must follow those that they read. Node c is the one that they belong to.
+func (c *nodeCtx) body(nodes []*onnxpb.NodeProto, s *scope) error {
+	for k, n := range nodes {
+		if c.b.inlined++; c.b.inlined > maxInlined {
+			return unsupportedf("functions and loops would make more than %d nodes", maxInlined)
+		}
+		n, err := s.resolve(n)
+		if err == nil {
+			err = c.inner(n, k, s)
+		}
+		var u unsupportedError
+		if errors.As(err, &u) {
+			if strings.HasPrefix(string(u), "inside ") {
+				return u
+			}
+			return unsupportedf("inside %s: node %q (%s): %s", s.what, shownName(n, k), opName(n), u)
+		}
+		if err != nil {
+			return fmt.Errorf("inside %s: node %q (%s): %w", s.what, shownName(n, k), opName(n), err)
+		}
+	}
+	return nil
+}
+
+// resolve returns n with attributes in the place of those that only name an attribute of the function call. One that the
+// call does not give is left out, which means its default.
+func (s *scope) resolve(n *onnxpb.NodeProto) (*onnxpb.NodeProto, error) {
+	if !slices.ContainsFunc(n.Attribute, func(a *onnxpb.AttributeProto) bool { return a.GetRefAttrName() != "" }) {
+		return n, nil
+	}
+	c := &onnxpb.NodeProto{Input: n.Input, Output: n.Output, Name: n.Name, OpType: n.OpType, Domain: n.Domain, Overload: n.Overload}
+	for _, a := range n.Attribute {
+		if a.GetRefAttrName() == "" {
+			c.Attribute = append(c.Attribute, a)
+			continue
+		}
+		given := s.attrs[a.GetRefAttrName()]
+		if given == nil {
+			continue
+		}
+		if a.GetType() != given.GetType() && a.GetType() != onnxpb.AttributeProto_UNDEFINED && given.GetType() != onnxpb.AttributeProto_UNDEFINED {
+			return n, fmt.Errorf("its attribute %q is of type %v, but attribute %q of the call is of type %v", a.GetName(), a.GetType(), a.GetRefAttrName(), given.GetType())
+		}
+		c.Attribute = append(c.Attribute, &onnxpb.AttributeProto{
+			Name: a.Name, Type: given.Type, F: given.F, I: given.I, S: given.S, T: given.T, G: given.G, SparseTensor: given.SparseTensor, Tp: given.Tp,
+			Floats: given.Floats, Ints: given.Ints, Strings: given.Strings, Tensors: given.Tensors, Graphs: given.Graphs,
+			SparseTensors: given.SparseTensors, TypeProtos: given.TypeProtos,
+		})
+	}
+	return c, nil
+}
+
+// inner applies node k of a body.
+func (c *nodeCtx) inner(n *onnxpb.NodeProto, k int, s *scope) error {
+	b := c.b
+	d := &nodeCtx{b: b, index: c.index, n: n, opset: s.opset, scope: s, train: c.train}
+	define := func(name string, v *value) error {
+		if s.values[name] != nil {
+			return fmt.Errorf("%q is computed twice", name)
+		}
+		s.values[name] = v
+		return nil
+	}
+	if n.GetOpType() == "Constant" && b.model.isDefault(n) {
+		t, reason := constantTensor(n)
+		if reason == "" {
+			if err := t.Check(); err != nil {
+				return err
+			}
+			if !onnxpb.IsFloat(t.GetDataType()) && !onnxpb.IsInt(t.GetDataType()) {
+				reason = fmt.Sprintf("a constant of type %s is not supported", t.TypeName())
+			}
+		}
+		if reason != "" || len(n.Output) != 1 {
+			return unsupportedf("%s", cmpOr(reason, "a constant with several outputs"))
+		}
+		return define(n.Output[0], b.innerConstant(n.Output[0], t))
+	}
+	for _, name := range n.Input {
+		var v *value
+		if name != "" {
+			if v = b.lookup(s, name); v == nil {
+				return fmt.Errorf("it reads %q, which nothing before it computes", name)
+			}
+			if v.absent {
+				v = nil
+			} else if v.poisoned {
+				return unsupportedf("its input %q is not computed", name)
+			}
+		}
+		d.in = append(d.in, v)
+	}
+	for _, name := range n.Output {
+		var v *value
+		if name != "" {
+			v = &value{name: b.innerName(name)}
+			if err := define(name, v); err != nil {
+				return err
+			}
+		}
+		d.out = append(d.out, v)
+	}
+	op, reason := b.model.operatorOf(n)
+	if reason != "" {
+		return unsupportedError(reason)
+	}
+	return d.apply(op)
+}
+
+func cmpOr(a, b string) string {
+	if a != "" {
+		return a
+	}
+	return b
+}
+
+// innerName returns a name for the graph of a value of a body, which may be there many times.
+func (b *builder) innerName(name string) string {
+	b.inners++
+	return b.unique(fmt.Sprintf("%s.inner.%d", name, b.inners))
+}
+
+// innerConstant makes the value of a tensor of a body. It is not trained: the body may stand in several places.
+func (b *builder) innerConstant(name string, t *onnxpb.TensorProto) *value {
+	s := sourceOf(b.innerName(name), t, -1, -1)
+	v := &value{name: s.name, elem: s.elem(), shape: s.shape}
+	v.makeHost = func() (*host, error) { return b.read(s) }
+	v.makeNode = func(bool) (*gorgonia.Node, error) {
+		h, err := v.numbers()
+		if err != nil {
+			return nil, err
+		}
+		return b.constNode(v.name, h)
+	}
+	return v
+}
+
+// alias makes v, an output of a node, stand for what in is.
+func (v *value) alias(in *value) {
+	name := v.name
+	switch {
+	case in.constant():
+		*v = value{name: name, elem: in.elem, shape: in.shape, src: in.src, roots: in.roots, makeHost: in.numbers, makeNode: in.graphNode}
+	default:
+		*v = *in
+		v.name = name
+	}
+}
+
+// functionOf returns the function of the model that a node calls, nil if it calls none.
+func (m *Model) functionOf(n *onnxpb.NodeProto) *onnxpb.FunctionProto {
+	domain := func(d string) string {
+		if d == "ai.onnx" {
+			return ""
+		}
+		return d
+	}
+	for _, f := range m.proto.Functions {
+		if domain(f.GetDomain()) == domain(n.GetDomain()) && f.GetName() == n.GetOpType() && f.GetOverload() == n.GetOverload() {
+			return f
+		}
+	}
+	return nil
+}
+
+// call puts the body of a function of the model in the place of node c.
+func (c *nodeCtx) call(f *onnxpb.FunctionProto) error {
+	key := f.GetDomain() + "." + f.GetName() + "." + f.GetOverload()
+	s := &scope{values: map[string]*value{}, attrs: map[string]*onnxpb.AttributeProto{}, what: fmt.Sprintf("function %q", f.GetName()), opset: c.b.model.Opset}
+	if c.scope != nil {
+		s.calls = slices.Clone(c.scope.calls)
+	}
+	if slices.Contains(s.calls, key) {
+		return fmt.Errorf("function %q calls itself", f.GetName())
+	}
+	s.calls = append(s.calls, key)
+	for _, o := range f.OpsetImport {
+		if d := o.GetDomain(); d == "" || d == "ai.onnx" {
+			if s.opset = int(o.GetVersion()); s.opset < 1 || s.opset > maxOpset {
+				return unsupportedf("function %q is written for version %d of the default operator set, and versions 1 to %d are known", f.GetName(), s.opset, maxOpset)
+			}
+		}
+	}
+	if len(c.in) > len(f.Input) || len(c.out) > len(f.Output) {
+		return fmt.Errorf("%d inputs and %d outputs of a call of function %q, which has %d and %d", len(c.in), len(c.out), f.GetName(), len(f.Input), len(f.Output))
+	}
+	for i, name := range f.Input {
+		if i < len(c.in) && c.in[i] != nil {
+			s.values[name] = c.in[i]
+		} else {
+			s.values[name] = &value{name: name, absent: true}
+		}
+	}
+	for _, a := range f.AttributeProto {
+		s.attrs[a.GetName()] = a
+	}
+	for _, a := range c.n.Attribute {
+		s.attrs[a.GetName()] = a
+	}
+	if err := c.body(f.Node, s); err != nil {
+		return err
+	}
+	return c.results(f.Output, s)
+}
+
+// results makes the outputs of node c those of a body.
+func (c *nodeCtx) results(names []string, s *scope) error {
+	for k, v := range c.out {
+		if v == nil {
+			continue
+		}
+		r := c.b.lookup(s, names[k])
+		if r == nil || r.absent {
+			return fmt.Errorf("output %q of %s is computed by no node", names[k], s.what)
+		}
+		v.alias(r)
+	}
+	return nil
+}
+
+// subgraph applies the body of an attribute of node c: bind gives values to its inputs. It returns the values of its outputs.
+func (c *nodeCtx) subgraph(g *onnxpb.GraphProto, what string, bind []*value) ([]*value, error) {
+	if len(bind) != len(g.Input) {
+		return nil, fmt.Errorf("%s has %d inputs; %d are given", what, len(g.Input), len(bind))
+	}
+	s := &scope{values: map[string]*value{}, outer: c.scope, graph: c.scope == nil, opset: c.opset, what: what}
+	if c.scope != nil {
+		s.attrs, s.calls = c.scope.attrs, c.scope.calls
+	}
+	for i, v := range g.Input {
+		s.values[v.GetName()] = bind[i]
+	}
+	for _, t := range g.Initializer {
+		if s.values[t.GetName()] != nil {
+			continue // an input that is given
+		}
+		if err := t.Check(); err != nil {
+			return nil, fmt.Errorf("inside %s: initializer %q: %w", what, t.GetName(), err)
+		}
+		s.values[t.GetName()] = c.b.innerConstant(t.GetName(), t)
+	}
+	if err := c.body(g.Node, s); err != nil {
+		return nil, err
+	}
+	var out []*value
+	for _, o := range g.Output {
+		v := c.b.lookup(s, o.GetName())
+		if v == nil || v.absent {
+			return nil, fmt.Errorf("output %q of %s is computed by no node", o.GetName(), what)
+		}
+		if v.poisoned || v.missing != "" {
+			return nil, unsupportedf("output %q of %s is not computed: %s", o.GetName(), what, v.missing)
+		}
+		out = append(out, v)
+	}
+	return out, nil
+}
+
+// captured adds to names what the subgraphs of a node read from outside of them.
+func captured(n *onnxpb.NodeProto, names []string) []string {
+	for _, a := range n.Attribute {
+		graphs := a.Graphs
+		if a.G != nil {
+			graphs = append(slices.Clone(graphs), a.G)
+		}
+		for _, g := range graphs {
+			own := map[string]bool{}
+			for _, v := range g.Input {
+				own[v.GetName()] = true
+			}
+			for _, t := range g.Initializer {
+				own[t.GetName()] = true
+			}
+			var reads []string
+			for _, n := range g.Node {
+				reads = captured(n, append(reads, n.Input...))
+				for _, o := range n.Output {
+					own[o] = true
+				}
+			}
+			for _, o := range g.Output {
+				reads = append(reads, o.GetName())
+			}
+			for _, r := range reads {
+				if r != "" && !own[r] {
+					names = append(names, r)
+				}
+			}
+		}
+	}
+	return names
+}

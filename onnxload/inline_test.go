@@ -1,0 +1,258 @@
+package onnxload_test
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"google.golang.org/protobuf/proto"
+	"gorgonia.org/tensor"
+
+	"github.com/onnx-entropy/onnx-entropy/internal/onnxpb"
+	"github.com/onnx-entropy/onnx-entropy/onnxload"
+)
+
+// function is a function of domain "local"; attributes are names without a default.
+func function(name string, opset int64, in, out, attrs []string, nodes ...*onnxpb.NodeProto) *onnxpb.FunctionProto {
+	return &onnxpb.FunctionProto{
+		Name: proto.String(name), Domain: proto.String("local"), Input: in, Output: out, Attribute: attrs, Node: nodes,
+		OpsetImport: []*onnxpb.OperatorSetIdProto{{Version: proto.Int64(opset)}, {Domain: proto.String("local"), Version: proto.Int64(1)}},
+	}
+}
+
+// calling makes nodes of the model's functions.
+func calling(n *onnxpb.NodeProto) *onnxpb.NodeProto { n.Domain = proto.String("local"); return n }
+
+// ref makes an attribute of n that names one of the function.
+func ref(n *onnxpb.NodeProto, attr, of string, t onnxpb.AttributeProto_AttributeType) *onnxpb.NodeProto {
+	n.Attribute = append(n.Attribute, &onnxpb.AttributeProto{Name: proto.String(attr), RefAttrName: proto.String(of), Type: t.Enum()})
+	return n
+}
+
+func withFunctions(m *onnxpb.ModelProto, fs ...*onnxpb.FunctionProto) *onnxpb.ModelProto {
+	m.Functions = fs
+	m.OpsetImport = append(m.OpsetImport, &onnxpb.OperatorSetIdProto{Domain: proto.String("local"), Version: proto.Int64(1)})
+	return m
+}
+
+// layers are two linear layers with an activation, as functions within a function, and the same as plain nodes. The
+// functions are written for opset 11, where Squeeze has its axes in an attribute, the graph for 13.
+func layers() (called, plain *onnxpb.ModelProto) {
+	inits := func() []*onnxpb.TensorProto {
+		return list(floats("w1", []int64{3, 4}, 0.1, -0.2, 0.3, 0.4, -0.5, 0.6, 0.7, -0.8, 0.9, 1, -1.1, 1.2), floats("b1", []int64{4}), floats("w2", []int64{4, 2}))
+	}
+	in := list(input("x", "N", 3))
+	linear := function("Linear", 11, list("x", "w", "b"), list("y"), list("slope", "axis"),
+		node("MatMul", list("x", "w"), list("m")),
+		node("Add", list("m", "b"), list("a")),
+		ref(node("LeakyRelu", list("a"), list("l")), "alpha", "slope", onnxpb.AttributeProto_FLOAT),
+		node("Unsqueeze", list("l"), list("u"), "axes", []int64{0}),
+		node("Squeeze", list("u"), list("s"), "axes", []int64{0}),
+		ref(node("Softmax", list("s"), list("unused")), "axis", "axis", onnxpb.AttributeProto_INT),
+		node("Identity", list("s"), list("y")))
+	outer := function("Outer", 13, list("x", "w", "b", "v"), list("y"), nil,
+		calling(node("Linear", list("x", "w", "b"), list("h"), "slope", 0.3)),
+		node("Constant", nil, list("zero"), "value", floats("", []int64{2}, 0.5, -0.5)),
+		calling(node("Linear", list("h", "v", "zero"), list("y"), "slope", 0.1, "axis", 1)))
+	called = withFunctions(model(13, in, inits(), protos{calling(node("Outer", list("x", "w1", "b1", "w2"), list("y")))}, "y"), outer, linear)
+	plain = model(13, in, append(inits(), floats("zero", []int64{2}, 0.5, -0.5)), protos{
+		node("MatMul", list("x", "w1"), list("m")),
+		node("Add", list("m", "b1"), list("a")),
+		node("LeakyRelu", list("a"), list("h"), "alpha", 0.3),
+		node("MatMul", list("h", "w2"), list("n")),
+		node("Add", list("n", "zero"), list("c")),
+		node("LeakyRelu", list("c"), list("y"), "alpha", 0.1),
+	}, "y")
+	return called, plain
+}
+
+func TestFunctions(t *testing.T) {
+	called, plain := layers()
+	x, labels := []float32{1, -2, 0.5, -0.3, 0.7, 2}, []int64{0, 1}
+	a, b := build(t, called, 2, onnxload.Options{Dtype: tensor.Float64, Training: true}), build(t, plain, 2, onnxload.Options{Dtype: tensor.Float64, Training: true})
+	lossA, gradA := gradients(t, a, x, labels)
+	lossB, gradB := gradients(t, b, x, labels)
+	if lossA != lossB || len(gradA) != 3 { // the constant of a body is not trained
+		t.Fatalf("loss %v with functions, %v without; %d gradients", lossA, lossB, len(gradA))
+	}
+	for i := range gradA {
+		if a.Params[i].Name != b.Params[i].Name || !slices.Equal(gradA[i], gradB[i]) || a.Params[i].Decay != b.Params[i].Decay {
+			t.Errorf("parameter %q: gradient %v, without functions %v", a.Params[i].Name, gradA[i], gradB[i])
+		}
+	}
+
+	// The file keeps its functions: only the three tensors differ.
+	out := unmarshal(t, must(a.Export(trained(a.Weights()), a.Running(), onnxload.ExportOptions{})))
+	for i, p := range a.Params {
+		if got := must(out.Graph.Initializer[i].Floats()); !slices.Equal(got, trained(a.Weights())[p.From:p.To]) {
+			t.Errorf("%q is %v in the file", p.Name, got)
+		}
+		out.Graph.Initializer[i] = called.Graph.Initializer[i]
+	}
+	if !proto.Equal(out, called) {
+		t.Error("the written file differs in more than the weights")
+	}
+}
+
+func TestFunctionErrors(t *testing.T) {
+	in := list(input("x", "N", 3))
+	call := func(f string, args ...string) protos { return protos{calling(node(f, args, list("y")))} }
+	self := function("F", 13, list("x"), list("y"), nil, calling(node("F", list("x"), list("y"))))
+	var twice []*onnxpb.FunctionProto
+	for k := range 40 { // 2^40 nodes
+		f := string(rune('A' + k))
+		next := calling(node(string(rune('A'+k+1)), list("x"), list("h")))
+		again := calling(node(string(rune('A'+k+1)), list("h"), list("y")))
+		twice = append(twice, function(f, 13, list("x"), list("y"), nil, next, again))
+	}
+	twice = append(twice, function(string(rune('A'+40)), 13, list("x"), list("y"), nil, node("Relu", list("x"), list("y"))))
+	for name, c := range map[string]struct {
+		fs    []*onnxpb.FunctionProto
+		nodes protos
+		want  string
+	}{
+		"itself":      {list(self), call("F", "x"), `function "F" calls itself`},
+		"each other":  {list(function("F", 13, list("x"), list("y"), nil, calling(node("G", list("x"), list("y")))), function("G", 13, list("x"), list("y"), nil, calling(node("F", list("x"), list("y"))))), call("F", "x"), "calls itself"},
+		"arguments":   {list(function("F", 13, list("x"), list("y"), nil, node("Relu", list("x"), list("y")))), call("F", "x", "x"), "2 inputs and 1 outputs of a call"},
+		"no output":   {list(function("F", 13, list("x"), list("y"), nil, node("Relu", list("x"), list("z")))), call("F", "x"), `output "y" of function "F"`},
+		"no input":    {list(function("F", 13, list("x"), list("y"), nil, node("Relu", list("z"), list("y")))), call("F", "x"), `reads "z"`},
+		"outside":     {list(function("F", 13, nil, list("y"), nil, node("Relu", list("x"), list("y")))), call("F"), `reads "x"`},
+		"twice":       {list(function("F", 13, list("x"), list("y"), nil, node("Relu", list("x"), list("y")), node("Relu", list("x"), list("y")))), call("F", "x"), "computed twice"},
+		"unsupported": {list(function("F", 13, list("x"), list("y"), nil, node("Frobnicate", list("x"), list("y")))), call("F", "x"), `inside function "F": node "n_y" (Frobnicate)`},
+		"left out":    {list(function("F", 13, list("x", "z"), list("y"), nil, node("Relu", list("z"), list("y")))), call("F", "x"), "input 0 is absent"},
+		"type":        {list(function("F", 13, list("x"), list("y"), list("a"), ref(node("LeakyRelu", list("x"), list("y")), "alpha", "a", onnxpb.AttributeProto_FLOAT))), protos{calling(node("F", list("x"), list("y"), "a", 3))}, "attribute"},
+		"opset":       {list(function("F", 99, list("x"), list("y"), nil, node("Relu", list("x"), list("y")))), call("F", "x"), "version 99"},
+		"too many":    {twice, call("A", "x"), "more than 32768 nodes"},
+	} {
+		err := buildError(t, withFunctions(model(13, in, nil, c.nodes, "y"), c.fs...), 2, onnxload.Options{})
+		if !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: %v, want %q", name, err, c.want)
+		}
+	}
+}
+
+// graph is a subgraph as an attribute.
+func graph(attr string, n *onnxpb.NodeProto, in []*onnxpb.ValueInfoProto, inits []*onnxpb.TensorProto, nodes protos, outputs ...string) *onnxpb.NodeProto {
+	m := model(13, in, inits, nodes, outputs...)
+	n.Attribute = append(n.Attribute, &onnxpb.AttributeProto{Name: proto.String(attr), Type: onnxpb.AttributeProto_GRAPH.Enum(), G: m.Graph})
+	return n
+}
+
+// TestIf: shapes decide; the branch reads a value of the graph that is computed after the If in the file.
+func TestIf(t *testing.T) {
+	for _, batch := range []int{1, 2} {
+		m := model(13, list(input("x", "N", 2)), list(ints("one", 1), ints("zero", 0), floats("w", []int64{2, 2})), protos{
+			node("Shape", list("x"), list("s")),
+			node("Gather", list("s", "zero"), list("n")),
+			node("Equal", list("n", "one"), list("c")),
+			graph("else_branch", graph("then_branch", node("If", list("c"), list("y")),
+				nil, nil, protos{node("MatMul", list("late", "w"), list("r"))}, "r"),
+				nil, list(floats("two", []int64{1}, 2)), protos{node("Mul", list("x", "two"), list("r"))}, "r"),
+			node("Neg", list("x"), list("late")),
+		}, "y")
+		x := slices.Repeat([]float64{3, 5}, batch)
+		want := [][]float64{{-(3 + 5*2), -(3*1.5 + 5*2.5)}, {6, 10, 6, 10}}[batch-1]
+		if got := eval(t, m, batch, x...)[0]; !slices.Equal(got, want) {
+			t.Errorf("batch %d: %v, want %v", batch, got, want)
+		}
+		if n := len(build(t, m, batch, onnxload.Options{}).Params); n != 2-batch {
+			t.Errorf("batch %d: %d parameters", batch, n)
+		}
+	}
+	m := model(13, list(input("x", 1)), nil, protos{
+		graph("then_branch", graph("else_branch", node("If", list("x"), list("y")), nil, nil, protos{node("Neg", list("x"), list("r"))}, "r"), nil, nil, protos{node("Abs", list("x"), list("r"))}, "r"),
+	}, "y")
+	if err := buildError(t, m, 1, onnxload.Options{}); !strings.Contains(err.Error(), "depends on the data") {
+		t.Error(err)
+	}
+}
+
+// TestLoop trains through h <- tanh(h*w), three times, which gives out every state, and compares with the nodes one by one.
+func TestLoop(t *testing.T) {
+	w := floats("w", []int64{2, 2}, 0.5, -0.3, 0.8, 0.2)
+	body := graph("body", node("Loop", list("rounds", "", "x"), list("h", "all")),
+		list(input("i"), input("c"), input("h_in", "N", 2)), nil, protos{
+			node("MatMul", list("h_in", "w"), list("m")),
+			node("Tanh", list("m"), list("h_out")),
+			node("Identity", list("c"), list("c_out")),
+			node("Neg", list("h_out"), list("minus")),
+		}, "c_out", "h_out", "minus")
+	looped := model(13, list(input("x", "N", 2)), list(w, &onnxpb.TensorProto{Name: proto.String("rounds"), DataType: proto.Int32(7), Int64Data: list(int64(3))}),
+		protos{body, node("ReduceSum", list("all", "axis"), list("sum"), "keepdims", 0), node("Add", list("h", "sum"), list("y"))}, "y")
+	looped.Graph.Initializer = append(looped.Graph.Initializer, ints("axis", 0))
+	plain := model(13, list(input("x", "N", 2)), list(w), protos{
+		node("MatMul", list("x", "w"), list("m1")), node("Tanh", list("m1"), list("h1")),
+		node("MatMul", list("h1", "w"), list("m2")), node("Tanh", list("m2"), list("h2")),
+		node("MatMul", list("h2", "w"), list("m3")), node("Tanh", list("m3"), list("h3")),
+		node("Sum", list("h1", "h2", "h3"), list("all")), node("Sub", list("h3", "all"), list("y")),
+	}, "y")
+	x, labels := []float32{1, -2, 0.5, -0.3}, []int64{0, 1}
+	lossA, gradA := gradients(t, build(t, looped, 2, onnxload.Options{Dtype: tensor.Float64}), x, labels)
+	lossB, gradB := gradients(t, build(t, plain, 2, onnxload.Options{Dtype: tensor.Float64}), x, labels)
+	if !near(lossA, lossB, 1e-14) || len(gradA) != 1 {
+		t.Fatal(lossA, lossB, len(gradA))
+	}
+	for k, g := range gradA[0] {
+		if !near(g, gradB[0][k], 1e-13) {
+			t.Errorf("gradient %v in the loop, %v outside", gradA[0], gradB[0])
+			break
+		}
+	}
+}
+
+// TestLoopEnds: a loop without a number of rounds runs until its condition, here that of a counter, is false.
+func TestLoopEnds(t *testing.T) {
+	endless := func(limit int64) *onnxpb.ModelProto {
+		return model(13, list(input("x", 1, 2)), list(ints("limit", limit), ints("k0", 0), ints("one", 1)), protos{
+			graph("body", node("Loop", list("", "", "k0", "x"), list("k", "y")), list(input("i"), input("c"), input("k_in"), input("v")), nil, protos{
+				node("Add", list("k_in", "one"), list("k_out")),
+				node("Less", list("k_out", "limit"), list("c_out")),
+				node("Add", list("v", "v"), list("v_out")),
+			}, "c_out", "k_out", "v_out"),
+		}, "y", "k")
+	}
+	if got := eval(t, endless(5), 1, 1, 3); !slices.Equal(got[0], []float64{32, 96}) || got[1][0] != 5 {
+		t.Error(got)
+	}
+	if err := buildError(t, endless(1<<40), 1, onnxload.Options{}); !strings.Contains(err.Error(), "more than") {
+		t.Error(err)
+	}
+}
+
+// TestScan sums along an axis, backwards, and gives out the partial sums.
+func TestScan(t *testing.T) {
+	m := model(13, list(input("x", "N", 3)), list(floats("w", []int64{3}, 1, 10, 100)), protos{
+		node("ReduceSum", list("x", "axis"), list("zero1"), "keepdims", 0),
+		node("Sub", list("zero1", "zero1"), list("zero")),
+		graph("body", node("Scan", list("zero", "x", "w"), list("sum", "parts"), "num_scan_inputs", 2, "scan_input_axes", []int64{1, 0},
+			"scan_input_directions", []int64{1, 0}, "scan_output_axes", []int64{-1}, "scan_output_directions", []int64{1}),
+			list(input("s", "N"), input("column", "N"), input("factor")), nil, protos{
+				node("Mul", list("column", "factor"), list("p")),
+				node("Add", list("s", "p"), list("s_out")),
+				node("Identity", list("s_out"), list("part")),
+			}, "s_out", "part"),
+	}, "sum", "parts")
+	m.Graph.Initializer = append(m.Graph.Initializer, ints("axis", 1))
+	got := eval(t, m, 2, 1, 2, 3, 4, 5, 6)
+	// Columns from the last, with factors from the first: 3*1, 2*10, 1*100.
+	if !slices.Equal(got[0], []float64{123, 456}) || !slices.Equal(got[1], []float64{123, 23, 3, 456, 56, 6}) {
+		t.Error(got)
+	}
+}
+
+func TestFunctionInTrainingMode(t *testing.T) {
+	f := function("F", 14, list("x", "s", "b", "m", "v"), list("y"), nil, node("BatchNormalization", list("x", "s", "b", "m", "v"), list("y"), "training_mode", 1))
+	m := withFunctions(model(14, list(input("x", "N", 2)), list(floats("s", []int64{2}), floats("b", []int64{2}), floats("m", []int64{2}), floats("v", []int64{2})),
+		protos{calling(node("F", list("x", "s", "b", "m", "v"), list("y")))}, "y"), f)
+	net := build(t, m, 4, onnxload.Options{Training: true})
+	if len(net.Buffers) != 2 || len(net.Params) != 2 {
+		t.Fatal(net.Buffers, net.Params)
+	}
+	if _, err := net.Export(trained(net.Weights()), net.Running(), onnxload.ExportOptions{}); err == nil || !strings.Contains(err.Error(), "--export same") {
+		t.Error(err)
+	}
+	out := unmarshal(t, must(net.Export(net.Weights(), trained(net.Running()), onnxload.ExportOptions{Same: true})))
+	if got := must(out.Graph.Initializer[2].Floats()); !slices.Equal(got, trained(list[float32](1, 1.5))) {
+		t.Error("running mean in the file:", got)
+	}
+}
