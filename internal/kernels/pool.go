@@ -29,39 +29,15 @@ func (p *Pool) apart() int {
 
 // MaxPool sets y to the largest element of each window: NaN if there is one, -Inf if the window is empty.
 func MaxPool[T Float](p *Pool, y, x []T) {
-	apart := p.apart()
+	if slidePool(p, slideMax, T(math.Inf(-1)), y, x) {
+		return
+	}
 	for ; len(x) > 0; x, y = x[p.H*p.W:], y[p.OH*p.OW:] {
 		for i := range p.OH {
-			out := y[i*p.OW:][:p.OW]
-			switch apart {
-			case 2:
-				max2x2(out, x[2*i*p.W:], p.W)
-			case 3:
-				max3x3(out, x[3*i*p.W:], p.W)
-			default:
-				for j := range out {
-					out[j] = maximum(p.window(i, j), x, p.W)
-				}
+			for j := range p.OW {
+				y[i*p.OW+j] = maximum(p.window(i, j), x, p.W)
 			}
 		}
-	}
-}
-
-func max2x2[T Float](y, x []T, w int) {
-	r0, r1 := x[:2*len(y)], x[w:][:2*len(y)]
-	for j := range y {
-		a, b := (*[2]T)(r0[2*j:]), (*[2]T)(r1[2*j:])
-		y[j] = max(max(a[0], a[1]), max(b[0], b[1]))
-	}
-}
-
-func max3x3[T Float](y, x []T, w int) {
-	r0, r1, r2 := x[:3*len(y)], x[w:][:3*len(y)], x[2*w:][:3*len(y)]
-	for j := range y {
-		a, b, c := (*[3]T)(r0[3*j:]), (*[3]T)(r1[3*j:]), (*[3]T)(r2[3*j:])
-		// Short chains: a maximum that respects NaN takes about ten cycles.
-		u, v, t := max(a[0], b[0]), max(a[1], b[1]), max(a[2], b[2])
-		y[j] = max(max(u, c[0]), max(v, c[1]), max(t, c[2]))
 	}
 }
 
@@ -70,19 +46,27 @@ func max3x3[T Float](y, x []T, w int) {
 func MaxPoolGrad[T Float](p *Pool, dx, dy, x, y []T) {
 	clear(dx)
 	apart := p.apart()
+	if apart > 0 && maxGradAsm(p, apart, dx, dy, x, y) {
+		return
+	}
 	for ; len(x) > 0; x, dx, y, dy = x[p.H*p.W:], dx[p.H*p.W:], y[p.OH*p.OW:], dy[p.OH*p.OW:] {
-		for i := range p.OH {
-			m, g := y[i*p.OW:][:p.OW], dy[i*p.OW:][:p.OW]
-			switch apart {
-			case 2:
-				max2x2Grad(dx[2*i*p.W:], g, x[2*i*p.W:], m, p.W)
-			case 3:
-				max3x3Grad(dx[3*i*p.W:], g, x[3*i*p.W:], m, p.W)
-			default:
-				for j, v := range g {
-					if at := find(p.window(i, j), x, p.W, m[j]); at >= 0 {
-						dx[at] += v
-					}
+		maxGradRows(p, apart, dx, dy, x, y, 0, p.OH)
+	}
+}
+
+// maxGradRows is MaxPoolGrad of rows [i0, i1) of one plane, where dx is zero.
+func maxGradRows[T Float](p *Pool, apart int, dx, dy, x, y []T, i0, i1 int) {
+	for i := i0; i < i1; i++ {
+		m, g := y[i*p.OW:][:p.OW], dy[i*p.OW:][:p.OW]
+		switch apart {
+		case 2:
+			max2x2Grad(dx[2*i*p.W:], g, x[2*i*p.W:], m, p.W)
+		case 3:
+			max3x3Grad(dx[3*i*p.W:], g, x[3*i*p.W:], m, p.W)
+		default:
+			for j, v := range g {
+				if at := find(p.window(i, j), x, p.W, m[j]); at >= 0 {
+					dx[at] += v
 				}
 			}
 		}
@@ -147,67 +131,6 @@ func max3x3Grad[T Float](dx, dy, x, y []T, w int) {
 		}
 		dx[3*j+at] = dy[j]
 	}
-}
-
-// AveragePool sets y to the mean of each window, or 0 if it is empty.
-func AveragePool[T Float](p *Pool, y, x []T) {
-	for ; len(x) > 0; x, y = x[p.H*p.W:], y[p.OH*p.OW:] {
-		for i := range p.OH {
-			for j := range p.OW {
-				w := p.window(i, j)
-				var sum T
-				for h := w.h0; h < w.h1; h += w.dh {
-					switch {
-					case w.dw == 1 && w.w1-w.w0 >= 16:
-						sum += sumLanes(x[h*p.W+w.w0 : h*p.W+w.w1])
-					case w.w1 > w.w0:
-						row := x[h*p.W+w.w0 : h*p.W+w.w1]
-						for l := 0; l < len(row); l += w.dw {
-							sum += row[l]
-						}
-					}
-				}
-				if n := p.count(w, i, j); n > 0 {
-					sum /= T(n)
-				}
-				y[i*p.OW+j] = sum
-			}
-		}
-	}
-}
-
-// AveragePoolGrad sets dx to the gradient of AveragePool.
-func AveragePoolGrad[T Float](p *Pool, dx, dy []T) {
-	clear(dx)
-	for ; len(dx) > 0; dx, dy = dx[p.H*p.W:], dy[p.OH*p.OW:] {
-		for i := range p.OH {
-			for j := range p.OW {
-				w := p.window(i, j)
-				n := p.count(w, i, j)
-				if n == 0 {
-					continue
-				}
-				g := dy[i*p.OW+j] / T(n)
-				for h := w.h0; h < w.h1; h += w.dh {
-					if w.w1 > w.w0 {
-						row := dx[h*p.W+w.w0 : h*p.W+w.w1]
-						for l := 0; l < len(row); l += w.dw {
-							row[l] += g
-						}
-					}
-				}
-			}
-		}
-	}
-}
-
-// count is what the sum of window (i,j) is divided by.
-func (p *Pool) count(w window, i, j int) int {
-	if !p.CountPad {
-		return steps(w.h0, w.h1, w.dh) * steps(w.w0, w.w1, w.dw)
-	}
-	h0, w0 := i*p.StrideH-p.PadTop, j*p.StrideW-p.PadLeft
-	return min(p.KH, steps(h0, p.H+p.PadBottom, p.DilationH)) * min(p.KW, steps(w0, p.W+p.PadRight, p.DilationW))
 }
 
 // steps is the number of positions from, from+step, ... below to.

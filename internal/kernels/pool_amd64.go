@@ -1,0 +1,63 @@
+//go:build !noasm
+
+package kernels
+
+// slideAsm is slide of the first rows; it returns how many. Rows are computed in whole vectors, where there is room.
+func slideAsm[T Float](op slideOp, dst []T, ldd int, src []T, lds, step, taps, tapStep, rows, cols int) int {
+	if !isFloat32[T]() || cpuLevel < levelAVX2 || step > 3 {
+		return 0
+	}
+	n := roundUp(cols, 8)
+	rows = min(rows, fitting(len(dst), n, ldd), fitting(len(src), (taps-1)*tapStep+n*step, lds))
+	if rows < 1 {
+		return 0
+	}
+	kernel := [...]func(dst *float32, ldd int, src *float32, lds int, taps, tapStep, rows, vectors int){
+		slideMax1AVX2, slideMax2AVX2, slideMax3AVX2, slideSum1AVX2, slideSum2AVX2, slideSum3AVX2,
+	}[3*int(op)+step-1]
+	kernel(first(dst), ldd, first(src), lds, taps, tapStep, rows, n/8)
+	return rows
+}
+
+// fitting returns how many rows of n elements, ld apart, are inside a slice.
+func fitting(length, n, ld int) int {
+	if length < n {
+		return 0
+	}
+	return (length-n)/ld + 1
+}
+
+// maxGradAsm is MaxPoolGrad for windows of k x k, side by side; dx is zero. It returns false if there is none.
+func maxGradAsm[T Float](p *Pool, k int, dx, dy, x, y []T) bool {
+	if !isFloat32[T]() || cpuLevel < levelAVX2 {
+		return false
+	}
+	kernel := maxGrad2x2AVX2
+	if k == 3 {
+		kernel = maxGrad3x3AVX2
+	}
+	q := *p
+	planes := len(x) / (p.H * p.W)
+	if p.OH*k == p.H {
+		// All planes are one.
+		q.H, q.OH, planes = planes*p.H, planes*p.OH, 1
+	}
+	vectors := ceilDiv(p.OW, 8)
+	// The last vector of a row overlaps the one before; if it is the only one, its tail gives nothing away.
+	last := max(p.OW-8, 0)
+	var tail [8]uint32
+	for i := range min(p.OW, 8) {
+		tail[i] = ^uint32(0)
+	}
+	for range planes {
+		// Rows are computed in whole vectors, where there is room.
+		rows := min(q.OH, fitting(len(x), (k-1)*p.W+k*(last+8), k*p.W), fitting(len(y), last+8, p.OW))
+		if rows > 0 && kernel(first(dx), first(x), p.W, first(dy), first(y), p.OW, rows, vectors, last, &tail[0]) {
+			clear(dx[:rows*k*p.W])
+			maxGradRows(&q, k, dx, dy, x, y, 0, rows)
+		}
+		maxGradRows(&q, k, dx, dy, x, y, max(rows, 0), q.OH)
+		x, dx, y, dy = x[q.H*q.W:], dx[q.H*q.W:], y[q.OH*q.OW:], dy[q.OH*q.OW:]
+	}
+	return true
+}
