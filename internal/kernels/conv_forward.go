@@ -9,6 +9,9 @@ func (c *Conv) Phases() []int {
 	if w, ok := c.winograd(); ok {
 		return w.phases()
 	}
+	if c.direct() {
+		return c.directPhases()
+	}
 	g := c.grid()
 	return []int{c.Groups * ceilDiv(c.M/c.Groups, packRows), c.Groups * g.count()}
 }
@@ -17,6 +20,9 @@ func (c *Conv) Phases() []int {
 func (c *Conv) Scratch() (shared, worker int) {
 	if w, ok := c.winograd(); ok {
 		return w.scratch()
+	}
+	if c.direct() {
+		return 0, c.directScratch()
 	}
 	g, m := c.grid(), c.M/c.Groups
 	b := g.box(0)
@@ -35,6 +41,12 @@ func ConvPart[T Float](c *Conv, phase, part int, y, x, w, bias, shared, worker [
 		} else {
 			winogradPart(&t, part, y, x, bias, shared, worker)
 		}
+		return
+	}
+	if c.direct() {
+		directPart(c, part, y, x, w, bias, worker, func(group, out, in, tap int) int {
+			return ((group*(c.M/c.Groups)+out)*(c.C/c.Groups)+in)*c.KH*c.KW + tap
+		})
 		return
 	}
 	m, taps := c.M/c.Groups, c.taps()

@@ -6,6 +6,9 @@ func (c *Conv) GradXPhases() []int {
 	if w, ok := c.winogradX(); ok {
 		return w.phases()
 	}
+	if t, ok := c.directX(); ok {
+		return t.directPhases()
+	}
 	g := c.grid()
 	return []int{c.Groups * ceilDiv(c.taps(), c.tapStep()), c.Groups * ceilDiv(c.N, g.samples)}
 }
@@ -14,6 +17,9 @@ func (c *Conv) GradXPhases() []int {
 func (c *Conv) GradXScratch() (shared, worker int) {
 	if w, ok := c.winogradX(); ok {
 		return w.scratch()
+	}
+	if t, ok := c.directX(); ok {
+		return 0, t.directScratch()
 	}
 	g, m := c.grid(), c.M/c.Groups
 	b := g.box(0)
@@ -29,6 +35,13 @@ func ConvGradXPart[T Float](c *Conv, phase, part int, dx, dy, w, shared, worker 
 		} else {
 			winogradPart(&t, part, dx, dy, nil, shared, worker)
 		}
+		return
+	}
+	if t, ok := c.directX(); ok {
+		window := c.KH * c.KW
+		directPart(&t, part, dx, dy, w, nil, worker, func(group, out, in, tap int) int {
+			return ((group*(c.M/c.Groups)+in)*(c.C/c.Groups)+out)*window + window - 1 - tap
+		})
 		return
 	}
 	m, taps, step := c.M/c.Groups, c.taps(), c.tapStep()
@@ -147,6 +160,10 @@ func (c *Conv) GradWScratch() (shared, worker int) {
 	if w, ok := c.winogradW(); ok {
 		return shared, w.worker()
 	}
+	if c.direct() {
+		g := c.directGrid(0, c.N)
+		return shared, c.frameRoom(&g, c.C/c.Groups, false) + c.M/c.Groups*c.taps()*lanesOfSums
+	}
 	g := c.boxes(0, c.N, kBlock)
 	return shared, c.frameRoom(&g, c.maxChannels(), true) + packedA(c.M/c.Groups, kBlock) + kBlock*roundUp(c.tapStep(), maxTileCols) + maxPiece
 }
@@ -173,6 +190,10 @@ func ConvGradWPart[T Float](c *Conv, phase, part int, dw, dy, x, shared, worker 
 	steps := ceilDiv(taps, step)
 	group, k0 := part/steps, part%steps*step
 	k1 := min(k0+step, taps)
+	if c.direct() {
+		directGradW(c, group, n0, min(n0+samples, c.N), sum[group*m*taps:][:m*taps], dy, x, worker)
+		return
+	}
 	c0, c1 := c.tapChannels(k0, k1)
 	sum = sum[group*m*taps+k0:]
 	g := c.boxes(n0, min(n0+samples, c.N), kBlock)

@@ -178,15 +178,22 @@ func allCNN(c, m, size, stride int) Conv {
 
 func BenchmarkConv(b *testing.B) {
 	r := rand.New(rand.NewPCG(1, 1))
+	depthwise := func(channels, size, stride int) Conv {
+		c := allCNN(channels, channels, size, stride)
+		c.N, c.Groups = 16, channels
+		return c
+	}
 	convs := append([]Conv{
+		depthwise(96, 56, 1), depthwise(96, 56, 2), depthwise(576, 14, 1), depthwise(960, 7, 1),
 		allCNN(3, 96, 32, 1), allCNN(96, 96, 32, 1), allCNN(96, 96, 32, 2), allCNN(96, 192, 16, 1), allCNN(192, 192, 16, 1), allCNN(192, 192, 16, 2), allCNN(192, 192, 8, 1),
-		{N: 8, C: 64, H: 56, W: 56, M: 64, KH: 3, KW: 3, OH: 56, OW: 56, StrideH: 1, StrideW: 1, DilationH: 1, DilationW: 1, PadTop: 1, PadLeft: 1, Groups: 64},
+		{N: 8, C: 256, H: 14, W: 14, M: 256, KH: 3, KW: 3, OH: 14, OW: 14, StrideH: 1, StrideW: 1, DilationH: 1, DilationW: 1, PadTop: 1, PadLeft: 1, Groups: 32},
+		{N: 8, C: 96, H: 28, W: 28, M: 192, KH: 1, KW: 1, OH: 28, OW: 28, StrideH: 1, StrideW: 1, DilationH: 1, DilationW: 1, Groups: 1},
 	}, mnistConvs...)
 	for _, c := range convs {
 		x, w, bias := normal[float32](r, c.N*c.C*c.H*c.W), normal[float32](r, c.M*c.taps()), normal[float32](r, c.M)
 		y := normal[float32](r, c.N*c.M*c.area())
 		bench := func(name string, phases []int, nShared, nWorker int, run func(phase, part int, shared, worker []float32)) {
-			b.Run(fmt.Sprintf("%dx%dx%d->%d/%d/%s", c.C, c.H, c.W, c.M, c.StrideH, name), func(b *testing.B) {
+			b.Run(fmt.Sprintf("%dx%dx%d-%d,%dx%d,stride%d,groups%d,%s", c.C, c.H, c.W, c.M, c.KH, c.KW, c.StrideH, c.Groups, name), func(b *testing.B) {
 				shared, worker := make([]float32, nShared), make([]float32, nWorker)
 				fastest(b, 2*float64(c.N*c.area()*c.M*c.taps()), func() {
 					for phase, parts := range phases {

@@ -12,10 +12,22 @@ func slideAsm[T Float](op slideOp, dst []T, ldd int, src []T, lds, step, taps, t
 	if rows < 1 {
 		return 0
 	}
-	kernel := [...]func(dst *float32, ldd int, src *float32, lds int, taps, tapStep, rows, vectors int){
-		slideMax1AVX2, slideMax2AVX2, slideMax3AVX2, slideSum1AVX2, slideSum2AVX2, slideSum3AVX2,
-	}[3*int(op)+step-1]
-	kernel(first(dst), ldd, first(src), lds, taps, tapStep, rows, n/8)
+	// Direct calls: what is passed to a function value would be allocated.
+	d, from := first(dst), first(src)
+	switch {
+	case op == slideMax && step == 1:
+		slideMax1AVX2(d, ldd, from, lds, taps, tapStep, rows, n/8)
+	case op == slideMax && step == 2:
+		slideMax2AVX2(d, ldd, from, lds, taps, tapStep, rows, n/8)
+	case op == slideMax:
+		slideMax3AVX2(d, ldd, from, lds, taps, tapStep, rows, n/8)
+	case step == 1:
+		slideSum1AVX2(d, ldd, from, lds, taps, tapStep, rows, n/8)
+	case step == 2:
+		slideSum2AVX2(d, ldd, from, lds, taps, tapStep, rows, n/8)
+	default:
+		slideSum3AVX2(d, ldd, from, lds, taps, tapStep, rows, n/8)
+	}
 	return rows
 }
 
@@ -31,10 +43,6 @@ func fitting(length, n, ld int) int {
 func maxGradAsm[T Float](p *Pool, k int, dx, dy, x, y []T) bool {
 	if !isFloat32[T]() || cpuLevel < levelAVX2 {
 		return false
-	}
-	kernel := maxGrad2x2AVX2
-	if k == 3 {
-		kernel = maxGrad3x3AVX2
 	}
 	q := *p
 	planes := len(x) / (p.H * p.W)
@@ -52,7 +60,15 @@ func maxGradAsm[T Float](p *Pool, k int, dx, dy, x, y []T) bool {
 	for range planes {
 		// Rows are computed in whole vectors, where there is room.
 		rows := min(q.OH, fitting(len(x), (k-1)*p.W+k*(last+8), k*p.W), fitting(len(y), last+8, p.OW))
-		if rows > 0 && kernel(first(dx), first(x), p.W, first(dy), first(y), p.OW, rows, vectors, last, &tail[0]) {
+		nan := false
+		switch {
+		case rows < 1:
+		case k == 2:
+			nan = maxGrad2x2AVX2(first(dx), first(x), p.W, first(dy), first(y), p.OW, rows, vectors, last, &tail[0])
+		default:
+			nan = maxGrad3x3AVX2(first(dx), first(x), p.W, first(dy), first(y), p.OW, rows, vectors, last, &tail[0])
+		}
+		if nan {
 			clear(dx[:rows*k*p.W])
 			maxGradRows(&q, k, dx, dy, x, y, 0, rows)
 		}
