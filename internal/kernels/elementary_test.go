@@ -23,8 +23,8 @@ var elementaryFunctions = []elementaryFunction{
 	{"Exp", Exp[float32], exp32, math.Exp, 0.991},
 	{"Log", Log[float32], log32, math.Log, 0.842},
 	{"Tanh", Tanh[float32], tanh32, math.Tanh, 2.669},
-	{"Sigmoid", Sigmoid[float32], sigmoid32, sigmoid, 2.42},
-	{"Erf", Erf[float32], erf32, math.Erf, 1.40},
+	{"Sigmoid", Sigmoid[float32], sigmoid32, sigmoid, 2.402},
+	{"Erf", Erf[float32], erf32, math.Erf, 1.261},
 }
 
 // ulps is the distance of y from want, which float64 holds exactly enough, in units in the last place of the

@@ -7,6 +7,9 @@ import "math"
 
 // CrossEntropy returns the sum over positions of log(sum(exp(x))) - x[label].
 func CrossEntropy[T Float](x []T, labels []int64, n, stride, columns int) float64 {
+	if isRow[T](n, stride, columns) {
+		return crossEntropyRow(x[:n], labels[0])
+	}
 	var top, sum [Tile]float64
 	columnMax(&top, x, n, stride, columns)
 	logSumExp(&sum, &top, x, n, stride, columns)
@@ -19,6 +22,10 @@ func CrossEntropy[T Float](x []T, labels []int64, n, stride, columns int) float6
 
 // CrossEntropyGrad sets dx = (softmax(x) - onehot(label))*g. dx and x may be the same slice.
 func CrossEntropyGrad[T Float](dx, x []T, labels []int64, n, stride, columns int, g float64) {
+	if isRow[T](n, stride, columns) {
+		crossEntropyGradRow(dx[:n], x[:n], labels[0], g)
+		return
+	}
 	var top, sum [Tile]float64
 	columnMax(&top, x, n, stride, columns)
 	logSumExp(&sum, &top, x, n, stride, columns)

@@ -1,19 +1,26 @@
 package kernels
 
-// Sum returns the sum of x, accumulated in float64: four running sums over the elements i mod 4, which do
-// not wait for each other, then their sum.
+// Sums over a row are accumulated in float64, in several running sums that do not wait for each other: element i
+// goes to that of number i modulo their count. At the end the second half of them is added to the first, until
+// one is left.
+
+// fold adds up running sums.
+func fold(s []float64) float64 {
+	for w := len(s) / 2; w > 0; w /= 2 {
+		for i := range w {
+			s[i] += s[i+w]
+		}
+	}
+	return s[0]
+}
+
+// Sum returns the sum of x, accumulated in float64 in 16 running sums.
 func Sum[T Float](x []T) float64 {
-	var s0, s1, s2, s3 float64
-	for ; len(x) >= 4; x = x[4:] {
-		s0 += float64(x[0])
-		s1 += float64(x[1])
-		s2 += float64(x[2])
-		s3 += float64(x[3])
+	var s [16]float64
+	for i, v := range x[sumAsm(x, &s):] {
+		s[i%16] += float64(v)
 	}
-	for _, v := range x {
-		s0 += float64(v)
-	}
-	return (s0 + s1) + (s2 + s3)
+	return fold(s[:])
 }
 
 // SumStrided returns the sum of n elements of x that are stride apart, in float64, in order.
@@ -33,48 +40,35 @@ func AddRow[T Float](acc *[Tile]float64, x []T) {
 	if len(x) > Tile {
 		x = x[:Tile]
 	}
-	for i, v := range x {
-		acc[i] += float64(v)
+	done := addRowAsm(acc, x)
+	for i, v := range x[done:] {
+		acc[done+i] += float64(v)
 	}
 }
 
-// Moments returns the sum of x[i]-k and of its square, accumulated in float64 in two interleaved sums.
+// Moments returns the sum of x[i]-k and of its square, accumulated in float64 in 8 running sums each.
 func Moments[T Float](x []T, k float64) (sum, square float64) {
-	var s0, s1, q0, q1 float64
-	for ; len(x) >= 2; x = x[2:] {
-		a, b := float64(x[0])-k, float64(x[1])-k
-		s0 += a
-		s1 += b
-		q0 += float64(a * a)
-		q1 += float64(b * b)
+	var s [16]float64
+	for i, v := range x[momentsAsm(x, k, &s):] {
+		a := float64(v) - k
+		s[i%8] += a
+		s[8+i%8] += float64(a * a)
 	}
-	if len(x) > 0 {
-		a := float64(x[0]) - k
-		s0 += a
-		q0 += float64(a * a)
-	}
-	return s0 + s1, q0 + q1
+	return fold(s[:8]), fold(s[8:])
 }
 
-// DotCentred returns the sum of dy[i] and of dy[i]*(x[i]-mean), accumulated in float64 in two interleaved
-// sums.
+// DotCentred returns the sum of dy[i] and of dy[i]*(x[i]-mean), accumulated in float64 in 8 running sums each.
 func DotCentred[T Float](x, dy []T, mean T) (sum, dot float64) {
-	var s0, s1, d0, d1 float64
-	m := float64(mean)
+	var s [16]float64
 	dy = dy[:len(x)]
-	for ; len(x) >= 2 && len(dy) >= 2; x, dy = x[2:], dy[2:] {
-		g0, g1 := float64(dy[0]), float64(dy[1])
-		s0 += g0
-		s1 += g1
-		d0 += float64(g0 * (float64(x[0]) - m))
-		d1 += float64(g1 * (float64(x[1]) - m))
+	m := float64(mean)
+	done := dotCentredAsm(x, dy, m, &s)
+	for i, v := range x[done:] {
+		g := float64(dy[done+i])
+		s[i%8] += g
+		s[8+i%8] += float64(g * (float64(v) - m))
 	}
-	if len(x) > 0 && len(dy) > 0 {
-		g := float64(dy[0])
-		s0 += g
-		d0 += float64(g * (float64(x[0]) - m))
-	}
-	return s0 + s1, d0 + d1
+	return fold(s[:8]), fold(s[8:])
 }
 
 // MomentsRow adds x[i]-k[i] to sum[i] and its square to square[i], for at most Tile columns.
@@ -83,8 +77,8 @@ func MomentsRow[T Float](sum, square *[Tile]float64, x, k []T) {
 		x = x[:Tile]
 	}
 	k = k[:len(x)]
-	for i, v := range x {
-		a := float64(v) - float64(k[i])
+	for i := momentsRowAsm(sum, square, x, k); i < len(x); i++ {
+		a := float64(x[i]) - float64(k[i])
 		sum[i] += a
 		square[i] += float64(a * a)
 	}
@@ -96,9 +90,9 @@ func DotCentredRow[T Float](sum, dot *[Tile]float64, x, dy, mean []T) {
 		x = x[:Tile]
 	}
 	dy, mean = dy[:len(x)], mean[:len(x)]
-	for i, v := range x {
+	for i := dotCentredRowAsm(sum, dot, x, dy, mean); i < len(x); i++ {
 		g := float64(dy[i])
 		sum[i] += g
-		dot[i] += float64(g * (float64(v) - float64(mean[i])))
+		dot[i] += float64(g * (float64(x[i]) - float64(mean[i])))
 	}
 }

@@ -8,6 +8,10 @@ import "math"
 
 // Softmax sets column j of y to exp(x)/sum(exp(x)).
 func Softmax[T Float](y, x []T, n, stride, columns int) {
+	if isRow[T](n, stride, columns) {
+		softmaxRow(y[:n], x[:n])
+		return
+	}
 	var top, sum [Tile]float64
 	columnMax(&top, x, n, stride, columns)
 	for i := range n {
@@ -45,6 +49,10 @@ func SoftmaxGrad[T Float](dx, y, dy []T, n, stride, columns int) {
 
 // LogSoftmax sets column j of y to x - log(sum(exp(x))).
 func LogSoftmax[T Float](y, x []T, n, stride, columns int) {
+	if isRow[T](n, stride, columns) {
+		logSoftmaxRow(y[:n], x[:n])
+		return
+	}
 	var top, sum [Tile]float64
 	columnMax(&top, x, n, stride, columns)
 	logSumExp(&sum, &top, x, n, stride, columns)

@@ -172,3 +172,78 @@ func normaliseGradRowAsm[T Float](dx, x, dy, mean, a, b, c []T) int {
 	}
 	return n
 }
+
+// vectorsOf returns how many of n elements of float32 are whole vectors of w.
+func vectorsOf[T Float](n, w int) int {
+	if !isFloat32[T]() || cpuLevel < levelAVX2 {
+		return 0
+	}
+	return n / w * w
+}
+
+func sumAsm[T Float](x []T, s *[16]float64) int {
+	n := vectorsOf[T](len(x), 16)
+	if n > 0 {
+		sumAVX2(first(x), n, &s[0])
+	}
+	return n
+}
+
+func addRowAsm[T Float](acc *[Tile]float64, x []T) int {
+	n := vectorsOf[T](len(x), 8)
+	if n > 0 {
+		addRowAVX2(&acc[0], first(x), n)
+	}
+	return n
+}
+
+func momentsAsm[T Float](x []T, k float64, s *[16]float64) int {
+	n := vectorsOf[T](len(x), 8)
+	if n > 0 {
+		momentsAVX2(first(x), n, k, &s[0])
+	}
+	return n
+}
+
+func dotCentredAsm[T Float](x, dy []T, mean float64, s *[16]float64) int {
+	n := vectorsOf[T](len(x), 8)
+	if n > 0 {
+		dotCentredAVX2(first(dy[:n]), first(x), n, mean, &s[0])
+	}
+	return n
+}
+
+func momentsRowAsm[T Float](sum, square *[Tile]float64, x, k []T) int {
+	n := vectorsOf[T](len(x), 4)
+	if n > 0 {
+		momentsRowAVX2(&sum[0], &square[0], first(x), first(k[:n]), n)
+	}
+	return n
+}
+
+func dotCentredRowAsm[T Float](sum, dot *[Tile]float64, x, dy, mean []T) int {
+	n := vectorsOf[T](len(x), 4)
+	if n > 0 {
+		dotCentredRowAVX2(&sum[0], &dot[0], first(x), first(dy[:n]), first(mean[:n]), n)
+	}
+	return n
+}
+
+// lstmStepAsm and lstmGradAsm do as many units as are whole vectors.
+func lstmStepAsm[T Float](gates, bias []T, stride int, before, c, tanh, h []T) int {
+	n := wholeVectors[T](len(c))
+	if n > 0 {
+		_, _, _, _, _ = gates[3*stride+n-1], bias[3*stride+n-1], before[n-1], tanh[n-1], h[n-1]
+		lstmStepAVX2(first(gates), first(bias), first(before), first(c), first(tanh), first(h), stride, n)
+	}
+	return n
+}
+
+func lstmGradAsm[T Float](da, gates []T, stride int, dc, dh, tanh, before []T) int {
+	n := wholeVectors[T](len(dc))
+	if n > 0 {
+		_, _, _, _, _ = da[3*stride+n-1], gates[3*stride+n-1], dh[n-1], tanh[n-1], before[n-1]
+		lstmGradAVX2(first(da), first(gates), first(dc), first(dh), first(tanh), first(before), stride, n)
+	}
+	return n
+}

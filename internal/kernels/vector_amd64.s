@@ -2528,3 +2528,460 @@ one:
 	JNZ       one
 	VZEROUPPER
 	RET
+
+// func lstmStepAVX2(gates *float32, bias *float32, before *float32, c *float32, tanh *float32, h *float32, stride int, n int)
+// Requires: AVX, AVX2
+TEXT ·lstmStepAVX2(SB), NOSPLIT, $0-64
+	MOVQ stride+48(FP), AX
+	SHLQ $0x02, AX
+	LEAQ (AX)(AX*2), CX
+	MOVQ gates+0(FP), DX
+	MOVQ bias+8(FP), BX
+	MOVQ before+16(FP), SI
+	MOVQ c+24(FP), DI
+	MOVQ tanh+32(FP), R8
+	MOVQ h+40(FP), R9
+	MOVQ n+56(FP), R10
+
+loop:
+	VMOVUPS   (DX)(AX*2), Y0
+	VADDPS    (BX)(AX*2), Y0, Y0
+	VMOVUPS   vectorConstants<>+96(SB), Y1
+	VORPS     vectorConstants<>+0(SB), Y0, Y2
+	VMAXPS    Y2, Y1, Y1
+	VMULPS    vectorConstants<>+160(SB), Y1, Y2
+	VADDPS    vectorConstants<>+192(SB), Y2, Y2
+	VSUBPS    vectorConstants<>+192(SB), Y2, Y3
+	VMULPS    vectorConstants<>+224(SB), Y3, Y4
+	VSUBPS    Y4, Y1, Y1
+	VMULPS    vectorConstants<>+256(SB), Y3, Y3
+	VSUBPS    Y3, Y1, Y1
+	VMOVUPS   vectorConstants<>+288(SB), Y3
+	VMULPS    Y1, Y3, Y3
+	VADDPS    vectorConstants<>+320(SB), Y3, Y3
+	VMULPS    Y1, Y3, Y3
+	VADDPS    vectorConstants<>+352(SB), Y3, Y3
+	VMULPS    Y1, Y3, Y3
+	VADDPS    vectorConstants<>+384(SB), Y3, Y3
+	VMULPS    Y1, Y3, Y3
+	VADDPS    vectorConstants<>+416(SB), Y3, Y3
+	VMULPS    Y1, Y1, Y4
+	VMULPS    Y4, Y3, Y3
+	VADDPS    Y1, Y3, Y1
+	VPSUBD    vectorConstants<>+192(SB), Y2, Y2
+	VPSRAD    $0x01, Y2, Y3
+	VADDPS    vectorConstants<>+64(SB), Y1, Y1
+	VPADDD    vectorConstants<>+448(SB), Y3, Y4
+	VPSLLD    $0x17, Y4, Y4
+	VMULPS    Y4, Y1, Y1
+	VPSUBD    Y3, Y2, Y2
+	VPADDD    vectorConstants<>+448(SB), Y2, Y2
+	VPSLLD    $0x17, Y2, Y2
+	VMULPS    Y2, Y1, Y1
+	VMOVUPS   vectorConstants<>+64(SB), Y2
+	VBLENDVPS Y0, Y1, Y2, Y0
+	VADDPS    vectorConstants<>+64(SB), Y1, Y1
+	VDIVPS    Y1, Y0, Y0
+	VMOVUPS   Y0, (DX)(AX*2)
+	VMULPS    (SI), Y0, Y0
+	VMOVUPS   (DX), Y1
+	VADDPS    (BX), Y1, Y1
+	VMOVUPS   vectorConstants<>+96(SB), Y2
+	VORPS     vectorConstants<>+0(SB), Y1, Y3
+	VMAXPS    Y3, Y2, Y2
+	VMULPS    vectorConstants<>+160(SB), Y2, Y3
+	VADDPS    vectorConstants<>+192(SB), Y3, Y3
+	VSUBPS    vectorConstants<>+192(SB), Y3, Y4
+	VMULPS    vectorConstants<>+224(SB), Y4, Y5
+	VSUBPS    Y5, Y2, Y2
+	VMULPS    vectorConstants<>+256(SB), Y4, Y4
+	VSUBPS    Y4, Y2, Y2
+	VMOVUPS   vectorConstants<>+288(SB), Y4
+	VMULPS    Y2, Y4, Y4
+	VADDPS    vectorConstants<>+320(SB), Y4, Y4
+	VMULPS    Y2, Y4, Y4
+	VADDPS    vectorConstants<>+352(SB), Y4, Y4
+	VMULPS    Y2, Y4, Y4
+	VADDPS    vectorConstants<>+384(SB), Y4, Y4
+	VMULPS    Y2, Y4, Y4
+	VADDPS    vectorConstants<>+416(SB), Y4, Y4
+	VMULPS    Y2, Y2, Y5
+	VMULPS    Y5, Y4, Y4
+	VADDPS    Y2, Y4, Y2
+	VPSUBD    vectorConstants<>+192(SB), Y3, Y3
+	VPSRAD    $0x01, Y3, Y4
+	VADDPS    vectorConstants<>+64(SB), Y2, Y2
+	VPADDD    vectorConstants<>+448(SB), Y4, Y5
+	VPSLLD    $0x17, Y5, Y5
+	VMULPS    Y5, Y2, Y2
+	VPSUBD    Y4, Y3, Y3
+	VPADDD    vectorConstants<>+448(SB), Y3, Y3
+	VPSLLD    $0x17, Y3, Y3
+	VMULPS    Y3, Y2, Y2
+	VMOVUPS   vectorConstants<>+64(SB), Y3
+	VBLENDVPS Y1, Y2, Y3, Y1
+	VADDPS    vectorConstants<>+64(SB), Y2, Y2
+	VDIVPS    Y2, Y1, Y1
+	VMOVUPS   Y1, (DX)
+	VMOVUPS   (DX)(CX*1), Y2
+	VADDPS    (BX)(CX*1), Y2, Y2
+	VMOVUPS   vectorConstants<>+480(SB), Y3
+	VANDPS    vectorConstants<>+32(SB), Y2, Y4
+	VMINPS    Y4, Y3, Y3
+	VADDPS    Y3, Y3, Y3
+	VMULPS    vectorConstants<>+160(SB), Y3, Y4
+	VADDPS    vectorConstants<>+192(SB), Y4, Y4
+	VSUBPS    vectorConstants<>+192(SB), Y4, Y5
+	VMULPS    vectorConstants<>+224(SB), Y5, Y6
+	VSUBPS    Y6, Y3, Y3
+	VMULPS    vectorConstants<>+256(SB), Y5, Y5
+	VSUBPS    Y5, Y3, Y3
+	VMOVUPS   vectorConstants<>+288(SB), Y5
+	VMULPS    Y3, Y5, Y5
+	VADDPS    vectorConstants<>+320(SB), Y5, Y5
+	VMULPS    Y3, Y5, Y5
+	VADDPS    vectorConstants<>+352(SB), Y5, Y5
+	VMULPS    Y3, Y5, Y5
+	VADDPS    vectorConstants<>+384(SB), Y5, Y5
+	VMULPS    Y3, Y5, Y5
+	VADDPS    vectorConstants<>+416(SB), Y5, Y5
+	VMULPS    Y3, Y3, Y6
+	VMULPS    Y6, Y5, Y5
+	VADDPS    Y3, Y5, Y3
+	VPSUBD    vectorConstants<>+192(SB), Y4, Y4
+	VPADDD    vectorConstants<>+448(SB), Y4, Y4
+	VPSLLD    $0x17, Y4, Y4
+	VMULPS    Y4, Y3, Y3
+	VSUBPS    vectorConstants<>+64(SB), Y4, Y4
+	VADDPS    Y4, Y3, Y3
+	VADDPS    vectorConstants<>+512(SB), Y3, Y4
+	VDIVPS    Y4, Y3, Y3
+	VANDPS    vectorConstants<>+0(SB), Y2, Y2
+	VORPS     Y2, Y3, Y2
+	VMOVUPS   Y2, (DX)(CX*1)
+	VMULPS    Y2, Y1, Y1
+	VADDPS    Y1, Y0, Y0
+	VMOVUPS   Y0, (DI)
+	VMOVUPS   vectorConstants<>+480(SB), Y1
+	VANDPS    vectorConstants<>+32(SB), Y0, Y2
+	VMINPS    Y2, Y1, Y1
+	VADDPS    Y1, Y1, Y1
+	VMULPS    vectorConstants<>+160(SB), Y1, Y2
+	VADDPS    vectorConstants<>+192(SB), Y2, Y2
+	VSUBPS    vectorConstants<>+192(SB), Y2, Y3
+	VMULPS    vectorConstants<>+224(SB), Y3, Y4
+	VSUBPS    Y4, Y1, Y1
+	VMULPS    vectorConstants<>+256(SB), Y3, Y3
+	VSUBPS    Y3, Y1, Y1
+	VMOVUPS   vectorConstants<>+288(SB), Y3
+	VMULPS    Y1, Y3, Y3
+	VADDPS    vectorConstants<>+320(SB), Y3, Y3
+	VMULPS    Y1, Y3, Y3
+	VADDPS    vectorConstants<>+352(SB), Y3, Y3
+	VMULPS    Y1, Y3, Y3
+	VADDPS    vectorConstants<>+384(SB), Y3, Y3
+	VMULPS    Y1, Y3, Y3
+	VADDPS    vectorConstants<>+416(SB), Y3, Y3
+	VMULPS    Y1, Y1, Y4
+	VMULPS    Y4, Y3, Y3
+	VADDPS    Y1, Y3, Y1
+	VPSUBD    vectorConstants<>+192(SB), Y2, Y2
+	VPADDD    vectorConstants<>+448(SB), Y2, Y2
+	VPSLLD    $0x17, Y2, Y2
+	VMULPS    Y2, Y1, Y1
+	VSUBPS    vectorConstants<>+64(SB), Y2, Y2
+	VADDPS    Y2, Y1, Y1
+	VADDPS    vectorConstants<>+512(SB), Y1, Y2
+	VDIVPS    Y2, Y1, Y1
+	VANDPS    vectorConstants<>+0(SB), Y0, Y0
+	VORPS     Y0, Y1, Y0
+	VMOVUPS   Y0, (R8)
+	VMOVUPS   (DX)(AX*1), Y1
+	VADDPS    (BX)(AX*1), Y1, Y1
+	VMOVUPS   vectorConstants<>+96(SB), Y2
+	VORPS     vectorConstants<>+0(SB), Y1, Y3
+	VMAXPS    Y3, Y2, Y2
+	VMULPS    vectorConstants<>+160(SB), Y2, Y3
+	VADDPS    vectorConstants<>+192(SB), Y3, Y3
+	VSUBPS    vectorConstants<>+192(SB), Y3, Y4
+	VMULPS    vectorConstants<>+224(SB), Y4, Y5
+	VSUBPS    Y5, Y2, Y2
+	VMULPS    vectorConstants<>+256(SB), Y4, Y4
+	VSUBPS    Y4, Y2, Y2
+	VMOVUPS   vectorConstants<>+288(SB), Y4
+	VMULPS    Y2, Y4, Y4
+	VADDPS    vectorConstants<>+320(SB), Y4, Y4
+	VMULPS    Y2, Y4, Y4
+	VADDPS    vectorConstants<>+352(SB), Y4, Y4
+	VMULPS    Y2, Y4, Y4
+	VADDPS    vectorConstants<>+384(SB), Y4, Y4
+	VMULPS    Y2, Y4, Y4
+	VADDPS    vectorConstants<>+416(SB), Y4, Y4
+	VMULPS    Y2, Y2, Y5
+	VMULPS    Y5, Y4, Y4
+	VADDPS    Y2, Y4, Y2
+	VPSUBD    vectorConstants<>+192(SB), Y3, Y3
+	VPSRAD    $0x01, Y3, Y4
+	VADDPS    vectorConstants<>+64(SB), Y2, Y2
+	VPADDD    vectorConstants<>+448(SB), Y4, Y5
+	VPSLLD    $0x17, Y5, Y5
+	VMULPS    Y5, Y2, Y2
+	VPSUBD    Y4, Y3, Y3
+	VPADDD    vectorConstants<>+448(SB), Y3, Y3
+	VPSLLD    $0x17, Y3, Y3
+	VMULPS    Y3, Y2, Y2
+	VMOVUPS   vectorConstants<>+64(SB), Y3
+	VBLENDVPS Y1, Y2, Y3, Y1
+	VADDPS    vectorConstants<>+64(SB), Y2, Y2
+	VDIVPS    Y2, Y1, Y1
+	VMOVUPS   Y1, (DX)(AX*1)
+	VMULPS    Y0, Y1, Y0
+	VMOVUPS   Y0, (R9)
+	ADDQ      $0x20, DX
+	ADDQ      $0x20, BX
+	ADDQ      $0x20, SI
+	ADDQ      $0x20, DI
+	ADDQ      $0x20, R8
+	ADDQ      $0x20, R9
+	SUBQ      $0x08, R10
+	JNZ       loop
+	VZEROUPPER
+	RET
+
+// func lstmGradAVX2(da *float32, gates *float32, dc *float32, dh *float32, tanh *float32, before *float32, stride int, n int)
+// Requires: AVX
+TEXT ·lstmGradAVX2(SB), NOSPLIT, $0-64
+	MOVQ stride+48(FP), AX
+	SHLQ $0x02, AX
+	LEAQ (AX)(AX*2), CX
+	MOVQ da+0(FP), DX
+	MOVQ gates+8(FP), BX
+	MOVQ dc+16(FP), SI
+	MOVQ dh+24(FP), DI
+	MOVQ tanh+32(FP), R8
+	MOVQ before+40(FP), R9
+	MOVQ n+56(FP), R10
+
+loop:
+	VMOVUPS vectorConstants<>+64(SB), Y0
+	VMOVUPS (R8), Y1
+	VMOVUPS (BX)(AX*1), Y2
+	VMOVUPS (DI), Y3
+	VMULPS  Y2, Y3, Y4
+	VMULPS  Y1, Y1, Y5
+	VSUBPS  Y5, Y0, Y5
+	VMULPS  Y5, Y4, Y4
+	VADDPS  (SI), Y4, Y4
+	VMULPS  Y1, Y3, Y1
+	VSUBPS  Y2, Y0, Y3
+	VMULPS  Y3, Y2, Y2
+	VMULPS  Y2, Y1, Y1
+	VMOVUPS Y1, (DX)(AX*1)
+	VMOVUPS (BX), Y1
+	VMOVUPS (BX)(CX*1), Y2
+	VMOVUPS (BX)(AX*2), Y3
+	VMULPS  Y2, Y4, Y5
+	VSUBPS  Y1, Y0, Y6
+	VMULPS  Y6, Y1, Y6
+	VMULPS  Y6, Y5, Y5
+	VMOVUPS Y5, (DX)
+	VMULPS  (R9), Y4, Y5
+	VSUBPS  Y3, Y0, Y6
+	VMULPS  Y6, Y3, Y6
+	VMULPS  Y6, Y5, Y5
+	VMOVUPS Y5, (DX)(AX*2)
+	VMULPS  Y1, Y4, Y1
+	VMULPS  Y2, Y2, Y2
+	VSUBPS  Y2, Y0, Y0
+	VMULPS  Y0, Y1, Y0
+	VMOVUPS Y0, (DX)(CX*1)
+	VMULPS  Y3, Y4, Y0
+	VMOVUPS Y0, (SI)
+	ADDQ    $0x20, DX
+	ADDQ    $0x20, BX
+	ADDQ    $0x20, SI
+	ADDQ    $0x20, DI
+	ADDQ    $0x20, R8
+	ADDQ    $0x20, R9
+	SUBQ    $0x08, R10
+	JNZ     loop
+	VZEROUPPER
+	RET
+
+// func addRowAVX2(acc *float64, x *float32, n int)
+// Requires: AVX
+TEXT ·addRowAVX2(SB), NOSPLIT, $0-24
+	MOVQ acc+0(FP), AX
+	MOVQ x+8(FP), CX
+	MOVQ n+16(FP), DX
+
+loop:
+	VCVTPS2PD (CX), Y0
+	VADDPD    (AX), Y0, Y0
+	VMOVUPD   Y0, (AX)
+	VCVTPS2PD 16(CX), Y0
+	VADDPD    32(AX), Y0, Y0
+	VMOVUPD   Y0, 32(AX)
+	ADDQ      $0x40, AX
+	ADDQ      $0x20, CX
+	SUBQ      $0x08, DX
+	JNZ       loop
+	VZEROUPPER
+	RET
+
+// func sumAVX2(x *float32, n int, out *float64)
+// Requires: AVX
+TEXT ·sumAVX2(SB), NOSPLIT, $0-24
+	MOVQ    x+0(FP), AX
+	MOVQ    n+8(FP), CX
+	MOVQ    out+16(FP), DX
+	VMOVUPS (DX), Y0
+	VMOVUPS 32(DX), Y1
+	VMOVUPS 64(DX), Y2
+	VMOVUPS 96(DX), Y3
+
+loop16:
+	VCVTPS2PD (AX), Y4
+	VADDPD    Y4, Y0, Y0
+	VCVTPS2PD 16(AX), Y4
+	VADDPD    Y4, Y1, Y1
+	VCVTPS2PD 32(AX), Y4
+	VADDPD    Y4, Y2, Y2
+	VCVTPS2PD 48(AX), Y4
+	VADDPD    Y4, Y3, Y3
+	ADDQ      $0x40, AX
+	SUBQ      $0x10, CX
+	JNZ       loop16
+	VMOVUPD   Y0, (DX)
+	VMOVUPD   Y1, 32(DX)
+	VMOVUPD   Y2, 64(DX)
+	VMOVUPD   Y3, 96(DX)
+	VZEROUPPER
+	RET
+
+// func momentsAVX2(x *float32, n int, k float64, out *float64)
+// Requires: AVX
+TEXT ·momentsAVX2(SB), NOSPLIT, $0-32
+	MOVQ         x+0(FP), AX
+	MOVQ         n+8(FP), CX
+	MOVQ         out+24(FP), DX
+	VBROADCASTSD k+16(FP), Y0
+	VMOVUPS      (DX), Y1
+	VMOVUPS      32(DX), Y2
+	VMOVUPS      64(DX), Y3
+	VMOVUPS      96(DX), Y4
+
+loop8:
+	VCVTPS2PD (AX), Y5
+	VSUBPD    Y0, Y5, Y5
+	VADDPD    Y5, Y1, Y1
+	VMULPD    Y5, Y5, Y5
+	VADDPD    Y5, Y3, Y3
+	VCVTPS2PD 16(AX), Y5
+	VSUBPD    Y0, Y5, Y5
+	VADDPD    Y5, Y2, Y2
+	VMULPD    Y5, Y5, Y5
+	VADDPD    Y5, Y4, Y4
+	ADDQ      $0x20, AX
+	SUBQ      $0x08, CX
+	JNZ       loop8
+	VMOVUPD   Y1, (DX)
+	VMOVUPD   Y2, 32(DX)
+	VMOVUPD   Y3, 64(DX)
+	VMOVUPD   Y4, 96(DX)
+	VZEROUPPER
+	RET
+
+// func dotCentredAVX2(dy *float32, x *float32, n int, mean float64, out *float64)
+// Requires: AVX
+TEXT ·dotCentredAVX2(SB), NOSPLIT, $0-40
+	MOVQ         dy+0(FP), AX
+	MOVQ         x+8(FP), CX
+	MOVQ         n+16(FP), DX
+	MOVQ         out+32(FP), BX
+	VBROADCASTSD mean+24(FP), Y0
+	VMOVUPS      (BX), Y1
+	VMOVUPS      32(BX), Y2
+	VMOVUPS      64(BX), Y3
+	VMOVUPS      96(BX), Y4
+
+loopDot:
+	VCVTPS2PD (AX), Y5
+	VADDPD    Y5, Y1, Y1
+	VCVTPS2PD (CX), Y6
+	VSUBPD    Y0, Y6, Y6
+	VMULPD    Y5, Y6, Y5
+	VADDPD    Y5, Y3, Y3
+	VCVTPS2PD 16(AX), Y5
+	VADDPD    Y5, Y2, Y2
+	VCVTPS2PD 16(CX), Y6
+	VSUBPD    Y0, Y6, Y6
+	VMULPD    Y5, Y6, Y5
+	VADDPD    Y5, Y4, Y4
+	ADDQ      $0x20, CX
+	ADDQ      $0x20, AX
+	SUBQ      $0x08, DX
+	JNZ       loopDot
+	VMOVUPD   Y1, (BX)
+	VMOVUPD   Y2, 32(BX)
+	VMOVUPD   Y3, 64(BX)
+	VMOVUPD   Y4, 96(BX)
+	VZEROUPPER
+	RET
+
+// func momentsRowAVX2(sum *float64, square *float64, x *float32, k *float32, n int)
+// Requires: AVX
+TEXT ·momentsRowAVX2(SB), NOSPLIT, $0-40
+	MOVQ sum+0(FP), AX
+	MOVQ square+8(FP), CX
+	MOVQ n+32(FP), DX
+	MOVQ x+16(FP), BX
+	MOVQ k+24(FP), SI
+
+loop:
+	VCVTPS2PD (BX), Y0
+	VCVTPS2PD (SI), Y1
+	VSUBPD    Y1, Y0, Y0
+	VMULPD    Y0, Y0, Y1
+	VADDPD    (AX), Y0, Y0
+	VMOVUPD   Y0, (AX)
+	VADDPD    (CX), Y1, Y0
+	VMOVUPD   Y0, (CX)
+	ADDQ      $0x20, AX
+	ADDQ      $0x20, CX
+	ADDQ      $0x10, BX
+	ADDQ      $0x10, SI
+	SUBQ      $0x04, DX
+	JNZ       loop
+	VZEROUPPER
+	RET
+
+// func dotCentredRowAVX2(sum *float64, dot *float64, x *float32, dy *float32, mean *float32, n int)
+// Requires: AVX
+TEXT ·dotCentredRowAVX2(SB), NOSPLIT, $0-48
+	MOVQ sum+0(FP), AX
+	MOVQ dot+8(FP), CX
+	MOVQ n+40(FP), DX
+	MOVQ x+16(FP), BX
+	MOVQ dy+24(FP), SI
+	MOVQ mean+32(FP), DI
+
+loop:
+	VCVTPS2PD (BX), Y0
+	VCVTPS2PD (SI), Y1
+	VCVTPS2PD (DI), Y2
+	VSUBPD    Y2, Y0, Y0
+	VMULPD    Y0, Y1, Y0
+	VADDPD    (AX), Y1, Y1
+	VMOVUPD   Y1, (AX)
+	VADDPD    (CX), Y0, Y0
+	VMOVUPD   Y0, (CX)
+	ADDQ      $0x20, AX
+	ADDQ      $0x20, CX
+	ADDQ      $0x10, BX
+	ADDQ      $0x10, SI
+	ADDQ      $0x10, DI
+	SUBQ      $0x04, DX
+	JNZ       loop
+	VZEROUPPER
+	RET

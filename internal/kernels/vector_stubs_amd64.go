@@ -173,3 +173,43 @@ func logAVX2(y *float32, x *float32, n int)
 //
 //go:noescape
 func erfAVX2(y *float32, x *float32, n int)
+
+// lstmStepAVX2 is LSTMStep.
+//
+//go:noescape
+func lstmStepAVX2(gates *float32, bias *float32, before *float32, c *float32, tanh *float32, h *float32, stride int, n int)
+
+// lstmGradAVX2 is LSTMGrad.
+//
+//go:noescape
+func lstmGradAVX2(da *float32, gates *float32, dc *float32, dh *float32, tanh *float32, before *float32, stride int, n int)
+
+// addRowAVX2 is AddRow.
+//
+//go:noescape
+func addRowAVX2(acc *float64, x *float32, n int)
+
+// sumAVX2 adds element i of x, of a multiple of 16, to out[i mod 16].
+//
+//go:noescape
+func sumAVX2(x *float32, n int, out *float64)
+
+// momentsAVX2 adds x[i]-k of a multiple of 8 elements to out[i mod 8] and its square to out[8 + i mod 8].
+//
+//go:noescape
+func momentsAVX2(x *float32, n int, k float64, out *float64)
+
+// dotCentredAVX2 adds dy[i] of a multiple of 8 elements to out[i mod 8] and dy[i]*(x[i]-mean) to out[8 + i mod 8].
+//
+//go:noescape
+func dotCentredAVX2(dy *float32, x *float32, n int, mean float64, out *float64)
+
+// momentsRowAVX2 is MomentsRow.
+//
+//go:noescape
+func momentsRowAVX2(sum *float64, square *float64, x *float32, k *float32, n int)
+
+// dotCentredRowAVX2 is DotCentredRow.
+//
+//go:noescape
+func dotCentredRowAVX2(sum *float64, dot *float64, x *float32, dy *float32, mean *float32, n int)

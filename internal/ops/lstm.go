@@ -27,7 +27,6 @@ const (
 
 func lstmStep[T kernels.Float](o *sequenceForward, v *stepView[T], packed, bias, own []T) {
 	v.multiply(o, 0, 4, v.before, packed, own)
-	whole := v.h1-v.h0 == v.h
 	for r := range v.n1 - v.n0 {
 		c, before := v.row(v.cell, r), v.row(v.cellBefore, r)
 		if !v.active(r) {
@@ -39,24 +38,7 @@ func lstmStep[T kernels.Float](o *sequenceForward, v *stepView[T], packed, bias,
 			lstmCellOf(o.sequence, v, r, bias)
 			continue
 		}
-		if whole {
-			all := at(v.gates, r*v.m, v.m)
-			kernels.Add(all, all, bias)
-			kernels.Sigmoid(all[:lstmG*v.h], all[:lstmG*v.h])
-		} else {
-			for k := range lstmG + 1 {
-				g := v.gate(r, k)
-				kernels.Add(g, g, v.biasOf(bias, k))
-				if k != lstmG {
-					kernels.Sigmoid(g, g)
-				}
-			}
-		}
-		g, t := v.gate(r, lstmG), v.row(v.tanh, r)
-		kernels.Tanh(g, g)
-		kernels.LSTMCell(c, before, v.gate(r, lstmI), v.gate(r, lstmF), g)
-		kernels.Tanh(t, c)
-		kernels.Mul(v.row(v.after, r), v.gate(r, lstmO), t)
+		kernels.LSTMStep(v.gates[r*v.m+v.h0:], bias[v.h0:], v.h, before, c, v.row(v.tanh, r), v.row(v.after, r))
 	}
 }
 
@@ -94,14 +76,14 @@ func (v *stepView[T]) biasOf(bias []T, gate int) []T { return bias[gate*v.h+v.h0
 // lstmBack is the derivative of lstmStep: from that by h' (dh) and by c' (dc, becomes that by c) to that by the
 // arguments of the gates (da).
 func lstmBack[T kernels.Float](s *sequence, v *stepView[T], r int, da, dh, dc []T) {
-	dI, dO, dF, dG := v.cutGate(da, r, lstmI), v.cutGate(da, r, lstmO), v.cutGate(da, r, lstmF), v.cutGate(da, r, lstmG)
-	i, o, f, g := v.gate(r, lstmI), v.gate(r, lstmO), v.gate(r, lstmF), v.gate(r, lstmG)
 	t, before := v.row(v.tanh, r), v.row(v.cellBefore, r)
 	if s.plain {
-		kernels.LSTMCellGrad(dI, dO, dF, dG, dc, dh, i, o, f, g, t, before)
+		kernels.LSTMGrad(da[r*v.m+v.h0:], v.gates[r*v.m+v.h0:], v.h, dc, dh, t, before)
 		clear(dh)
 		return
 	}
+	dI, dO, dF, dG := v.cutGate(da, r, lstmI), v.cutGate(da, r, lstmO), v.cutGate(da, r, lstmF), v.cutGate(da, r, lstmG)
+	i, o, f, g := v.gate(r, lstmI), v.gate(r, lstmO), v.gate(r, lstmF), v.gate(r, lstmG)
 	kernels.Mul(dO, dh, t)
 	kernels.ActivateGrad(v.f, dO, o, dO)
 	kernels.Mul(dh, dh, o)

@@ -23,6 +23,9 @@ func main() {
 	activations()
 	normalisation()
 	functions()
+	lstm()
+	sums()
+	sumsOfRows()
 	Generate()
 }
 

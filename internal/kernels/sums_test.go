@@ -1,0 +1,111 @@
+package kernels
+
+import (
+	"math"
+	"math/rand/v2"
+	"testing"
+)
+
+// Sums are those that plain float64 loops give, up to rounding, and the same bits at every level.
+func TestSums(t *testing.T) {
+	type result [3 + 2*Tile + 2*Tile + Tile]float64
+	sums := func(n int) (r result) {
+		rnd := rand.New(rand.NewPCG(uint64(n), 3))
+		x, dy, k := guarded(t, normal[float32](rnd, n)), guarded(t, normal[float32](rnd, n)), guarded(t, normal[float32](rnd, n))
+		r[0] = Sum(x)
+		var want [5]float64
+		for i, v := range x {
+			a := float64(v) - 0.25
+			want[0] += float64(v)
+			want[1] += a
+			want[2] += a * a
+			want[3] += float64(dy[i])
+			want[4] += float64(dy[i]) * a
+		}
+		m1, m2 := Moments(x, 0.25)
+		d1, d2 := DotCentred(x, dy, 0.25)
+		for j, got := range []float64{r[0], m1, m2, d1, d2} {
+			if math.Abs(got-want[j]) > 1e-12*float64(n+1) {
+				t.Errorf("%d elements: sum %d is %v, want %v", n, j, got, want[j])
+			}
+		}
+		r[1], r[2] = m1+3*m2, d1+3*d2
+		var rows [5][Tile]float64
+		AddRow(&rows[0], x)
+		MomentsRow(&rows[1], &rows[2], x, k)
+		DotCentredRow(&rows[3], &rows[4], x, dy, k)
+		for i := range min(n, Tile) {
+			a := float64(x[i]) - float64(k[i])
+			for j, w := range []float64{float64(x[i]), a, a * a, float64(dy[i]), float64(dy[i]) * a} {
+				if rows[j][i] != w {
+					t.Errorf("%d elements: row sum %d of column %d is %v, want %v", n, j, i, rows[j][i], w)
+				}
+			}
+		}
+		at := 3
+		for _, acc := range rows {
+			at += copy(r[at:], acc[:])
+		}
+		return r
+	}
+	want := map[int]result{}
+	eachLevel(t, func(t *testing.T) {
+		for n := range 70 {
+			got := sums(n)
+			if w, ok := want[n]; ok && got != w {
+				t.Errorf("%d elements: other bits than at the level before", n)
+			}
+			want[n] = got
+		}
+	})
+}
+
+// Rows of float32 are those of float64 up to float32's rounding, in place too; NaN and infinities go where the
+// loops over columns put them.
+func TestSoftmaxRows(t *testing.T) {
+	eachLevel(t, func(t *testing.T) {
+		for _, n := range []int{1, 2, 7, 8, 9, 87, 300, 1000} {
+			r := rand.New(rand.NewPCG(uint64(n), 4))
+			x := normal[float32](r, n)
+			wide := make([]float64, n)
+			for i := range x {
+				x[i] *= 10
+				wide[i] = float64(x[i])
+			}
+			label := []int64{int64(r.IntN(n))}
+			for name, f := range map[string]struct {
+				narrow func(y, x []float32)
+				wide   func(y, x []float64)
+			}{
+				"Softmax":          {func(y, x []float32) { Softmax(y, x, n, 1, 1) }, func(y, x []float64) { Softmax(y, x, n, 1, 1) }},
+				"LogSoftmax":       {func(y, x []float32) { LogSoftmax(y, x, n, 1, 1) }, func(y, x []float64) { LogSoftmax(y, x, n, 1, 1) }},
+				"CrossEntropyGrad": {func(y, x []float32) { CrossEntropyGrad(y, x, label, n, 1, 1, 0.3) }, func(y, x []float64) { CrossEntropyGrad(y, x, label, n, 1, 1, 0.3) }},
+				"CrossEntropy": {func(y, x []float32) { y[0] = float32(CrossEntropy(x, label, n, 1, 1)) }, func(y, x []float64) {
+					y[0] = CrossEntropy(x, label, n, 1, 1)
+				}},
+			} {
+				y, want := guarded(t, make([]float32, n)), make([]float64, n)
+				f.narrow(y, guarded(t, x))
+				f.wide(want, wide)
+				same := append([]float32(nil), x...)
+				f.narrow(same, same)
+				for i, w := range want {
+					if math.Abs(float64(y[i])-w) > 4e-7*(math.Abs(w)+1e-3) && math.Abs(float64(y[i])-w) > 2e-7*math.Abs(w-float64(x[i])) {
+						t.Fatalf("%s of %d: element %d is %v, want %v", name, n, i, y[i], w)
+					}
+					if name != "CrossEntropy" && same[i] != y[i] {
+						t.Fatalf("%s of %d in place: element %d is %v, else %v", name, n, i, same[i], y[i])
+					}
+				}
+			}
+			for _, bad := range []float32{float32(math.NaN()), float32(math.Inf(1))} {
+				y := append([]float32(nil), x...)
+				y[n/2] = bad
+				Softmax(y, y, n, 1, 1)
+				if y[n/2] == y[n/2] || y[0] == y[0] && bad != bad {
+					t.Errorf("softmax of %d with %v: %v and %v", n, bad, y[n/2], y[0])
+				}
+			}
+		}
+	})
+}
