@@ -20,6 +20,8 @@ type AdamStep struct {
 //	v[i] = Beta2*v[i] + (New2*g)*g
 //	x[i] = Shrink*x[i] - LR*m[i]/(Root*sqrt(v[i]) + Epsilon)
 func Adam(x, m, v, grad []float32, c AdamStep) {
+	done := adamAsm(x, m, v, grad, &c)
+	x, m, v, grad = x[done:], m[done:], v[done:], grad[done:]
 	n := len(grad)
 	x, m, v = x[:n], m[:n], v[:n]
 	for i, g := range grad {

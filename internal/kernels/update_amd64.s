@@ -686,6 +686,108 @@ again:
 	VZEROUPPER
 	RET
 
+// func adamAVX2(x *float32, m *float32, v *float32, grad *float32, n int, c *float32)
+// Requires: AVX
+TEXT ·adamAVX2(SB), $0-48
+	MOVQ         x+0(FP), AX
+	MOVQ         m+8(FP), CX
+	MOVQ         v+16(FP), DX
+	MOVQ         grad+24(FP), BX
+	MOVQ         n+32(FP), SI
+	MOVQ         c+40(FP), DI
+	VBROADCASTSS (DI), Y0
+	VBROADCASTSS 4(DI), Y1
+	VBROADCASTSS 8(DI), Y2
+	VBROADCASTSS 12(DI), Y3
+	VBROADCASTSS 16(DI), Y4
+	VBROADCASTSS 20(DI), Y5
+	VBROADCASTSS 24(DI), Y6
+	VBROADCASTSS 28(DI), Y7
+	VBROADCASTSS 32(DI), Y8
+
+again:
+	VMOVUPS (AX), Y9
+	VMOVUPS (BX), Y10
+	VMULPS  Y9, Y7, Y11
+	VADDPS  Y11, Y10, Y10
+	VMOVUPS (CX), Y11
+	VMULPS  Y11, Y2, Y11
+	VMULPS  Y10, Y4, Y12
+	VADDPS  Y12, Y11, Y11
+	VMOVUPS Y11, (CX)
+	VMOVUPS (DX), Y12
+	VMULPS  Y12, Y3, Y12
+	VMULPS  Y10, Y5, Y13
+	VMULPS  Y10, Y13, Y10
+	VADDPS  Y10, Y12, Y10
+	VMOVUPS Y10, (DX)
+	VSQRTPS Y10, Y10
+	VMULPS  Y10, Y1, Y10
+	VADDPS  Y6, Y10, Y10
+	VMULPS  Y11, Y0, Y11
+	VDIVPS  Y10, Y11, Y10
+	VMULPS  Y9, Y8, Y9
+	VSUBPS  Y10, Y9, Y9
+	VMOVUPS Y9, (AX)
+	ADDQ    $0x00000020, CX
+	ADDQ    $0x00000020, DX
+	ADDQ    $0x00000020, AX
+	ADDQ    $0x00000020, BX
+	DECQ    SI
+	JNZ     again
+	VZEROUPPER
+	RET
+
+// func parleAVX2(p *float32, mu *float32, v *float32, x *float32, grad *float32, n int, c *float32)
+// Requires: AVX
+TEXT ·parleAVX2(SB), $0-56
+	MOVQ         p+0(FP), AX
+	MOVQ         mu+8(FP), CX
+	MOVQ         v+16(FP), DX
+	MOVQ         x+24(FP), BX
+	MOVQ         grad+32(FP), SI
+	MOVQ         n+40(FP), DI
+	MOVQ         c+48(FP), R8
+	VBROADCASTSS (R8), Y0
+	VBROADCASTSS 4(R8), Y1
+	VBROADCASTSS 8(R8), Y2
+	VBROADCASTSS 12(R8), Y3
+	VBROADCASTSS 16(R8), Y4
+	VBROADCASTSS 20(R8), Y5
+
+again:
+	VMOVUPS (AX), Y6
+	VMOVUPS (SI), Y7
+	VMULPS  Y6, Y3, Y8
+	VADDPS  Y8, Y7, Y7
+	VMOVUPS (BX), Y8
+	VSUBPS  Y8, Y6, Y8
+	VMULPS  Y8, Y1, Y8
+	VADDPS  Y8, Y7, Y7
+	VMOVUPS (DX), Y8
+	VMULPS  Y8, Y2, Y8
+	VADDPS  Y7, Y8, Y8
+	VMOVUPS Y8, (DX)
+	VMULPS  Y8, Y2, Y8
+	VADDPS  Y8, Y7, Y7
+	VMULPS  Y7, Y0, Y7
+	VSUBPS  Y7, Y6, Y6
+	VMOVUPS Y6, (AX)
+	VMOVUPS (CX), Y7
+	VMULPS  Y7, Y5, Y7
+	VMULPS  Y6, Y4, Y6
+	VADDPS  Y6, Y7, Y6
+	VMOVUPS Y6, (CX)
+	ADDQ    $0x00000020, AX
+	ADDQ    $0x00000020, CX
+	ADDQ    $0x00000020, DX
+	ADDQ    $0x00000020, BX
+	ADDQ    $0x00000020, SI
+	DECQ    DI
+	JNZ     again
+	VZEROUPPER
+	RET
+
 // func innerAVX512(p *float32, mu *float32, v *float32, x *float32, grad *float32, n int, c *float32)
 // Requires: AVX, AVX512DQ, AVX512F
 TEXT ·innerAVX512(SB), $0-56
@@ -1266,6 +1368,132 @@ again:
 	ADDQ    $0x00000040, CX
 	DECQ    BX
 	JNZ     again
+	VZEROUPPER
+	RET
+
+// func adamAVX512(x *float32, m *float32, v *float32, grad *float32, n int, c *float32)
+// Requires: AVX, AVX512F
+TEXT ·adamAVX512(SB), $0-48
+	MOVQ         x+0(FP), AX
+	MOVQ         m+8(FP), CX
+	MOVQ         v+16(FP), DX
+	MOVQ         grad+24(FP), BX
+	MOVQ         n+32(FP), SI
+	MOVQ         c+40(FP), DI
+	VBROADCASTSS (DI), Z0
+	VBROADCASTSS 4(DI), Z1
+	VBROADCASTSS 8(DI), Z2
+	VBROADCASTSS 12(DI), Z3
+	VBROADCASTSS 16(DI), Z4
+	VBROADCASTSS 20(DI), Z5
+	VBROADCASTSS 24(DI), Z6
+	VBROADCASTSS 28(DI), Z7
+	VBROADCASTSS 32(DI), Z8
+
+again:
+	VMOVUPS (AX), Z9
+	VMOVUPS (BX), Z10
+	VMULPS  Z9, Z7, Z11
+	VADDPS  Z11, Z10, Z10
+	VMOVUPS (CX), Z11
+	VMULPS  Z11, Z2, Z11
+	VMULPS  Z10, Z4, Z12
+	VADDPS  Z12, Z11, Z11
+	VMOVUPS Z11, (CX)
+	VMOVUPS (DX), Z12
+	VMULPS  Z12, Z3, Z12
+	VMULPS  Z10, Z5, Z13
+	VMULPS  Z10, Z13, Z10
+	VADDPS  Z10, Z12, Z10
+	VMOVUPS Z10, (DX)
+	VSQRTPS Z10, Z10
+	VMULPS  Z10, Z1, Z10
+	VADDPS  Z6, Z10, Z10
+	VMULPS  Z11, Z0, Z11
+	VDIVPS  Z10, Z11, Z10
+	VMULPS  Z9, Z8, Z9
+	VSUBPS  Z10, Z9, Z9
+	VMOVUPS Z9, (AX)
+	ADDQ    $0x00000040, CX
+	ADDQ    $0x00000040, DX
+	ADDQ    $0x00000040, AX
+	ADDQ    $0x00000040, BX
+	DECQ    SI
+	JNZ     again
+	VZEROUPPER
+	RET
+
+// func parleAVX512(p *float32, mu *float32, v *float32, x *float32, grad *float32, n int, c *float32)
+// Requires: AVX, AVX512F
+TEXT ·parleAVX512(SB), $0-56
+	MOVQ         p+0(FP), AX
+	MOVQ         mu+8(FP), CX
+	MOVQ         v+16(FP), DX
+	MOVQ         x+24(FP), BX
+	MOVQ         grad+32(FP), SI
+	MOVQ         n+40(FP), DI
+	MOVQ         c+48(FP), R8
+	VBROADCASTSS (R8), Z0
+	VBROADCASTSS 4(R8), Z1
+	VBROADCASTSS 8(R8), Z2
+	VBROADCASTSS 12(R8), Z3
+	VBROADCASTSS 16(R8), Z4
+	VBROADCASTSS 20(R8), Z5
+
+again:
+	VMOVUPS (AX), Z6
+	VMOVUPS (SI), Z7
+	VMULPS  Z6, Z3, Z8
+	VADDPS  Z8, Z7, Z7
+	VMOVUPS (BX), Z8
+	VSUBPS  Z8, Z6, Z8
+	VMULPS  Z8, Z1, Z8
+	VADDPS  Z8, Z7, Z7
+	VMOVUPS (DX), Z8
+	VMULPS  Z8, Z2, Z8
+	VADDPS  Z7, Z8, Z8
+	VMOVUPS Z8, (DX)
+	VMULPS  Z8, Z2, Z8
+	VADDPS  Z8, Z7, Z7
+	VMULPS  Z7, Z0, Z7
+	VSUBPS  Z7, Z6, Z6
+	VMOVUPS Z6, (AX)
+	VMOVUPS (CX), Z7
+	VMULPS  Z7, Z5, Z7
+	VMULPS  Z6, Z4, Z6
+	VADDPS  Z6, Z7, Z6
+	VMOVUPS Z6, (CX)
+	ADDQ    $0x00000040, AX
+	ADDQ    $0x00000040, CX
+	ADDQ    $0x00000040, DX
+	ADDQ    $0x00000040, BX
+	ADDQ    $0x00000040, SI
+	DECQ    DI
+	JNZ     again
+	VZEROUPPER
+	RET
+
+// func squaresAVX2(x *float32, n int, sums *[8]float64)
+// Requires: AVX
+TEXT ·squaresAVX2(SB), $0-24
+	MOVQ    x+0(FP), AX
+	MOVQ    n+8(FP), CX
+	MOVQ    sums+16(FP), DX
+	VMOVUPD (DX), Y0
+	VMOVUPD 32(DX), Y1
+
+again:
+	VCVTPS2PD (AX), Y2
+	VMULPD    Y2, Y2, Y2
+	VADDPD    Y2, Y0, Y0
+	VCVTPS2PD 16(AX), Y2
+	VMULPD    Y2, Y2, Y2
+	VADDPD    Y2, Y1, Y1
+	ADDQ      $0x00000020, AX
+	DECQ      CX
+	JNZ       again
+	VMOVUPD   Y0, (DX)
+	VMOVUPD   Y1, 32(DX)
 	VZEROUPPER
 	RET
 

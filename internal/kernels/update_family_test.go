@@ -2,6 +2,7 @@ package kernels
 
 import (
 	"math"
+	"math/rand/v2"
 	"slices"
 	"testing"
 
@@ -192,5 +193,59 @@ func TestMeansAndSums(t *testing.T) {
 	Multiply(x, 2)
 	if !slices.Equal(x[:4], []float32{-2, -2, 1, 2}) {
 		t.Errorf("Multiply: %v", x)
+	}
+}
+
+// As TestUpdatesAtEveryLevel.
+func TestFamilyAtEveryLevel(t *testing.T) {
+	r := rand.New(rand.NewPCG(8, 9))
+	special := []float32{0, float32(math.Copysign(0, -1)), float32(math.Inf(1)), float32(math.Inf(-1)), float32(math.NaN()), 1e-42, 3e38}
+	for range 200 {
+		n := r.IntN(300)
+		start := vectors(5, n)
+		for range n / 10 {
+			start[r.IntN(5)][r.IntN(n)] = special[r.IntN(len(special))]
+		}
+		a := testAdam
+		a.Decay, a.Shrink = 0.01*float32(r.IntN(2)), 1-0.01*float32(r.IntN(2))
+		c := ParleStep{LR: 0.1, Gamma: 0.3, Momentum: 0.9 * float32(r.IntN(2)), Decay: 0.01, Alpha: 0.75, Keep: 0.25}
+		updates := map[string]func(v [][]float32){
+			"Adam": func(v [][]float32) { Adam(v[0], v[1], v[2], v[3], a) },
+			"ParleInner": func(v [][]float32) {
+				if c.Momentum == 0 {
+					v[2] = nil
+				}
+				ParleInner(v[0], v[1], v[2], v[3], v[4], c)
+			},
+			"SquareSum": func(v [][]float32) {
+				sum := math.Float64bits(SquareSum(v[0]))
+				if len(v[1]) > 1 {
+					v[1][0], v[1][1] = float32(sum>>40), float32(sum&(1<<24-1)) // the ends of its bits
+				}
+			},
+		}
+		want := map[string][][]float32{}
+		eachLevel(t, func(t *testing.T) {
+			for name, update := range updates {
+				v := make([][]float32, len(start))
+				for i := range v {
+					v[i] = guarded(t, start[i])
+				}
+				update(v)
+				if want[name] == nil {
+					for i := range v {
+						want[name] = append(want[name], slices.Clone(v[i]))
+					}
+				}
+				for i := range v {
+					for j, got := range v[i] {
+						w := want[name][i][j]
+						if math.Float32bits(got) != math.Float32bits(w) && !(got != got && w != w) {
+							t.Fatalf("%s of %d elements: vector %d[%d] = %v, in Go %v", name, n, i, j, got, w)
+						}
+					}
+				}
+			}
+		})
 	}
 }

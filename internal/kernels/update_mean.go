@@ -42,20 +42,14 @@ func Limit(y []float32, top float32) {
 	}
 }
 
-// SquareSum is the sum of x[i]^2, added in float64 in four interleaved sums.
+// SquareSum is the sum of x[i]^2 in float64: eight interleaved sums, added in pairs.
 func SquareSum(x []float32) float64 {
-	var s [4]float64
-	for ; len(x) >= 4; x = x[4:] {
-		a, b, c, d := float64(x[0]), float64(x[1]), float64(x[2]), float64(x[3])
-		s[0] += float64(a * a)
-		s[1] += float64(b * b)
-		s[2] += float64(c * c)
-		s[3] += float64(d * d)
+	var s [8]float64
+	done := squaresAsm(x, &s)
+	for i, v := range x[done:] {
+		s[i%8] += float64(float64(v) * float64(v))
 	}
-	for i, v := range x {
-		s[i] += float64(float64(v) * float64(v))
-	}
-	return (s[0] + s[1]) + (s[2] + s[3])
+	return ((s[0] + s[1]) + (s[2] + s[3])) + ((s[4] + s[5]) + (s[6] + s[7]))
 }
 
 // DistanceSum is the sum of (x[i]-y[i])^2, in float64 from the left.

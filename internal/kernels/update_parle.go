@@ -19,12 +19,17 @@ type ParleStep struct {
 //
 // v is empty if Momentum is 0.
 func ParleInner(y, z, v, x, grad []float32, c ParleStep) {
+	if len(v) != 0 {
+		done := parleAsm(y, z, v, x, grad, &c)
+		y, z, v, x, grad = y[done:], z[done:], v[done:], x[done:], grad[done:]
+	}
+	momentum := len(v) != 0
 	n := len(grad)
 	y, z, x = y[:n], z[:n], x[:n]
 	for i, g := range grad {
 		q := y[i]
 		g = g + float32(c.Decay*q) + float32(c.Gamma*(q-x[i]))
-		if len(v) != 0 {
+		if momentum {
 			w := float32(c.Momentum*v[i]) + g
 			v[i] = w
 			g += float32(c.Momentum * w)

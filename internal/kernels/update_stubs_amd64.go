@@ -39,6 +39,16 @@ func sgdMomentumAVX2(x *float32, v *float32, grad *float32, n int, lr float32, d
 //go:noescape
 func sgdNesterovAVX2(x *float32, v *float32, grad *float32, n int, lr float32, decay float32, momentum float32)
 
+// adamAVX2 is Adam for n vectors; n is at least 1. c points to the numbers of an AdamStep.
+//
+//go:noescape
+func adamAVX2(x *float32, m *float32, v *float32, grad *float32, n int, c *float32)
+
+// parleAVX2 is ParleInner with momentum for n vectors; n is at least 1. c points to the numbers of a ParleStep.
+//
+//go:noescape
+func parleAVX2(p *float32, mu *float32, v *float32, x *float32, grad *float32, n int, c *float32)
+
 // innerAVX512 is EntropyInner without noise for n vectors; n is at least 1. c points to the numbers of an InnerStep.
 //
 //go:noescape
@@ -73,3 +83,18 @@ func sgdMomentumAVX512(x *float32, v *float32, grad *float32, n int, lr float32,
 //
 //go:noescape
 func sgdNesterovAVX512(x *float32, v *float32, grad *float32, n int, lr float32, decay float32, momentum float32)
+
+// adamAVX512 is Adam for n vectors; n is at least 1. c points to the numbers of an AdamStep.
+//
+//go:noescape
+func adamAVX512(x *float32, m *float32, v *float32, grad *float32, n int, c *float32)
+
+// parleAVX512 is ParleInner with momentum for n vectors; n is at least 1. c points to the numbers of a ParleStep.
+//
+//go:noescape
+func parleAVX512(p *float32, mu *float32, v *float32, x *float32, grad *float32, n int, c *float32)
+
+// squaresAVX2 adds the squares of n times 8 elements to the eight sums of SquareSum; n is at least 1.
+//
+//go:noescape
+func squaresAVX2(x *float32, n int, sums *[8]float64)

@@ -28,7 +28,10 @@ func main() {
 		for _, kind := range []string{"", "Momentum", "Nesterov"} {
 			sgd(level, kind)
 		}
+		adam(level)
+		parle(level)
 	}
+	squares()
 	vector.Constants()
 	Generate()
 }
@@ -186,7 +189,7 @@ func streams(names ...string) map[string]reg.GPVirtual {
 func loop(n reg.Register, s map[string]reg.GPVirtual, vectors int, body func()) {
 	Label("again")
 	body()
-	for _, name := range strings.Fields("p mu v x grad inner") {
+	for _, name := range strings.Fields("p mu m v x grad inner") {
 		if base, ok := s[name]; ok {
 			ADDQ(operand.U32(vectors*vector.Bytes()), base)
 		}
