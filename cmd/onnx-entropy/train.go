@@ -10,6 +10,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/alecthomas/kong"
+
 	"github.com/onnx-entropy/onnx-entropy/internal/dataset"
 	"github.com/onnx-entropy/onnx-entropy/internal/report"
 	"github.com/onnx-entropy/onnx-entropy/onnxload"
@@ -36,6 +38,8 @@ type trainCmd struct {
 	Dropout  *float64 `group:"Run:" placeholder:"P" help:"Ratio of every Dropout node (default: the file's)."`
 	Threads  int      `group:"Run:" placeholder:"N" help:"Threads; the result does not depend on it (default: one a processor)."`
 
+	checkpointFlags `embed:""`
+
 	Export string `group:"Output:" default:"inference" enum:"same,inference" placeholder:"NAME" help:"Mode of the written file: inference, or same as it came (default ${default})."`
 	Out    string `group:"Output:" short:"o" placeholder:"FILE" help:"Write the trained model to FILE too. The run's folder runs/N is always made."`
 }
@@ -53,7 +57,10 @@ const (
 const runsDir = "runs"
 
 // Run trains.
-func (c *trainCmd) Run(e *env) error {
+func (c *trainCmd) Run(e *env, k *kong.Context) error {
+	if c.Resume != "" {
+		return c.resume(e, k)
+	}
 	t, err := c.prepare(e)
 	if err != nil {
 		return err
@@ -139,6 +146,9 @@ func (c *trainCmd) check() error {
 	if err := checkThreads(c.Threads); err != nil {
 		return err
 	}
+	if _, _, err := c.interval(); err != nil {
+		return err
+	}
 	_, err := c.build(1, c.Seed, c.Threads)
 	return err
 }
@@ -202,6 +212,8 @@ func (t *training) compile() error {
 // evalBatch is how many samples are evaluated at a time.
 const evalBatch = 256
 
+var onNaN = map[string]runner.OnNaN{"stop": runner.StopOnNaN, "rollback": runner.RollBackOnNaN}
+
 // evaluations is about how often a run is evaluated.
 const evaluations = 8
 
@@ -236,7 +248,7 @@ func (t *training) configure() error {
 	perEpoch := runner.Budget(n, t.Batch, 1)
 	t.cfg = runner.Config{
 		Batch: t.Batch, Evals: evals, Seed: t.Seed, InOrder: t.NoShuffle,
-		Test: t.test, EvalEvery: max(perEpoch, (evals+evaluations-1)/evaluations),
+		OnNaN: onNaN[t.OnNaN], Test: t.test, EvalEvery: max(perEpoch, (evals+evaluations-1)/evaluations),
 	}
 	if t.Reinit != nil {
 		t.cfg.Weights, t.cfg.Running = t.net.Reinit(*t.Reinit)
@@ -286,16 +298,21 @@ func (t *training) batches() []int {
 // train spends the budget and writes the outcome.
 func (t *training) train(e *env) (err error) {
 	t.introduce(e)
-	if t.run, err = report.NewRun(runsDir); err != nil {
-		return err
-	}
-	if err := t.run.WriteConfig(t.config()); err != nil {
-		t.run.Remove()
-		return err
+	if t.run == nil {
+		if t.run, err = report.NewRun(runsDir); err != nil {
+			return err
+		}
+		if err := t.run.WriteJSON(report.ConfigName, t.config()); err != nil {
+			t.run.Remove()
+			return err
+		}
 	}
 	w := &watch{t: t, start: time.Now()}
 	w.progress = report.NewProgress(e.stdout, e.stderr, t.cfg.Evals, runner.Budget(t.source.Len(), t.Batch, 1))
-	t.cfg.Observe, t.cfg.Gradient = w.observe, w.gradient
+	t.cfg.Observe, t.cfg.Gradient, t.cfg.RolledBack = w.observe, w.gradient, w.rolledBack
+	if t.cfg.Checkpoints, err = t.checkpoints(e, w); err != nil {
+		return err
+	}
 	rep, err := runner.Train(e.ctx, t.step, t.method, t.source, t.cfg)
 	w.progress.Done()
 	if err != nil {
@@ -305,38 +322,48 @@ func (t *training) train(e *env) (err error) {
 	if err != nil {
 		return err
 	}
-	t.conclude(e, rep, time.Since(w.start), files)
+	t.conclude(e, rep, time.Duration(w.seconds()*float64(time.Second)), files)
 	if w.err != nil { // no reason to lose the model
 		return fmt.Errorf("%s is not complete: %w", t.run.Path(report.MetricsName), w.err)
 	}
 	return nil
 }
 
-// failed saves what an interrupted run has reached, takes back one that came to nothing, and says so.
+// failed saves what a run has reached that did not end well, takes back one that came to nothing, and says so.
 func (t *training) failed(e *env, rep *runner.Report, err error) error {
-	if rep == nil || rep.Outer == 0 {
-		t.run.Remove()
-		if errors.Is(err, context.Canceled) {
-			return errors.New("interrupted before the first outer step was complete; nothing was written")
+	if rep == nil {
+		if t.Resume == "" {
+			t.run.Remove()
+		} else {
+			t.run.Close()
 		}
 		return err
 	}
 	defer t.run.Close()
-	if !errors.Is(err, context.Canceled) {
-		return fmt.Errorf("%w; no model was written, the log is %s", err, t.run.Path(report.MetricsName))
+	interrupted := errors.Is(err, context.Canceled)
+	kept := ""
+	if rep.Outer > 0 {
+		name := "last-good.onnx"
+		if interrupted {
+			name = "interrupted.onnx"
+		}
+		// The statistics belong to older weights; e.ctx is over, but this takes a second.
+		running, serr := t.step.Statistics(context.WithoutCancel(e.ctx), rep.Weights, t.source, statisticsSamples, t.Batch)
+		if serr != nil {
+			return errors.Join(err, serr)
+		}
+		rep.Running = running
+		path := t.run.Path(name)
+		if werr := t.export(rep, path); werr != nil {
+			return errors.Join(err, werr)
+		}
+		kept = "; the weights of the last whole outer step are in " + path
 	}
-	// The statistics belong to older weights; e.ctx is over, but this takes a second.
-	running, serr := t.step.Statistics(context.WithoutCancel(e.ctx), rep.Weights, t.source, statisticsSamples, t.Batch)
-	if serr != nil {
-		return serr
+	if !interrupted {
+		return fmt.Errorf("%w%s", err, kept)
 	}
-	rep.Running = running
-	path := t.run.Path("interrupted.onnx")
-	if err := t.export(rep, path); err != nil {
-		return err
-	}
-	return fmt.Errorf("interrupted after %s (%s): the weights of the last whole one are in %s",
-		report.Plural(rep.Outer, "outer step", "outer steps"), report.Plural(rep.Evals, "gradient", "gradients"), path)
+	return fmt.Errorf("interrupted after %s (%s)%s; go on with: onnx-entropy train --resume %s",
+		report.Plural(rep.Outer, "outer step", "outer steps"), report.Plural(rep.Evals, "gradient", "gradients"), kept, t.run.Dir)
 }
 
 // statisticsSamples is how many training samples the running statistics are estimated from.
@@ -344,21 +371,29 @@ const statisticsSamples = 10000
 
 // write puts the trained model where it belongs and returns the paths of all files of the run.
 func (t *training) write(rep *runner.Report) ([]string, error) {
-	if err := t.run.Close(); err != nil {
-		return nil, err
-	}
 	path := t.run.Path(report.TrainedName)
 	if err := t.export(rep, path); err != nil {
 		return nil, err
 	}
 	files := []string{path, t.run.Path(report.MetricsName), t.run.Path(report.ConfigName)}
+	r := result{Gradients: rep.Evals, Outer: rep.Outer, Loss: number(rep.Loss), Rollbacks: rep.Rollbacks, Out: t.Out, Pending: t.Out != ""}
+	if rep.Test != nil {
+		r.Test = evaluationOf(*rep.Test)
+	}
+	if err := t.run.WriteJSON(report.ResultName, r); err != nil {
+		return nil, err
+	}
 	if t.Out != "" {
 		if err := t.export(rep, t.Out); err != nil {
 			return nil, fmt.Errorf("%w; the model is in %s", err, path)
 		}
+		r.Pending = false
+		if err := t.run.WriteJSON(report.ResultName, r); err != nil {
+			return nil, err
+		}
 		files = append([]string{t.Out}, files...)
 	}
-	return files, nil
+	return files, t.run.Close()
 }
 
 func (t *training) export(rep *runner.Report, path string) error {

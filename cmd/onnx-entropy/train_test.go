@@ -32,7 +32,7 @@ func TestTrainEvalPredict(t *testing.T) {
 			t.Errorf("the output lacks %q:\n%s", want, out)
 		}
 	}
-	if got, want := files(t, dir), before+" runs runs/1 runs/1/config runs/1/metrics.jsonl runs/1/trained.onnx trained.onnx"; got != want {
+	if got, want := files(t, dir), before+" runs runs/1 runs/1/checkpoints runs/1/config runs/1/metrics.jsonl runs/1/result runs/1/trained.onnx trained.onnx"; got != want {
 		t.Errorf("files %s, want %s", got, want)
 	}
 	if !bytes.Equal(read(t, "trained.onnx"), read(t, "runs/1/trained.onnx")) {
@@ -257,7 +257,7 @@ func TestInterrupt(t *testing.T) {
 	if code != 1 || !strings.Contains(errs, "interrupted after") || !strings.Contains(filepath.ToSlash(errs), "runs/1/interrupted.onnx") {
 		t.Errorf("exit code %d, %q", code, errs)
 	}
-	if got, want := files(t, dir), before+" runs runs/1 runs/1/config runs/1/interrupted.onnx runs/1/metrics.jsonl"; got != want {
+	if got, want := files(t, dir), before+" runs runs/1 runs/1/checkpoints runs/1/config runs/1/interrupted.onnx runs/1/metrics.jsonl"; got != want {
 		t.Errorf("files %s, want %s", got, want)
 	}
 	must(t, "eval", "runs/1/interrupted.onnx", "--data", "data")
@@ -276,7 +276,7 @@ func TestDefaultRunLearns(t *testing.T) {
 	if !ok || err != nil || percent > 2 {
 		t.Errorf("test error %v %% after 4 epochs, want at most 2:\n%s", percent, out)
 	}
-	if got := files(t, dir); got != "runs runs/1 runs/1/config runs/1/metrics.jsonl runs/1/trained.onnx" {
+	if got := files(t, dir); got != "runs runs/1 runs/1/checkpoints runs/1/config runs/1/metrics.jsonl runs/1/result runs/1/trained.onnx" {
 		t.Errorf("files %s", got)
 	}
 }

@@ -27,6 +27,7 @@ type config struct {
 	Threads   int               `json:"threads"`
 	Export    string            `json:"export"`
 	Out       string            `json:"out,omitempty"`
+	Command   *trainCmd         `json:"command"` // as --resume needs it
 }
 
 type modelConfig struct {
@@ -71,6 +72,7 @@ func (t *training) config() config {
 		Threads:   t.threads,
 		Export:    t.Export,
 		Out:       t.Out,
+		Command:   t.command(),
 	}
 	if t.data.Test != nil {
 		s := setOf(t.data.Test)

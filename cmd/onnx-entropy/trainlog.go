@@ -107,6 +107,8 @@ type watch struct {
 	t        *training
 	progress report.Progress
 	start    time.Time
+	before   float64 // seconds that the run took before it was resumed
+	evals    uint64
 	loss     float64 // mean of the last outer step; of the gradients so far before the first has ended
 	err      error   // the first of the log
 }
@@ -129,8 +131,16 @@ type metrics struct {
 	Test      *evaluation `json:"test,omitempty"`
 }
 
+// seconds is how long the run has been training.
+func (w *watch) seconds() float64 { return w.before + time.Since(w.start).Seconds() }
+
+func (w *watch) rolledBack(err *runner.DivergedError) {
+	w.progress.Line("warning: %s; going back", message(err))
+}
+
 // gradient moves the display on within an outer step.
 func (w *watch) gradient(evals uint64, loss float64) {
+	w.evals = evals
 	if first := w.t.method.OuterEvals(); evals <= uint64(first) {
 		w.loss += (loss - w.loss) / float64(evals)
 	}
@@ -144,7 +154,7 @@ func (w *watch) observe(p runner.Progress) {
 		return
 	}
 	w.loss = p.Loss
-	m := metrics{Outer: p.Outer, Evals: p.Evals, Epoch: p.Epoch, Loss: number(p.Loss), Seconds: math.Round(time.Since(w.start).Seconds()*1e3) / 1e3}
+	m := metrics{Outer: p.Outer, Evals: p.Evals, Epoch: p.Epoch, Loss: number(p.Loss), Seconds: math.Round(w.seconds()*1e3) / 1e3}
 	if st := p.Stats; st != nil {
 		m.LR, m.Gamma, m.Rho = st.LR, known(st.Gamma), known(st.Rho)
 		m.Distance, m.Gradient, m.Cosine, m.Travelled = known(st.Distance), known(st.Gradient), known(st.Cosine), known(st.Travelled)

@@ -12,6 +12,8 @@ import (
 
 // A Progress shows how far a run is.
 type Progress interface {
+	// Begin tells how many gradients were done before, by a run that is resumed now.
+	Begin(evals uint64)
 	// Update tells how many of the run's gradients are done, in which epoch, and the last loss.
 	Update(evals uint64, epoch, loss float64)
 	// Line shows a line that stays.
@@ -41,6 +43,7 @@ type bar struct {
 	stdout io.Writer
 	bar    *progressbar.ProgressBar
 	start  time.Time
+	before uint64 // gradients done before the start
 	drawn  time.Time
 	every  time.Duration // at least, between two drawings
 	total  uint64
@@ -63,6 +66,8 @@ func newBar(stdout, stderr io.Writer, total uint64, every time.Duration, width f
 	return &bar{stdout: stdout, bar: p, start: time.Now(), every: every, total: total, width: width}
 }
 
+func (b *bar) Begin(evals uint64) { b.before = evals }
+
 func (b *bar) Update(evals uint64, epoch, loss float64) {
 	// The last step is left to Done, so that the bar stays while the test samples are evaluated.
 	b.bar.Set64(int64(min(evals, b.total-1)))
@@ -70,7 +75,7 @@ func (b *bar) Update(evals uint64, epoch, loss float64) {
 	if now.Sub(b.drawn) >= b.every {
 		b.drawn = now
 		elapsed := now.Sub(b.start)
-		b.bar.Describe(b.describe(epoch, loss, rate(evals, elapsed), left(elapsed, evals, b.total)))
+		b.bar.Describe(b.describe(epoch, loss, rate(evals-b.before, elapsed), left(elapsed, evals-b.before, b.total-b.before)))
 	}
 }
 
@@ -105,10 +110,13 @@ type lines struct {
 	total, perEpoch uint64
 	now             func() time.Time
 	start, last     time.Time
+	before          uint64 // gradients done before the start
 	shown           uint64 // epochs
 }
 
 const lineEvery = 5 * time.Second
+
+func (l *lines) Begin(evals uint64) { l.before, l.shown = evals, evals/l.perEpoch }
 
 func (l *lines) Update(evals uint64, epoch, loss float64) {
 	now := l.now()
@@ -123,7 +131,7 @@ func (l *lines) Update(evals uint64, epoch, loss float64) {
 	}
 	l.shown, l.last = whole, now
 	elapsed := now.Sub(l.start)
-	fmt.Fprintf(l.w, "epoch %5.2f  loss %.4f  %s/%s gradients  %s/s  %s\n", epoch, loss, Count(evals), Count(l.total), rate(evals, elapsed), left(elapsed, evals, l.total))
+	fmt.Fprintf(l.w, "epoch %5.2f  loss %.4f  %s/%s gradients  %s/s  %s\n", epoch, loss, Count(evals), Count(l.total), rate(evals-l.before, elapsed), left(elapsed, evals-l.before, l.total-l.before))
 }
 
 func (l *lines) Line(format string, args ...any) { fmt.Fprintf(l.w, format+"\n", args...) }

@@ -75,3 +75,17 @@ func TestBarFitsTheTerminal(t *testing.T) {
 		}
 	}
 }
+
+// A resumed run shows the rate of what it does now, not of what was done before.
+func TestResumedProgress(t *testing.T) {
+	var out bytes.Buffer
+	now := time.Unix(1000, 0)
+	p := NewProgress(&out, io.Discard, 100, 10).(*lines)
+	p.start, p.now = now, func() time.Time { return now }
+	p.Begin(55)
+	now = now.Add(10 * time.Second)
+	p.Update(60, 6, 0.5)
+	if want, got := "epoch  6.00  loss 0.5000  60/100 gradients  0.50/s  1 min 20 s left\n", out.String(); got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}

@@ -21,7 +21,7 @@ func TestRunsAreNumbered(t *testing.T) {
 	if want := filepath.Join(root, "8"); r.Dir != want {
 		t.Errorf("the run is in %s, want %s", r.Dir, want)
 	}
-	if err := r.WriteConfig(map[string]int{"a": 1}); err != nil {
+	if err := r.WriteJSON(ConfigName, map[string]int{"a": 1}); err != nil {
 		t.Error(err)
 	}
 	for i := range 2 {
@@ -72,7 +72,7 @@ func TestRemoveTakesBack(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := first.WriteConfig(1); err != nil {
+	if err := first.WriteJSON(ConfigName, 1); err != nil {
 		t.Fatal(err)
 	}
 	second, err := NewRun(root)
