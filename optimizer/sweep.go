@@ -6,6 +6,7 @@ import "github.com/onnx-entropy/onnx-entropy/internal/parallel"
 // flat vector and updates work element by element, so the number of threads changes no bit.
 type sweep struct {
 	pool   *parallel.Pool
+	asked  int // threads of pool; it may have fewer
 	groups []Group
 	n      int
 	update update
@@ -26,8 +27,8 @@ func (w *sweep) run(threads int, s *State, u update) {
 	w.groups, w.n, w.update = s.Groups, weightsOf(s), u
 	parts := (w.n + part - 1) / part
 	if threads > 1 {
-		if w.pool == nil || w.pool.Threads() != threads {
-			w.pool = parallel.New(threads)
+		if w.asked != threads {
+			w.pool, w.asked = parallel.New(threads), threads
 		}
 		w.pool.Run(parts, w)
 	} else {

@@ -3,6 +3,7 @@ package runner
 import (
 	"context"
 	"slices"
+	"strings"
 	"time"
 
 	"gorgonia.org/gorgonia"
@@ -14,7 +15,7 @@ import (
 
 // An OpCost is what one operator costs in the computation of a gradient.
 type OpCost struct {
-	Op    string        // operator; those of derivatives end in Grad
+	Op    string        // operator, those of derivatives end in Grad; several that run as one are joined by +
 	Layer string        // name of the ONNX node that it computes or derives, "" for the loss and where unknown
 	Shape []int         // of its result
 	Time  time.Duration // median
@@ -47,7 +48,7 @@ func (s *Step) Profile(ctx context.Context, grad, x []float32, b *Batch, at opti
 	layers := c.layers(costs)
 	out := make([]OpCost, len(costs))
 	for i, o := range costs {
-		out[i] = OpCost{Op: o.Op, Layer: layers[o.Node], Shape: o.Node.Shape(), FLOPs: o.FLOPs, Bytes: o.Bytes}
+		out[i] = OpCost{Op: o.Op, Layer: join(layers, o.Nodes), Shape: o.Nodes[0].Shape(), FLOPs: o.FLOPs, Bytes: o.Bytes}
 		if runs > 0 {
 			slices.Sort(times[i])
 			out[i].Time = times[i][runs/2]
@@ -60,13 +61,17 @@ func (s *Step) Profile(ctx context.Context, grad, x []float32, b *Batch, at opti
 // derivative is of; it reads that one's weights or results, or is its weights' gradient.
 func (c *compiled) layers(costs []exec.Cost) map[*gorgonia.Node]string {
 	names := map[*gorgonia.Node]string{}
+	var nodes gorgonia.Nodes
 	for _, o := range costs {
-		name := c.net.NodeName(o.Node)
-		if name == "" || o.Node.ID() > c.loss.ID() {
+		nodes = append(nodes, o.Nodes...)
+	}
+	for _, n := range nodes {
+		name := c.net.NodeName(n)
+		if name == "" || n.ID() > c.loss.ID() {
 			continue
 		}
-		names[o.Node] = name
-		for _, in := range operands(o.Node) {
+		names[n] = name
+		for _, in := range operands(n) {
 			if in.Op() == nil && names[in] == "" {
 				names[in] = name // weights; other inputs of the graph do no harm
 			}
@@ -81,22 +86,33 @@ func (c *compiled) layers(costs []exec.Cost) map[*gorgonia.Node]string {
 			names[n] = names[c.trained[i]]
 		}
 	}
-	for _, o := range costs {
-		if names[o.Node] != "" {
+	for _, n := range nodes {
+		if names[n] != "" {
 			continue
 		}
 		from := int64(-1)
-		for _, in := range operands(o.Node) {
+		for _, in := range operands(n) {
 			switch weights := slices.Contains(c.trained, in); {
 			case names[in] == "" || in.ID() >= c.loss.ID():
 			case weights:
-				names[o.Node], from = names[in], c.loss.ID()
+				names[n], from = names[in], c.loss.ID()
 			case in.ID() > from:
-				names[o.Node], from = names[in], in.ID()
+				names[n], from = names[in], in.ID()
 			}
 		}
 	}
 	return names
+}
+
+// join lists the layers of nodes.
+func join(layers map[*gorgonia.Node]string, nodes []*gorgonia.Node) string {
+	var names []string
+	for _, n := range nodes {
+		if name := layers[n]; name != "" && !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	return strings.Join(names, " ")
 }
 
 func operands(n *gorgonia.Node) []*gorgonia.Node {

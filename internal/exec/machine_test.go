@@ -84,7 +84,13 @@ func residual(t *testing.T, dropout float64) *network {
 // machine binds everything and returns the memory of the gradients.
 func (n *network) machine(t *testing.T, threads int) (*VM, [][]float32) {
 	t.Helper()
-	plan, err := Compile([]*gorgonia.Node{n.loss}, Options{Direct: n.grads})
+	return n.machineOf(t, threads, Options{})
+}
+
+func (n *network) machineOf(t *testing.T, threads int, o Options) (*VM, [][]float32) {
+	t.Helper()
+	o.Direct = n.grads
+	plan, err := Compile([]*gorgonia.Node{n.loss}, o)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -19,11 +19,13 @@ import (
 type Plan struct {
 	slots  []slot
 	code   []instr
+	groups []group                // what runs at a time, see fuse
 	inputs map[*gorgonia.Node]int // slot of each graph input
 	values map[*gorgonia.Node]int // slot of each node of the plan
 	size   [kinds]int             // elements of the arena, by element type
-	shared int                    // elements of scratch that the largest instruction wants
-	worker int
+	shared [kinds]int             // elements of scratch memory: that the workers share,
+	worker [kinds]int             // and of each
+	widest int                    // instructions of the largest group
 }
 
 // A slot is a value: memory of its own, or a range of another slot's.
@@ -77,8 +79,9 @@ type instr struct {
 	in     []int
 	out    int
 	phases []int
-	shared int
-	worker int
+
+	shared, worker int // elements of scratch memory
+	sharedAt       int // where its shared scratch begins
 }
 
 // Options of Compile.
@@ -86,6 +89,8 @@ type Options struct {
 	// Direct lists results that the caller provides memory for at each run (VM.Bind): they are computed
 	// in place where the graph allows and copied there where it does not.
 	Direct []*gorgonia.Node
+	// Unfused runs every operator on its own. Results are the same; tests compare.
+	Unfused bool
 }
 
 // Compile plans the computation of the given nodes, which stay readable after a run. It does not change the
@@ -101,6 +106,7 @@ func Compile(results []*gorgonia.Node, o Options) (*Plan, error) {
 			return nil, fmt.Errorf("exec: %s: %w", describe(n), err)
 		}
 	}
+	p.fuse(!o.Unfused)
 	p.place(results, o.Direct)
 	return p, nil
 }
@@ -186,7 +192,6 @@ func (p *Plan) lower(n *gorgonia.Node) error {
 		if c.op != nil {
 			c.phases = c.op.Phases()
 			c.shared, c.worker = c.op.Scratch()
-			p.shared, p.worker = max(p.shared, c.shared), max(p.worker, c.worker)
 		}
 		p.code = append(p.code, c)
 	}

@@ -24,14 +24,13 @@ type VM struct {
 	aliases [][]int      // aliases of each slot
 	copies  []copyOut
 	scratch scratch
-	env     ops.Env
-	bound   []bool // by handle
+	envs    []ops.Env // of the instructions of a group; the first has the workers' scratch memory
+	bound   []bool    // by handle
 	unbound int
 	direct  []bool // slots that Direct gave away
 
-	cur     *instr
-	curArgs []*ops.Buf
-	phase   int
+	cur     *group
+	phase   phase
 	failure atomic.Pointer[error]
 
 	times []time.Duration // see Profile
@@ -95,21 +94,17 @@ func (p *Plan) New(pool *parallel.Pool) *VM {
 		}
 		vm.args = append(vm.args, in)
 	}
-	vm.env.Worker = make([]ops.Buf, pool.Threads())
+	vm.envs = make([]ops.Env, max(1, p.widest))
+	vm.envs[0].Worker = make([]ops.Buf, pool.Threads())
 	vm.scratch.init(p, pool.Threads())
 	return vm
 }
 
 func (s *scratch) init(p *Plan, threads int) {
-	var shared, worker [kinds]int
-	for _, c := range p.code {
-		k := p.slots[c.out].kind
-		shared[k], worker[k] = max(shared[k], c.shared), max(worker[k], c.worker)
-	}
 	for k := range kinds {
-		s.shared[k] = newBuf(k, shared[k])
+		s.shared[k] = newBuf(k, p.shared[k])
 		for range threads {
-			s.worker[k] = append(s.worker[k], newBuf(k, worker[k]))
+			s.worker[k] = append(s.worker[k], newBuf(k, p.worker[k]))
 		}
 	}
 }
@@ -220,14 +215,16 @@ func (vm *VM) Run(ctx context.Context, d Draw) (err error) {
 	if vm.unbound > 0 {
 		return vm.unboundError()
 	}
-	vm.env.Seed, vm.env.Replica, vm.env.Eval = d.Seed, d.Replica, d.Eval
+	for i := range vm.envs {
+		vm.envs[i].Seed, vm.envs[i].Replica, vm.envs[i].Eval = d.Seed, d.Replica, d.Eval
+	}
 	defer func() {
 		if r := recover(); r != nil {
-			err = fmt.Errorf("exec: %s: panic: %v", describe(vm.cur.node), r)
+			err = fmt.Errorf("exec: %s: panic: %v", vm.plan.describeGroup(vm.cur), r)
 		}
 	}()
 	done := ctx.Done()
-	for i := range vm.plan.code {
+	for i := range vm.plan.groups {
 		select {
 		case <-done:
 			return ctx.Err()
@@ -237,15 +234,8 @@ func (vm *VM) Run(ctx context.Context, d Draw) (err error) {
 		if vm.times != nil {
 			start = time.Now()
 		}
-		c := &vm.plan.code[i]
-		vm.cur, vm.curArgs = c, vm.args[i]
-		if c.op == nil {
-			err = vm.runStock(c)
-		} else {
-			err = vm.runOp(c)
-		}
-		if err != nil {
-			return fmt.Errorf("exec: %s: %w", describe(c.node), err)
+		if err = vm.runGroup(&vm.plan.groups[i]); err != nil {
+			return err
 		}
 		if vm.times != nil {
 			vm.times[i] = time.Since(start)
@@ -274,15 +264,25 @@ func (vm *VM) unboundError() error {
 	return fmt.Errorf("exec: a direct result is not bound")
 }
 
-func (vm *VM) runOp(c *instr) error {
-	k := vm.plan.slots[c.out].kind
-	vm.env.Shared = cut(&vm.scratch.shared[k], c.shared)
-	for w := range vm.env.Worker {
-		vm.env.Worker[w] = cut(&vm.scratch.worker[k][w], c.worker)
+func (vm *VM) runGroup(g *group) error {
+	vm.cur = g
+	first := &vm.plan.code[g.first]
+	if first.op == nil {
+		if err := vm.runStock(g.first); err != nil {
+			return fmt.Errorf("exec: %s: %w", describe(first.node), err)
+		}
+		return nil
 	}
-	for phase, parts := range c.phases {
-		vm.phase = phase
-		vm.pool.Run(parts, vm)
+	k := vm.plan.slots[first.out].kind
+	for i := g.first; i < g.end; i++ {
+		c := &vm.plan.code[i]
+		vm.envs[i-g.first].Shared = cut(&vm.scratch.shared[k], c.sharedAt, c.shared)
+	}
+	for w := range vm.envs[0].Worker {
+		vm.envs[0].Worker[w] = cut(&vm.scratch.worker[k][w], 0, first.worker)
+	}
+	for _, vm.phase = range g.phases {
+		vm.pool.Run(vm.phase.parts, vm)
 		if e := vm.failure.Swap(nil); e != nil {
 			return *e
 		}
@@ -290,30 +290,66 @@ func (vm *VM) runOp(c *instr) error {
 	return nil
 }
 
-// cut returns the first n elements of b.
-func cut(b *ops.Buf, n int) ops.Buf {
+// cut returns n elements of b.
+func cut(b *ops.Buf, from, n int) ops.Buf {
+	to := from + n
 	switch {
 	case b.F32 != nil:
-		return ops.Buf{F32: b.F32[:n:n]}
+		return ops.Buf{F32: b.F32[from:to:to]}
 	case b.F64 != nil:
-		return ops.Buf{F64: b.F64[:n:n]}
+		return ops.Buf{F64: b.F64[from:to:to]}
 	}
-	return ops.Buf{I64: b.I64[:n:n]}
+	return ops.Buf{I64: b.I64[from:to:to]}
 }
 
 // Part makes a VM a parallel.Task: it runs one part of the current phase.
 func (vm *VM) Part(worker, part int) {
-	c := vm.cur
-	if err := c.op.Run(&vm.env, worker, vm.phase, part, &vm.bufs[c.out], vm.curArgs); err != nil {
-		failure := err // a variable of its own, so that err stays on the stack
-		vm.failure.CompareAndSwap(nil, &failure)
+	g, p := vm.cur, vm.phase
+	if p.instr >= 0 {
+		vm.runPart(g, p.instr, worker, p.phase, part)
+		return
+	}
+	r := ops.Ranges{From: part * fusedPart, Len: min(fusedPart, g.len-part*fusedPart), Count: 1}
+	if g.reader != nil {
+		r = g.reader.Reads(part)
+	}
+	for k := range r.Count {
+		for from, end := r.From+k*r.Step, r.From+k*r.Step+r.Len; from < end; from += fusedRange {
+			vm.runRange(g, from, min(from+fusedRange, end))
+		}
+	}
+	if g.reader != nil {
+		vm.runPart(g, g.end-1, worker, 0, part)
 	}
 }
 
+func (vm *VM) runPart(g *group, i, worker, phase, part int) {
+	c := &vm.plan.code[i]
+	if err := c.op.Run(&vm.envs[i-g.first], worker, phase, part, &vm.bufs[c.out], vm.args[i]); err != nil {
+		vm.fail(c, err)
+	}
+}
+
+// runRange computes a range of the results of all fused instructions.
+func (vm *VM) runRange(g *group, from, to int) {
+	for i := range g.rangers {
+		c := &vm.plan.code[g.first+i]
+		if err := c.op.(ops.Ranger).Range(&vm.envs[i], from, to, &vm.bufs[c.out], vm.args[g.first+i]); err != nil {
+			vm.fail(c, err)
+		}
+	}
+}
+
+func (vm *VM) fail(c *instr, err error) {
+	err = fmt.Errorf("exec: %s: %w", describe(c.node), err)
+	vm.failure.CompareAndSwap(nil, &err)
+}
+
 // runStock runs an operator of another package by its Do method.
-func (vm *VM) runStock(c *instr) error {
+func (vm *VM) runStock(i int) error {
+	c := &vm.plan.code[i]
 	values := make([]gorgonia.Value, len(c.in))
-	for i, b := range vm.curArgs {
+	for i, b := range vm.args[i] {
 		values[i] = b.Value()
 	}
 	v, err := c.stock.Do(values...)

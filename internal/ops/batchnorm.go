@@ -216,32 +216,65 @@ func (d channels) runs() (runs, group int) {
 	return d.n * d.c, max(1, chunk/max(1, d.s))
 }
 
+// cut returns the elements of a part.
+func (d channels) cut(part int) (from, to int) {
+	runs, group := d.runs()
+	size := d.s
+	if d.s == 1 {
+		size = d.c
+	}
+	return part * group * size, min((part+1)*group, runs) * size
+}
+
+// run returns the channel of element from, and how many elements up to before to are of that channel; or, where a
+// channel has one element a sample, of channels that follow each other.
+func (d channels) run(from, to int) (channel, n int) {
+	if d.s == 1 {
+		channel = from % d.c
+		return channel, min(d.c-channel, to-from)
+	}
+	return from / d.s % d.c, min(d.s-from%d.s, to-from)
+}
+
 func (o *normalise) Run(env *Env, _, phase, part int, out *Buf, in []*Buf) error {
-	if o.dt == tensor.Float64 {
-		normalisePart[float64](o, phase, part, out, in, env.Shared.F64)
-	} else {
-		normalisePart[float32](o, phase, part, out, in, env.Shared.F32)
+	switch {
+	case phase == 1:
+		from, to := o.cut(part)
+		return o.Range(env, from, to, out, in)
+	case o.dt == tensor.Float64:
+		normaliseFactors(o, in, env.Shared.F64)
+	default:
+		normaliseFactors(o, in, env.Shared.F32)
 	}
 	return nil
 }
 
-func normalisePart[T kernels.Float](o *normalise, phase, part int, out *Buf, in []*Buf, a []T) {
-	x, scale, bias, mean, variance := floats[T](in[0]), floats[T](in[1]), floats[T](in[2]), floats[T](in[3]), floats[T](in[4])
-	y := floats[T](out)
-	if phase == 0 {
-		for c := range o.c {
-			a[c] = T(float64(scale[c]) / math.Sqrt(float64(variance[c])+o.eps))
-		}
-		return
+func (o *normalise) Range(env *Env, from, to int, out *Buf, in []*Buf) error {
+	if o.dt == tensor.Float64 {
+		normaliseRange(o, from, to, out, in, env.Shared.F64)
+	} else {
+		normaliseRange(o, from, to, out, in, env.Shared.F32)
 	}
-	runs, group := o.runs()
-	for r := part * group; r < min((part+1)*group, runs); r++ {
+	return nil
+}
+
+func normaliseFactors[T kernels.Float](o *normalise, in []*Buf, a []T) {
+	scale, variance := floats[T](in[1]), floats[T](in[4])
+	for c := range o.c {
+		a[c] = T(float64(scale[c]) / math.Sqrt(float64(variance[c])+o.eps))
+	}
+}
+
+func normaliseRange[T kernels.Float](o *normalise, from, to int, out *Buf, in []*Buf, a []T) {
+	x, bias, mean, y := floats[T](in[0]), floats[T](in[2]), floats[T](in[3]), floats[T](out)
+	for from < to {
+		c, n := o.run(from, to)
 		if o.s == 1 {
-			kernels.NormaliseRow(y[r*o.c:(r+1)*o.c], x[r*o.c:(r+1)*o.c], mean, a, bias)
-			continue
+			kernels.NormaliseRow(y[from:from+n], x[from:from+n], mean[c:c+n], a[c:c+n], bias[c:c+n])
+		} else {
+			kernels.Normalise(y[from:from+n], x[from:from+n], mean[c], a[c], bias[c])
 		}
-		c := r % o.c
-		kernels.Normalise(y[r*o.s:(r+1)*o.s], x[r*o.s:(r+1)*o.s], mean[c], a[c], bias[c])
+		from += n
 	}
 }
 

@@ -84,43 +84,57 @@ func (o *normGrad) Phases() []int                 { return []int{1, o.channels.p
 func (o *normGrad) Scratch() (shared, worker int) { return 3 * o.c, 0 }
 
 func (o *normGrad) Run(env *Env, _, phase, part int, out *Buf, in []*Buf) error {
-	if o.dt == tensor.Float64 {
-		normGradPart[float64](o, phase, part, out, in, env.Shared.F64)
-	} else {
-		normGradPart[float32](o, phase, part, out, in, env.Shared.F32)
+	switch {
+	case phase == 1:
+		from, to := o.cut(part)
+		return o.Range(env, from, to, out, in)
+	case o.dt == tensor.Float64:
+		normGradFactors(o, in, env.Shared.F64)
+	default:
+		normGradFactors(o, in, env.Shared.F32)
 	}
 	return nil
 }
 
-func normGradPart[T kernels.Float](o *normGrad, phase, part int, out *Buf, in []*Buf, shared []T) {
-	x, scale, mean, variance, params, dy := floats[T](in[0]), floats[T](in[1]), floats[T](in[2]), floats[T](in[3]), floats[T](in[4]), floats[T](in[5])
-	dx := floats[T](out)
+func normGradFactors[T kernels.Float](o *normGrad, in []*Buf, shared []T) {
+	scale, variance, params := floats[T](in[1]), floats[T](in[3]), floats[T](in[4])
 	a, b, k := shared[:o.c], shared[o.c:2*o.c], shared[2*o.c:3*o.c]
-	if phase == 0 {
-		m := float64(max(1, o.count()))
-		for c := range o.c {
-			r := 1 / math.Sqrt(float64(variance[c])+o.eps)
-			a[c], b[c], k[c] = T(float64(scale[c])*r), 0, 0
-			if o.train {
-				b[c] = T(float64(params[o.c+c]) / m)
-				k[c] = T(float64(params[c]) * r / m)
-			}
+	m := float64(max(1, o.count()))
+	for c := range o.c {
+		r := 1 / math.Sqrt(float64(variance[c])+o.eps)
+		a[c], b[c], k[c] = T(float64(scale[c])*r), 0, 0
+		if o.train {
+			b[c] = T(float64(params[o.c+c]) / m)
+			k[c] = T(float64(params[c]) * r / m)
 		}
-		return
 	}
-	runs, group := o.runs()
-	for r := part * group; r < min((part+1)*group, runs); r++ {
-		switch c := r % max(1, o.c); {
+}
+
+func (o *normGrad) Range(env *Env, from, to int, out *Buf, in []*Buf) error {
+	if o.dt == tensor.Float64 {
+		normGradRange(o, from, to, out, in, env.Shared.F64)
+	} else {
+		normGradRange(o, from, to, out, in, env.Shared.F32)
+	}
+	return nil
+}
+
+func normGradRange[T kernels.Float](o *normGrad, from, to int, out *Buf, in []*Buf, shared []T) {
+	x, mean, dy, dx := floats[T](in[0]), floats[T](in[2]), floats[T](in[5]), floats[T](out)
+	a, b, k := shared[:o.c], shared[o.c:2*o.c], shared[2*o.c:3*o.c]
+	for from < to {
+		c, n := o.run(from, to)
+		end := from + n
+		switch {
 		case o.s == 1 && o.train:
-			at, to := r*o.c, (r+1)*o.c
-			kernels.NormaliseGradRow(dx[at:to], x[at:to], dy[at:to], mean, a, b, k)
+			kernels.NormaliseGradRow(dx[from:end], x[from:end], dy[from:end], mean[c:c+n], a[c:c+n], b[c:c+n], k[c:c+n])
 		case o.s == 1:
-			kernels.Mul(dx[r*o.c:(r+1)*o.c], dy[r*o.c:(r+1)*o.c], a)
+			kernels.Mul(dx[from:end], dy[from:end], a[c:c+n])
 		case o.train:
-			at, to := r*o.s, (r+1)*o.s
-			kernels.NormaliseGrad(dx[at:to], x[at:to], dy[at:to], mean[c], a[c], b[c], k[c])
+			kernels.NormaliseGrad(dx[from:end], x[from:end], dy[from:end], mean[c], a[c], b[c], k[c])
 		default:
-			kernels.MulScalar(dx[r*o.s:(r+1)*o.s], dy[r*o.s:(r+1)*o.s], a[c])
+			kernels.MulScalar(dx[from:end], dy[from:end], a[c])
 		}
+		from = end
 	}
 }

@@ -149,17 +149,22 @@ func (o *binary) InPlace() []int {
 	return in
 }
 
-func (o *binary) Run(_ *Env, _, _, part int, out *Buf, in []*Buf) error {
+func (o *binary) Run(env *Env, _, _, part int, out *Buf, in []*Buf) error {
+	n := len0(o.out)
+	from, to := span(n, chunks(n), part)
+	return o.Range(env, from, to, out, in)
+}
+
+func (o *binary) Range(_ *Env, from, to int, out *Buf, in []*Buf) error {
 	if o.dt == tensor.Float64 {
-		binaryPart(o, &o.f64, part, out.F64, in[0].F64, in[1].F64)
+		binaryRange(o, &o.f64, from, to, out.F64, in[0].F64, in[1].F64)
 	} else {
-		binaryPart(o, &o.f32, part, out.F32, in[0].F32, in[1].F32)
+		binaryRange(o, &o.f32, from, to, out.F32, in[0].F32, in[1].F32)
 	}
 	return nil
 }
 
-func binaryPart[T kernels.Float](o *binary, f *pairs[T], part int, y, a, b []T) {
-	from, to := span(len(y), chunks(len(y)), part)
+func binaryRange[T kernels.Float](o *binary, f *pairs[T], from, to int, y, a, b []T) {
 	if from == to {
 		return
 	}

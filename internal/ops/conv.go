@@ -110,6 +110,6 @@ func (o *conv) SymDiff(in gorgonia.Nodes, _, grad *gorgonia.Node) (gorgonia.Node
 	if len(in) == 2 {
 		return gorgonia.Nodes{dx, dw}, nil
 	}
-	db, err := apply(&convGradB{base{name: "ConvGradB", out: in[2].Shape()}, o.c}, grad)
+	db, err := apply(&convGradB{base{name: "ConvGradB", out: in[2].Shape()}, o.c, channelsOf(grad.Shape())}, grad)
 	return gorgonia.Nodes{dx, dw, db}, err
 }

@@ -44,19 +44,33 @@ func (o *dropout) Phases() []int  { return []int{chunks(len0(o.out))} }
 func (o *dropout) InPlace() []int { return []int{0} }
 
 func (o *dropout) Run(env *Env, _, _, part int, out *Buf, in []*Buf) error {
-	s := rng.Stream{Seed: env.Seed, Purpose: rng.Dropout + o.number, Replica: uint16(env.Replica), Eval: env.Eval}
 	from := part * chunk
-	to := min(from+chunk, len0(o.out))
+	return o.Range(env, from, min(from+chunk, len0(o.out)), out, in)
+}
+
+func (o *dropout) Range(env *Env, from, to int, out *Buf, in []*Buf) error {
+	s := rng.Stream{Seed: env.Seed, Purpose: rng.Dropout + o.number, Replica: uint16(env.Replica), Eval: env.Eval}
 	scale := 0.0
 	if o.ratio < 1 {
 		scale = 1 / (1 - o.ratio)
 	}
 	if o.dt == tensor.Float64 {
-		kernels.Dropout(out.F64[from:to], in[0].F64[from:to], s, from, o.threshold, scale)
+		dropoutRange(o, s, from, to, out.F64, in[0].F64, scale)
 	} else {
-		kernels.Dropout(out.F32[from:to], in[0].F32[from:to], s, from, o.threshold, float32(scale))
+		dropoutRange(o, s, from, to, out.F32, in[0].F32, float32(scale))
 	}
 	return nil
+}
+
+func dropoutRange[T kernels.Float](o *dropout, s rng.Stream, from, to int, y, x []T, scale T) {
+	if in := from % 4; in > 0 && from < to { // the range begins inside a block of random words
+		var four [4]T
+		n := copy(four[in:], x[from:to])
+		kernels.Dropout(four[:], four[:], s, from-in, o.threshold, scale)
+		copy(y[from:], four[in:in+n])
+		from += n
+	}
+	kernels.Dropout(y[from:to], x[from:to], s, from, o.threshold, scale)
 }
 
 func (o *dropout) SymDiff(_ gorgonia.Nodes, _, dy *gorgonia.Node) (gorgonia.Nodes, error) {

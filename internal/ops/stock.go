@@ -22,19 +22,17 @@ func StockAdd(n *gorgonia.Node) Op {
 func (o *stockAdd) Phases() []int  { return []int{chunks(len0(o.out))} }
 func (o *stockAdd) InPlace() []int { return []int{0, 1} }
 
-func (o *stockAdd) Run(_ *Env, _, _, part int, out *Buf, in []*Buf) error {
-	if out.F64 != nil {
-		stockAddPart(floats[float64](out), floats[float64](in[0]), floats[float64](in[1]), part)
-	} else {
-		stockAddPart(floats[float32](out), floats[float32](in[0]), floats[float32](in[1]), part)
-	}
-	return nil
+func (o *stockAdd) Run(env *Env, _, _, part int, out *Buf, in []*Buf) error {
+	n := len0(o.out)
+	from, to := span(n, chunks(n), part)
+	return o.Range(env, from, to, out, in)
 }
 
-func stockAddPart[T kernels.Float](z, x, y []T, part int) {
-	from, to := span(len(z), chunks(len(z)), part)
-	z, x, y = z[from:to], x[from:to], y[from:to]
-	for i := range z {
-		z[i] = x[i] + y[i]
+func (o *stockAdd) Range(_ *Env, from, to int, out *Buf, in []*Buf) error {
+	if out.F64 != nil {
+		kernels.Add(out.F64[from:to], in[0].F64[from:to], in[1].F64[from:to])
+	} else {
+		kernels.Add(out.F32[from:to], in[0].F32[from:to], in[1].F32[from:to])
 	}
+	return nil
 }

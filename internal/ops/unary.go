@@ -151,9 +151,13 @@ func elementwise(name string, x *gorgonia.Node, f32 func(y, x []float32), f64 fu
 func (o *unary) Phases() []int  { return []int{chunks(len0(o.out))} }
 func (o *unary) InPlace() []int { return []int{0} }
 
-func (o *unary) Run(_ *Env, _, _, part int, out *Buf, in []*Buf) error {
+func (o *unary) Run(env *Env, _, _, part int, out *Buf, in []*Buf) error {
 	n := len0(o.out)
 	from, to := span(n, chunks(n), part)
+	return o.Range(env, from, to, out, in)
+}
+
+func (o *unary) Range(_ *Env, from, to int, out *Buf, in []*Buf) error {
 	if o.dt == tensor.Float64 {
 		o.f64(out.F64[from:to], in[0].F64[from:to])
 	} else {
@@ -186,9 +190,13 @@ type unaryGrad struct {
 func (o *unaryGrad) Phases() []int  { return []int{chunks(len0(o.out))} }
 func (o *unaryGrad) InPlace() []int { return []int{1, 0} }
 
-func (o *unaryGrad) Run(_ *Env, _, _, part int, out *Buf, in []*Buf) error {
+func (o *unaryGrad) Run(env *Env, _, _, part int, out *Buf, in []*Buf) error {
 	n := len0(o.out)
 	from, to := span(n, chunks(n), part)
+	return o.Range(env, from, to, out, in)
+}
+
+func (o *unaryGrad) Range(_ *Env, from, to int, out *Buf, in []*Buf) error {
 	if o.dt == tensor.Float64 {
 		o.slope.f64(out.F64[from:to], in[0].F64[from:to], in[1].F64[from:to])
 	} else {
