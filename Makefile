@@ -1,4 +1,4 @@
-.PHONY: build test check bench generate fuzz interop
+.PHONY: build test check bench microbench generate fuzz interop
 
 build:
 	CGO_ENABLED=0 go build -o bin/onnx-entropy ./cmd/onnx-entropy
@@ -10,12 +10,15 @@ test:
 check:
 	bash .ci/run
 
-bench:
+# Compares with PyTorch if PYTHON has torch; a few minutes, on an idle machine. `make bench NAMES=mnistfc` for one network.
+PYTHON ?= python3
+NAMES ?=
+bench: build
+	go run ./models/bench -python $(PYTHON) $(NAMES)
+
+# Every kernel and operator.
+microbench:
 	go test -run '^$$' -bench . -benchmem ./internal/... ./runner/ ./optimizer/
-	go run ./cmd/onnx-entropy bench mnistfc
-	go run ./cmd/onnx-entropy bench mnistconv
-	go run ./cmd/onnx-entropy bench allcnn
-	go run ./cmd/onnx-entropy bench charlstm
 
 # Needs protoc; the assembly needs nothing but Go.
 generate:

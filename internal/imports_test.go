@@ -12,11 +12,12 @@ const module = "github.com/onnx-entropy/onnx-entropy/"
 // arrows says which packages of the module, and which of the two libraries that shape it, each package may
 // import. A package that is not listed here may import none of them.
 var arrows = map[string]string{
-	"cmd/onnx-entropy":    "runner onnxload optimizer models internal/dataset internal/report internal/onnxpb",
+	"cmd/onnx-entropy":    "runner onnxload optimizer models internal/dataset internal/report internal/onnxpb internal/kernels",
 	"runner":              "gorgonia onnxload optimizer internal/ops internal/exec internal/rng internal/parallel internal/dataset internal/checkpoint internal/report",
 	"onnxload":            "onnx-go gorgonia internal/onnxpb internal/ops internal/rng",
 	"optimizer":           "internal/kernels internal/rng internal/parallel",
 	"optimizer/solver":    "optimizer gorgonia",
+	"models/bench":        "models internal/report",
 	"models":              "internal/onnxpb internal/rng",
 	"internal/exec":       "gorgonia internal/ops internal/kernels internal/parallel",
 	"internal/ops":        "gorgonia internal/kernels internal/rng internal/parallel",

@@ -10,6 +10,7 @@ import (
 
 	"gorgonia.org/tensor"
 
+	"github.com/onnx-entropy/onnx-entropy/internal/kernels"
 	"github.com/onnx-entropy/onnx-entropy/internal/report"
 	"github.com/onnx-entropy/onnx-entropy/onnxload"
 	"github.com/onnx-entropy/onnx-entropy/optimizer"
@@ -35,7 +36,8 @@ type benchmark struct {
 	StepMS     float64  `json:"step_ms"`
 	FLOPs      float64  `json:"flops,omitempty"` // of a gradient, see runner.OpCost
 	GFLOPS     float64  `json:"gflops,omitempty"`
-	Allocs     float64  `json:"allocs"` // a gradient
+	PeakGFLOPS float64  `json:"peak_gflops,omitempty"` // of the processor on so many threads, measured
+	Allocs     float64  `json:"allocs"`                // a gradient
 	PeakRSSMB  *float64 `json:"peak_rss_mb,omitempty"`
 
 	Ops   []opTime `json:"ops,omitempty"` // with --ops
@@ -90,6 +92,9 @@ func (r *benchmark) print(e *env) {
 	e.printf("step      %.3f ms (gradient and update of Entropy-SGD's inner step)", r.StepMS)
 	if r.FLOPs > 0 {
 		e.printf("rate      %.1f GFLOP/s (%.4g GFLOP a gradient in products of weights)", r.GFLOPS, r.FLOPs/1e9)
+	}
+	if r.PeakGFLOPS > 0 {
+		e.printf("          %.0f %% of the %.0f GFLOP/s that multiply-adds in registers reach here", 100*r.GFLOPS/r.PeakGFLOPS, r.PeakGFLOPS)
 	}
 	e.printf("memory    %.1f allocations a gradient", r.Allocs)
 	if r.PeakRSSMB != nil {
@@ -153,6 +158,7 @@ func (r *benchmark) measure(e *env, step *runner.Step, b *runner.Batch, c *bench
 		r.FLOPs += o.FLOPs
 	}
 	r.GFLOPS = r.FLOPs / (r.GradientMS * 1e6)
+	r.PeakGFLOPS = kernels.PeakFLOPS(r.Threads) / 1e9
 	if c.Ops {
 		r.Ops, r.Kinds = opTimes(costs)
 	}
