@@ -3,6 +3,7 @@ package exec
 import (
 	"context"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -35,6 +36,30 @@ func (n *network) compare(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+// TestCheckSeesEveryResult runs with a check, which sees the results of chains before others overwrite them.
+func TestCheckSeesEveryResult(t *testing.T) {
+	n := residual(t, 0.3)
+	vm, _ := n.machine(t, 2)
+	sums := func(threads int, o Options) map[int64]float64 {
+		vm, _ := n.machineOf(t, threads, o)
+		sum := map[int64]float64{}
+		vm.Check = func(node *gorgonia.Node, out *ops.Buf) error {
+			for _, v := range out.F32 {
+				sum[node.ID()] += float64(v)
+			}
+			return nil
+		}
+		if err := vm.Run(context.Background(), Draw{}); err != nil {
+			t.Fatal(err)
+		}
+		return sum
+	}
+	got, want := sums(2, Options{}), sums(1, Options{Unfused: true})
+	if len(got) != vm.Plan().Len() || !maps.Equal(got, want) {
+		t.Errorf("%d results of %d instructions, with the sums %v; unfused %v", len(got), vm.Plan().Len(), got, want)
 	}
 }
 

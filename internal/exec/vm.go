@@ -240,11 +240,6 @@ func (vm *VM) Run(ctx context.Context, d Draw) (err error) {
 		if vm.times != nil {
 			vm.times[i] = time.Since(start)
 		}
-		if vm.Check != nil {
-			if err := vm.Check(c.node, &vm.bufs[c.out]); err != nil {
-				return err
-			}
-		}
 	}
 	for _, c := range vm.copies {
 		b := &vm.bufs[c.slot]
@@ -271,6 +266,9 @@ func (vm *VM) runGroup(g *group) error {
 		if err := vm.runStock(g.first); err != nil {
 			return fmt.Errorf("exec: %s: %w", describe(first.node), err)
 		}
+		if vm.Check != nil {
+			return vm.Check(first.node, &vm.bufs[first.out])
+		}
 		return nil
 	}
 	k := vm.plan.slots[first.out].kind
@@ -281,10 +279,37 @@ func (vm *VM) runGroup(g *group) error {
 	for w := range vm.envs[0].Worker {
 		vm.envs[0].Worker[w] = cut(&vm.scratch.worker[k][w], 0, first.worker)
 	}
-	for _, vm.phase = range g.phases {
-		vm.pool.Run(vm.phase.parts, vm)
-		if e := vm.failure.Swap(nil); e != nil {
-			return *e
+	if vm.Check != nil {
+		return vm.runChecked(g)
+	}
+	for _, p := range g.phases {
+		if err := vm.runPhase(p); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (vm *VM) runPhase(p phase) error {
+	vm.phase = p
+	vm.pool.Run(p.parts, vm)
+	if e := vm.failure.Swap(nil); e != nil {
+		return *e
+	}
+	return nil
+}
+
+// runChecked runs the instructions of a group one after the other, each with its check.
+func (vm *VM) runChecked(g *group) error {
+	for i := g.first; i < g.end; i++ {
+		c := &vm.plan.code[i]
+		for k, parts := range c.phases {
+			if err := vm.runPhase(phase{i, k, parts}); err != nil {
+				return err
+			}
+		}
+		if err := vm.Check(c.node, &vm.bufs[c.out]); err != nil {
+			return err
 		}
 	}
 	return nil
