@@ -42,14 +42,13 @@ type state struct {
 	waiting atomic.Bool  // the caller sleeps, or is about to
 	done    chan struct{}
 	failure atomic.Pointer[Panic]
-	stop    chan struct{}
 }
 
 // helper is a goroutine of the pool, in a cache line of its own.
 type helper struct {
 	phase  atomic.Uint32 // idle, posted or working
 	asleep atomic.Bool   // it sleeps, or is about to
-	wake   chan struct{} // of one element; one too many does no harm
+	wake   chan struct{} // of one element, one too many does no harm; closed at the end of the pool
 	_      [48]byte
 }
 
@@ -74,7 +73,7 @@ func New(threads int) *Pool {
 		threads = runtime.GOMAXPROCS(0)
 	}
 	threads = min(threads, max(64, 2*runtime.NumCPU()))
-	s := &state{threads: threads, done: make(chan struct{}, 1), stop: make(chan struct{})}
+	s := &state{threads: threads, done: make(chan struct{}, 1)}
 	if threads <= min(runtime.GOMAXPROCS(0), runtime.NumCPU()) {
 		s.patience = patience
 	}
@@ -84,7 +83,11 @@ func New(threads int) *Pool {
 		go s.serve(w, h)
 	}
 	p := &Pool{s}
-	runtime.AddCleanup(p, func(stop chan struct{}) { close(stop) }, s.stop)
+	runtime.AddCleanup(p, func(helpers []*helper) {
+		for _, h := range helpers {
+			close(h.wake)
+		}
+	}, s.helpers)
 	return p
 }
 
@@ -148,10 +151,8 @@ func (s *state) serve(worker int, h *helper) {
 			// Whoever posts stores phase and then loads asleep, so one of the two sees the other.
 			h.asleep.Store(true)
 			if h.phase.Load() != posted {
-				select {
-				case <-s.stop:
+				if _, ok := <-h.wake; !ok {
 					return
-				case <-h.wake:
 				}
 			}
 			h.asleep.Store(false)
