@@ -134,16 +134,21 @@ func (b *builder) declare(shapes map[string][]int) error {
 			if err != nil {
 				return fmt.Errorf("onnxload: the value given for input %q: %w", name, err)
 			}
+			// The file says which of the types of floats, or of integers, the numbers are of.
+			elem := v.GetType().GetTensorType().GetElemType()
+			if onnxpb.IsFloat(elem) && onnxpb.IsFloat(h.elem) || onnxpb.IsInt(elem) && onnxpb.IsInt(h.elem) {
+				h.elem = elem
+			}
 			b.values[name] = b.fromHost(name, h)
 			continue
 		}
 		elem := v.GetType().GetTensorType().GetElemType()
 		dt := b.opts.Dtype
-		if elem == elemINT64 || elem == elemINT32 {
+		if onnxpb.IsInt(elem) {
 			dt = tensor.Int64
 		} else if !onnxpb.IsFloat(elem) {
 			return &UnsupportedError{[]Unsupported{{Name: name, Reason: fmt.Sprintf(
-				"it has elements of type %s; only floating-point numbers, INT32 and INT64 are supported", onnxpb.TypeName(elem))}}}
+				"it has elements of type %s; floating-point numbers of at least 16 bits, integers of at least 8 and BOOL are supported", onnxpb.TypeName(elem))}}}
 		}
 		if _, ok := elements(shapes[name], b.opts.MaxElements); !ok {
 			return fmt.Errorf("onnxload: input %q of shape %v is larger than %d elements", name, shapes[name], b.opts.MaxElements)
@@ -157,12 +162,16 @@ func (b *builder) declare(shapes map[string][]int) error {
 
 // input adds an input to the graph. name must be used for this one only.
 func (b *builder) input(name string, dt tensor.Dtype, shape []int, opts ...gorgonia.NodeConsOpt) *gorgonia.Node {
+	return inputNode(b.net.Graph, name, dt, shape, opts...)
+}
+
+func inputNode(g *gorgonia.ExprGraph, name string, dt tensor.Dtype, shape []int, opts ...gorgonia.NodeConsOpt) *gorgonia.Node {
 	opts = append(opts, gorgonia.WithName(name))
 	if len(shape) == 0 {
-		return gorgonia.NewScalar(b.net.Graph, dt, opts...)
+		return gorgonia.NewScalar(g, dt, opts...)
 	}
 	opts = append(opts, gorgonia.WithShape(shape...))
-	return gorgonia.NewTensor(b.net.Graph, dt, len(shape), opts...)
+	return gorgonia.NewTensor(g, dt, len(shape), opts...)
 }
 
 // unique returns name, or name with a number behind it if the file or the builder already uses that.
@@ -285,6 +294,7 @@ func (b *builder) outputs() error {
 		}
 		b.net.Outputs = append(b.net.Outputs, n)
 		b.net.OutputNames = append(b.net.OutputNames, v.name)
+		b.net.OutputTypes = append(b.net.OutputTypes, onnxpb.TypeName(v.elem))
 	}
 	if len(b.net.Outputs) == 0 {
 		return fmt.Errorf("onnxload: the graph has no output that can be computed")

@@ -3,7 +3,6 @@ package onnxload
 import (
 	"fmt"
 	"math"
-	"slices"
 )
 
 // hostShape is Shape: dimensions start to end of the input's shape.
@@ -44,54 +43,6 @@ func hostSize(c *nodeCtx) (*host, error) {
 		return nil, err
 	}
 	return &host{elem: elemINT64, shape: []int{}, i: []int64{int64(product(shape))}}, nil
-}
-
-// hostGather is Gather: rows of the data along an axis.
-func hostGather(c *nodeCtx) (*host, error) {
-	x, err := c.constant(0)
-	if err != nil {
-		return nil, err
-	}
-	index, err := c.constant(1)
-	if err != nil {
-		return nil, err
-	}
-	rows, err := index.ints()
-	if err != nil {
-		return nil, err
-	}
-	a, err := c.int("axis", 0)
-	if err != nil {
-		return nil, err
-	}
-	if a, err = axis(a, len(x.shape), len(x.shape)); err != nil {
-		return nil, err
-	}
-	shape := slices.Concat(x.shape[:a], index.shape, x.shape[a+1:])
-	y, err := c.b.newHost(x.elem, shape)
-	if err != nil {
-		return nil, err
-	}
-	if y.size() == 0 {
-		return y, nil
-	}
-	outer, n, inner := product(x.shape[:a]), x.shape[a], product(x.shape[a+1:])
-	k := 0
-	for o := range outer {
-		for _, r := range rows {
-			if r < 0 {
-				r += n
-			}
-			if r < 0 || r >= n {
-				return nil, fmt.Errorf("index %d into axis %d of a constant of shape %v", r, a, x.shape)
-			}
-			for i := range inner {
-				y.take(k, x, (o*n+r)*inner+i)
-				k++
-			}
-		}
-	}
-	return y, nil
 }
 
 // hostConstantOfShape is ConstantOfShape: one number, by default the float 0, everywhere.

@@ -1,6 +1,7 @@
 package onnxload
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 
@@ -24,6 +25,7 @@ const (
 	elemDOUBLE = int32(onnxpb.TensorProto_DOUBLE)
 	elemINT64  = int32(onnxpb.TensorProto_INT64)
 	elemINT32  = int32(onnxpb.TensorProto_INT32)
+	elemUINT64 = int32(onnxpb.TensorProto_UINT64)
 	elemBOOL   = int32(onnxpb.TensorProto_BOOL)
 )
 
@@ -34,11 +36,10 @@ const hostLimit = 1 << 26
 
 // newHost returns a zeroed tensor, within the limit.
 func (b *builder) newHost(elem int32, shape []int) (*host, error) {
-	n, ok := elements(shape, hostLimit)
-	if !ok || b.folded+n > hostLimit {
-		return nil, fmt.Errorf("its constant result of shape %v is too large to be computed ahead (limit %d numbers)", shape, hostLimit)
+	if err := b.charge(shape); err != nil {
+		return nil, err
 	}
-	b.folded += n
+	n := product(shape)
 	h := &host{elem: elem, shape: append([]int{}, shape...)}
 	switch {
 	case onnxpb.IsFloat(elem):
@@ -49,6 +50,16 @@ func (b *builder) newHost(elem int32, shape []int) (*host, error) {
 		return nil, fmt.Errorf("constants of type %s cannot be computed with", onnxpb.TypeName(elem))
 	}
 	return h, nil
+}
+
+// charge counts the elements of a tensor that is computed while the graph is built.
+func (b *builder) charge(shape []int) error {
+	n, ok := elements(shape, hostLimit)
+	if !ok || b.folded+n > hostLimit {
+		return fmt.Errorf("its constant result of shape %v is too large to be computed ahead (limit %d numbers)", shape, hostLimit)
+	}
+	b.folded += n
+	return nil
 }
 
 // elements is the product of shape, if no dimension is negative and it is at most limit.
@@ -174,6 +185,21 @@ func (h *host) at(k int) float64 {
 		return h.f[k]
 	}
 	return float64(h.i[k])
+}
+
+// compare orders elements j and k; NaN is the greatest.
+func (h *host) compare(j, k int) int {
+	if h.f != nil {
+		a, b := h.f[j], h.f[k]
+		if a != a || b != b {
+			return int(boolInt(a != a) - boolInt(b != b))
+		}
+		return cmp.Compare(a, b)
+	}
+	if h.elem == elemUINT64 {
+		return cmp.Compare(uint64(h.i[j]), uint64(h.i[k]))
+	}
+	return cmp.Compare(h.i[j], h.i[k])
 }
 
 // scalar returns the only element.

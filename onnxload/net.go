@@ -16,6 +16,7 @@ type Options struct {
 	// Dropout replaces the ratio of every Dropout node of a training graph, unless nil.
 	Dropout *float64
 	// Dtype is the element type of all floating-point nodes, tensor.Float32 (the default) or tensor.Float64.
+	// Integers and bools are int64; inputs must hold numbers of the type that the file says.
 	Dtype tensor.Dtype
 	// Known holds values of graph inputs, which are then constants: shapes that another program computes,
 	// for example.
@@ -36,10 +37,13 @@ type Net struct {
 	// that is a running statistic of BatchNormalization is left out.
 	Inputs, Outputs []*gorgonia.Node
 	OutputNames     []string
-	Batch           int
-	Params          []Param  // trainable tensors; together they are the flat vector of weights
-	Buffers         []Buffer // running statistics; together they are the flat vector of running statistics
-	Stats           []Stat   // what a training graph measures for the buffers
+	// OutputTypes are the ONNX element types of Outputs, such as FLOAT16 or BOOL. The nodes have float32 or
+	// float64 for all types of floats, and int64 for integers and bools.
+	OutputTypes []string
+	Batch       int
+	Params      []Param  // trainable tensors; together they are the flat vector of weights
+	Buffers     []Buffer // running statistics; together they are the flat vector of running statistics
+	Stats       []Stat   // what a training graph measures for the buffers
 	// Consts are graph inputs that never change and are the only ones with a bound value.
 	Consts []*gorgonia.Node
 	Layers []Layer // the nodes of the graph in order; folded shape arithmetic is left out

@@ -18,10 +18,16 @@ type operator struct {
 	graph func(*nodeCtx) error
 	// host computes the only output from constants. If all inputs are constants it is preferred to graph.
 	host func(*nodeCtx) (*host, error)
+	// hosts is the same for an operator of several outputs.
+	hosts func(*nodeCtx) ([]*host, error)
+	// fold tells that graph serves for constants too: its nodes are computed at once.
+	fold bool
 	// shapeOnly tells that host needs no more than the shapes of its inputs, which may then be data.
 	shapeOnly bool
 	// expand, if there is one, does all that is to be done for the node, whatever its inputs are.
 	expand func(*nodeCtx) error
+	// elem is the type of the first output where it is not that of the first input and follows from the node alone.
+	elem func(*nodeCtx) (int32, error)
 }
 
 // A nodeCtx is one node of the file while its part of the graph is made.
@@ -34,6 +40,8 @@ type nodeCtx struct {
 	out   []*value // nil where an output is not wanted
 	train bool     // the output is wanted in a place for weights
 	scope *scope   // of a body that the node is in, nil for the nodes of the graph itself
+
+	scratch *scratch // where the node is computed from constants, else nil
 }
 
 // unsupportedError is the error of an operator that this program does not know in that form.
@@ -128,7 +136,7 @@ func (c *nodeCtx) apply(op operator) error {
 			return fmt.Errorf("its input %d is absent", k)
 		}
 	}
-	constant := op.host != nil
+	constant := op.host != nil || op.hosts != nil || op.fold
 	var roots []*source
 	for _, v := range c.in {
 		switch {
@@ -151,7 +159,7 @@ func (c *nodeCtx) apply(op operator) error {
 		return c.fold(op, roots)
 	}
 	if op.graph == nil {
-		return unsupportedf("this operator is supported only in shape arithmetic, on values that the shapes of the inputs determine")
+		return unsupportedf("this operator is supported only on constants and on what the shapes of the inputs determine: its result has a shape that depends on the data")
 	}
 	before := len(c.b.net.Params)
 	if err := op.graph(c); err != nil {
@@ -161,42 +169,76 @@ func (c *nodeCtx) apply(op operator) error {
 	return nil
 }
 
-// fold makes the first output a constant. Integers and what comes from Constant nodes are computed at once;
-// what weights go into is left until somebody reads it.
+// fold makes the outputs constants. Integers and what comes from Constant nodes are computed at once; what
+// weights go into is left until somebody reads it.
 func (c *nodeCtx) fold(op operator, roots []*source) error {
-	v := c.out[0]
-	if v == nil {
-		return nil
-	}
-	for _, o := range c.out[1:] {
-		if o != nil {
-			o.missing = "output " + o.name + " cannot be computed ahead"
-		}
-	}
 	if c.n.GetOpType() == "Identity" {
-		in := c.in[0]
-		v.elem, v.shape, v.src, v.roots = in.elem, in.shape, in.src, in.roots
-		v.makeHost, v.makeNode = in.numbers, in.graphNode
+		if v := c.out[0]; v != nil {
+			in := c.in[0]
+			v.elem, v.shape, v.src, v.roots = in.elem, in.shape, in.src, in.roots
+			v.makeHost, v.makeNode = in.numbers, in.graphNode
+		}
 		return nil
 	}
-	v.makeHost = func() (*host, error) { return op.host(c) }
-	weights := len(roots) > 0 && op.graph != nil && !op.shapeOnly
-	if !weights {
-		h, err := v.numbers()
-		if err != nil {
+	if len(roots) > 0 && op.graph != nil && !op.shapeOnly {
+		return c.foldLater(op, roots)
+	}
+	hosts, err := c.evaluate(op)
+	if err != nil {
+		return err
+	}
+	for k, v := range c.out {
+		if v == nil {
+			continue
+		}
+		h := hosts[k]
+		if h == nil {
+			v.missing = fmt.Sprintf("output %d of %s is not computed", k, c.n.GetOpType())
+			continue
+		}
+		v.elem, v.shape, v.host = h.elem, h.shape, h
+		v.makeNode = func(bool) (*gorgonia.Node, error) { return c.b.constNode(v.name, h) }
+	}
+	return nil
+}
+
+// foldLater makes the outputs values that weights go into: numbers and nodes are made when they are asked for.
+func (c *nodeCtx) foldLater(op operator, roots []*source) error {
+	elem := c.in[0].elem
+	if op.elem != nil {
+		var err error
+		if elem, err = op.elem(c); err != nil {
 			return err
 		}
-		v.elem, v.shape = h.elem, h.shape
-		v.makeNode = func(bool) (*gorgonia.Node, error) { return c.b.constNode(v.name, h) }
-		return nil
 	}
-	v.elem, v.roots = c.in[0].elem, roots
-	v.makeNode = func(train bool) (*gorgonia.Node, error) {
-		c.train = train
-		if err := op.graph(c); err != nil {
-			return nil, c.b.errorAt(c.index, "%w", err)
+	var hosts []*host
+	for k, v := range c.out {
+		if v == nil {
+			continue
 		}
-		return v.node, nil
+		v.elem, v.roots = elem, roots
+		v.makeHost = func() (*host, error) {
+			if hosts == nil {
+				var err error
+				if hosts, err = c.evaluate(op); err != nil {
+					return nil, c.b.errorAt(c.index, "%w", err)
+				}
+			}
+			if hosts[k] == nil {
+				return nil, c.b.errorAt(c.index, "output %d is not computed", k)
+			}
+			return hosts[k], nil
+		}
+		v.makeNode = func(train bool) (*gorgonia.Node, error) {
+			c.train = train
+			if err := op.graph(c); err != nil {
+				return nil, c.b.errorAt(c.index, "%w", err)
+			}
+			if v.node == nil {
+				return nil, c.b.errorAt(c.index, "output %d is not computed", k)
+			}
+			return v.node, nil
+		}
 	}
 	return nil
 }
@@ -254,19 +296,40 @@ func (c *nodeCtx) weight(i int, r role) (*gorgonia.Node, error) {
 	return n, nil
 }
 
+// operand is node for an operator that computes with floats only.
 func (c *nodeCtx) operand(i int, train bool) (*gorgonia.Node, error) {
-	if !c.has(i) {
-		return nil, fmt.Errorf("its input %d is absent", i)
-	}
-	v := c.in[i]
-	n, err := v.graphNode(train)
+	n, err := c.node(i, train)
 	if err != nil {
 		return nil, err
 	}
 	if n.Dtype() == tensor.Int64 {
-		return nil, unsupportedf("its input %q holds integers that are not known before the network runs", v.name)
+		return nil, unsupportedf("its input %q holds elements of type %s; it is supported on floating-point numbers",
+			c.in[i].name, onnxpb.TypeName(c.in[i].elem))
+	}
+	return n, nil
+}
+
+// node returns input i as a node. train tells that the place is one for weights.
+func (c *nodeCtx) node(i int, train bool) (*gorgonia.Node, error) {
+	if !c.has(i) {
+		return nil, fmt.Errorf("its input %d is absent", i)
+	}
+	v := c.in[i]
+	if c.scratch != nil {
+		h, err := c.constant(i)
+		if err != nil {
+			return nil, err
+		}
+		return c.scratch.node(v.name, h), nil
+	}
+	n, err := v.graphNode(train)
+	if err != nil {
+		return nil, err
 	}
 	v.shape = n.Shape()
+	if n.Dtype() == tensor.Int64 {
+		return n, nil
+	}
 	at := c.slot(i)
 	for _, s := range v.roots {
 		if s.op == "" {
@@ -290,7 +353,7 @@ func (c *nodeCtx) integers(i int) (*gorgonia.Node, error) {
 	if !onnxpb.IsInt(v.elem) {
 		return nil, fmt.Errorf("its input %d (%q) has elements of type %s where integers are needed", i, v.name, onnxpb.TypeName(v.elem))
 	}
-	n, err := v.graphNode(false)
+	n, err := c.node(i, false)
 	if err == nil && n.Dtype() != tensor.Int64 {
 		err = fmt.Errorf("its input %d (%q) is no tensor of integers", i, v.name)
 	}
@@ -349,19 +412,28 @@ func (c *nodeCtx) set(k int, n *gorgonia.Node, err error) error {
 	if _, ok := elements(n.Shape(), c.b.opts.MaxElements); !ok {
 		return fmt.Errorf("its output of shape %v has more than %d elements", n.Shape(), c.b.opts.MaxElements)
 	}
-	c.b.net.names[n.ID()] = shownName(c.n, c.index)
+	var v *value
+	if k < len(c.out) {
+		v = c.out[k]
+	}
+	if v != nil {
+		if v.elem == 0 {
+			v.elem = c.elemOf(0)
+		}
+		// An operator that says nothing gives the type of its first input, if that is of the same kind.
+		if isInt := n.Dtype() == tensor.Int64; isInt && !onnxpb.IsInt(v.elem) {
+			v.elem = elemINT64
+		} else if !isInt && !onnxpb.IsFloat(v.elem) {
+			v.elem = elemFLOAT
+		}
+		v.node, v.shape, v.missing = n, n.Shape(), ""
+	}
+	if c.scratch == nil {
+		c.b.net.names[n.ID()] = shownName(c.n, c.index)
+	}
 	for j := k + 1; j < len(c.out); j++ {
 		if v := c.out[j]; v != nil && v.node == nil && v.missing == "" {
 			v.missing = fmt.Sprintf("output %d of %s is not computed", j, c.n.GetOpType())
-		}
-	}
-	if v := c.out[k]; v != nil {
-		v.node, v.shape, v.missing = n, n.Shape(), ""
-		if v.elem == 0 {
-			v.elem = elemFLOAT
-			if n.Dtype() == tensor.Int64 {
-				v.elem = elemINT64
-			}
 		}
 	}
 	return nil

@@ -15,6 +15,7 @@ const (
 	roleScale                  // of normalisation
 	roleShift
 	roleTable // rows that Gather picks: an embedding
+	roleSlope // of PRelu
 )
 
 // decay tells whether a weight of this role and rank should decay: matrices and filters, not biases and

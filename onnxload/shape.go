@@ -6,14 +6,13 @@ import (
 
 	"gorgonia.org/gorgonia"
 
-	"github.com/onnx-entropy/onnx-entropy/internal/onnxpb"
 	"github.com/onnx-entropy/onnx-entropy/internal/ops"
 )
 
 // reshaped is the graph function of an operator that only changes the shape, to what shape says.
 func reshaped(shape func(c *nodeCtx, from []int) ([]int, error)) func(*nodeCtx) error {
 	return func(c *nodeCtx) error {
-		x, err := c.data(0)
+		x, err := c.any(0)
 		if err != nil {
 			return err
 		}
@@ -23,23 +22,6 @@ func reshaped(shape func(c *nodeCtx, from []int) ([]int, error)) func(*nodeCtx) 
 		}
 		y, err := ops.Reshape(x, s)
 		return c.set(0, y, err)
-	}
-}
-
-// hostReshaped is the same for constants.
-func hostReshaped(shape func(c *nodeCtx, from []int) ([]int, error)) func(*nodeCtx) (*host, error) {
-	return func(c *nodeCtx) (*host, error) {
-		x, err := c.constant(0)
-		if err != nil {
-			return nil, err
-		}
-		s, err := shape(c, x.shape)
-		if err != nil {
-			return nil, err
-		}
-		y := *x
-		y.shape = append([]int{}, s...)
-		return &y, nil
 	}
 }
 
@@ -180,7 +162,7 @@ func permutation(c *nodeCtx, rank int) ([]int, error) {
 }
 
 func transpose(c *nodeCtx) error {
-	x, err := c.data(0)
+	x, err := c.any(0)
 	if err != nil {
 		return err
 	}
@@ -192,32 +174,10 @@ func transpose(c *nodeCtx) error {
 	return c.set(0, y, err)
 }
 
-func hostTranspose(c *nodeCtx) (*host, error) {
-	x, err := c.constant(0)
-	if err != nil {
-		return nil, err
-	}
-	perm, err := permutation(c, len(x.shape))
-	if err != nil {
-		return nil, err
-	}
-	own := rowMajor(x.shape)
-	shape, strides := make([]int, len(perm)), make([]int, len(perm))
-	for d, a := range perm {
-		shape[d], strides[d] = x.shape[a], own[a]
-	}
-	y, err := c.b.newHost(x.elem, shape)
-	if err != nil {
-		return nil, err
-	}
-	walk(shape, [][]int{strides}, func(k int, at []int) { y.take(k, x, at[0]) })
-	return y, nil
-}
-
 func concat(c *nodeCtx) error {
 	var xs []*gorgonia.Node
 	for i := range c.in {
-		x, err := c.data(i)
+		x, err := c.any(i)
 		if err != nil {
 			return err
 		}
@@ -246,51 +206,9 @@ func (c *nodeCtx) concatAxis(rank int) (int, error) {
 	return axis(a, rank, rank)
 }
 
-func hostConcat(c *nodeCtx) (*host, error) {
-	var xs []*host
-	for i := range c.in {
-		x, err := c.constant(i)
-		if err != nil {
-			return nil, err
-		}
-		xs = append(xs, x)
-	}
-	a, err := c.concatAxis(len(xs[0].shape))
-	if err != nil {
-		return nil, err
-	}
-	shape := slices.Clone(xs[0].shape)
-	shape[a] = 0
-	for _, x := range xs {
-		if x.elem != xs[0].elem || len(x.shape) != len(shape) {
-			return nil, fmt.Errorf("constants of shapes %v and %v cannot be joined", xs[0].shape, x.shape)
-		}
-		for d := range shape {
-			if d != a && x.shape[d] != shape[d] {
-				return nil, fmt.Errorf("constants of shapes %v and %v cannot be joined", xs[0].shape, x.shape)
-			}
-		}
-		shape[a] += x.shape[a]
-	}
-	y, err := c.b.newHost(xs[0].elem, shape)
-	if err != nil {
-		return nil, err
-	}
-	at := 0
-	inner := product(shape[a+1:])
-	for _, x := range xs {
-		row := x.shape[a] * inner
-		for k := range x.size() {
-			y.take(at+k/row*shape[a]*inner+k%row, x, k)
-		}
-		at += row
-	}
-	return y, nil
-}
-
 // expand is Expand: to the shape that the input and the given shape have together by broadcasting.
 func expand(c *nodeCtx) error {
-	x, err := c.data(0)
+	x, err := c.any(0)
 	if err != nil {
 		return err
 	}
@@ -322,49 +240,4 @@ func (c *nodeCtx) expanded(from []int) ([]int, error) {
 		}
 	}
 	return broadcastShape(from, to)
-}
-
-func hostExpand(c *nodeCtx) (*host, error) {
-	x, err := c.constant(0)
-	if err != nil {
-		return nil, err
-	}
-	shape, err := c.expanded(x.shape)
-	if err != nil {
-		return nil, err
-	}
-	y, err := c.b.newHost(x.elem, shape)
-	if err != nil {
-		return nil, err
-	}
-	walk(shape, [][]int{broadcastStrides(x.shape, shape)}, func(k int, at []int) { y.take(k, x, at[0]) })
-	return y, nil
-}
-
-// gather is Gather: elements of the data along an axis, at indices that may be data. A weight that data pick
-// rows of is an embedding.
-func gather(c *nodeCtx) error {
-	var x *gorgonia.Node
-	var err error
-	switch {
-	case onnxpb.IsInt(c.in[0].elem):
-		x, err = c.integers(0)
-	case c.in[1].constant():
-		x, err = c.data(0)
-	default:
-		x, err = c.weight(0, role{kind: roleTable})
-	}
-	if err != nil {
-		return err
-	}
-	index, err := c.integers(1)
-	if err != nil {
-		return err
-	}
-	a, err := c.int("axis", 0)
-	if err != nil {
-		return err
-	}
-	y, err := ops.Gather(x, index, a)
-	return c.set(0, y, err)
 }

@@ -14,10 +14,10 @@ func pad(c *nodeCtx) error {
 	if err != nil {
 		return err
 	}
-	if mode != "constant" && mode != "reflect" && mode != "edge" {
-		return unsupportedf("mode %q; only constant, reflect and edge are supported", mode)
+	if mode != "constant" && mode != "reflect" && mode != "edge" && mode != "wrap" {
+		return unsupportedf("mode %q; constant, reflect, edge and wrap are supported", mode)
 	}
-	x, err := c.data(0)
+	x, err := c.any(0)
 	if err != nil {
 		return err
 	}
@@ -168,7 +168,7 @@ func sliceOf(c *nodeCtx, shape []int) (starts, steps, sizes []int, err error) {
 }
 
 func slice(c *nodeCtx) error {
-	x, err := c.data(0)
+	x, err := c.any(0)
 	if err != nil {
 		return err
 	}
@@ -177,7 +177,7 @@ func slice(c *nodeCtx) error {
 		return err
 	}
 	for _, n := range sizes {
-		if n == 0 {
+		if n == 0 && c.scratch == nil {
 			return unsupportedf("nothing is left of an input of shape %v", x.Shape())
 		}
 	}
@@ -186,28 +186,4 @@ func slice(c *nodeCtx) error {
 	}
 	y, err := ops.Slice(x, starts, steps, sizes)
 	return c.set(0, y, err)
-}
-
-func hostSlice(c *nodeCtx) (*host, error) {
-	x, err := c.constant(0)
-	if err != nil {
-		return nil, err
-	}
-	starts, steps, sizes, err := sliceOf(c, x.shape)
-	if err != nil {
-		return nil, err
-	}
-	y, err := c.b.newHost(x.elem, sizes)
-	if err != nil {
-		return nil, err
-	}
-	own := rowMajor(x.shape)
-	offset := 0
-	strides := make([]int, len(own))
-	for d := range own {
-		offset += starts[d] * own[d]
-		strides[d] = steps[d] * own[d]
-	}
-	walk(sizes, [][]int{strides}, func(k int, at []int) { y.take(k, x, offset+at[0]) })
-	return y, nil
 }

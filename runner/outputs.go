@@ -14,7 +14,8 @@ import (
 
 // Outputs computes all outputs of net once, at the weights x and the running statistics, in the mode and for
 // the shapes that net was built with; dropout, if it is active, has the masks of seed 0. inputs are float32 or
-// int64, in the order of net.Inputs. The results, in the order of net.Outputs, are the caller's.
+// int64, in the order of net.Inputs; float64 in place of float32 for a net of float64. The results, in the order of
+// net.Outputs, are the caller's, and of the same types.
 //
 // It plans anew at each call; Step.Predict does not.
 func Outputs(ctx context.Context, net *onnxload.Net, x, running []float32, inputs []*tensor.Dense) ([]*tensor.Dense, error) {
@@ -27,6 +28,12 @@ func Outputs(ctx context.Context, net *onnxload.Net, x, running []float32, input
 	}
 	c := &compiled{net: net, vm: plan.New(parallel.New(0))}
 	c.bindings()
+	if net.Options().Dtype == tensor.Float64 {
+		if err := c.bindWide(x, running); err != nil {
+			return nil, err
+		}
+		c.params, c.buffers = nil, nil
+	}
 	if err := c.run(ctx, x, running, &Batch{Inputs: inputs}, exec.Draw{}); err != nil {
 		return nil, err
 	}
@@ -35,6 +42,25 @@ func Outputs(ctx context.Context, net *onnxload.Net, x, running []float32, input
 		out = append(out, dense(c.vm.Buf(n)))
 	}
 	return out, nil
+}
+
+// bindWide binds weights and running statistics to a net of float64.
+func (c *compiled) bindWide(x, running []float32) error {
+	for _, of := range []struct {
+		list []binding
+		data []float32
+	}{{c.params, x}, {c.buffers, running}} {
+		for _, p := range of.list {
+			wide := make([]float64, p.to-p.from)
+			for i, v := range of.data[p.from:p.to] {
+				wide[i] = float64(v)
+			}
+			if err := c.vm.BindF64(p.handle, wide); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // dense copies a buffer to a tensor.

@@ -171,6 +171,8 @@ func bindAll(vm *exec.VM, handles []int, ts []*tensor.Dense) error {
 		switch ts[i].Dtype() { // not by Data, which allocates
 		case tensor.Float32:
 			err = vm.BindF32(h, ts[i].Float32s())
+		case tensor.Float64:
+			err = vm.BindF64(h, ts[i].Float64s())
 		case tensor.Int64:
 			err = vm.BindI64(h, ts[i].Int64s())
 		default:

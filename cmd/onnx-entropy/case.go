@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io/fs"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -19,7 +20,7 @@ import (
 type value struct {
 	elem  int32 // ONNX element type
 	shape []int
-	f     []float32 // of FLOAT
+	f     []float64 // of floating-point types
 	i     []int64   // of integers and bools
 }
 
@@ -68,8 +69,8 @@ func readValue(path string) (v value, err error) {
 		v.shape = append(v.shape, int(d))
 	}
 	switch {
-	case v.elem == int32(onnxpb.TensorProto_FLOAT):
-		v.f, err = t.Floats()
+	case onnxpb.IsFloat(v.elem):
+		v.f, err = t.Doubles()
 	case onnxpb.IsInt(v.elem):
 		v.i, err = t.Ints()
 	default:
@@ -84,21 +85,44 @@ func readValue(path string) (v value, err error) {
 type unsupportedType struct{ path, name string }
 
 func (e *unsupportedType) Error() string {
-	return fmt.Sprintf("%s holds elements of type %s; FLOAT and integers are supported", e.path, e.name)
+	return fmt.Sprintf("%s holds elements of type %s; floating-point numbers of at least 16 bits, integers of at least 8 and BOOL are supported", e.path, e.name)
 }
 
-// dense is v as a tensor of float32 or int64.
-func (v value) dense() *tensor.Dense {
-	if len(v.shape) == 0 {
-		if v.f != nil {
-			return tensor.New(tensor.FromScalar(v.f[0]))
+// dense is v as a tensor of the given type of floats, or of int64.
+func (v value) dense(floats tensor.Dtype) *tensor.Dense {
+	var data any = v.i
+	switch {
+	case v.f != nil && floats == tensor.Float64:
+		data = v.f
+	case v.f != nil:
+		x := make([]float32, len(v.f))
+		for i, f := range v.f {
+			x[i] = float32(f)
 		}
-		return tensor.New(tensor.FromScalar(v.i[0]))
+		data = x
 	}
-	if v.f != nil {
-		return tensor.New(tensor.WithShape(v.shape...), tensor.WithBacking(v.f))
+	if len(v.shape) > 0 {
+		return tensor.New(tensor.WithShape(v.shape...), tensor.WithBacking(data))
 	}
-	return tensor.New(tensor.WithShape(v.shape...), tensor.WithBacking(v.i))
+	switch x := data.(type) {
+	case []float32:
+		return tensor.New(tensor.FromScalar(x[0]))
+	case []float64:
+		return tensor.New(tensor.FromScalar(x[0]))
+	}
+	return tensor.New(tensor.FromScalar(v.i[0]))
 }
 
 func (v value) empty() bool { return len(v.f)+len(v.i) == 0 }
+
+// bfloat reads numbers of UINT16 as the BFLOAT16 that the model says they are; ONNX 1.12 wrote them so.
+func (v *value) bfloat(typeName string) {
+	if typeName != onnxpb.TypeName(int32(onnxpb.TensorProto_BFLOAT16)) || v.elem != int32(onnxpb.TensorProto_UINT16) {
+		return
+	}
+	v.elem = int32(onnxpb.TensorProto_BFLOAT16)
+	for _, bits := range v.i {
+		v.f = append(v.f, float64(math.Float32frombits(uint32(bits)<<16)))
+	}
+	v.i = nil
+}

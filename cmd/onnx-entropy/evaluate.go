@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 
 	"gorgonia.org/tensor"
 
@@ -10,53 +11,78 @@ import (
 	"github.com/onnx-entropy/onnx-entropy/runner"
 )
 
-// outputsOf computes the outputs of a model, by name, for inputs of any shapes in file order. Integers and scalars are
-// given to the graph as known values: shapes, axes and bounds are among them.
+// outputsOf computes the outputs of a model, by name, for inputs of any shapes in file order. Shapes, axes and bounds
+// may be among the inputs, which a graph must know when it is built: if the graph cannot be built with all inputs
+// free, the last is given to it as a known value, then the last two, and so on.
 func outputsOf(ctx context.Context, m *onnxload.Model, inputs []value) (map[string]value, error) {
-	o := onnxload.Options{Known: map[string]*tensor.Dense{}, Shapes: map[string][]int{}}
-	var free []*tensor.Dense
+	dtype := tensor.Float32
+	for _, v := range append(m.Inputs[:len(m.Inputs):len(m.Inputs)], m.Outputs...) {
+		if v.Type == "DOUBLE" {
+			dtype = tensor.Float64
+		}
+	}
+	var first error
+	for known := 0; known <= len(inputs); known++ {
+		got, err := outputsWith(ctx, m, inputs, len(inputs)-known, dtype)
+		var u *onnxload.UnsupportedError
+		if err == nil || !errors.As(err, &u) {
+			return got, err
+		}
+		if first == nil {
+			first = err
+		}
+	}
+	return nil, first
+}
+
+// outputsWith gives the first inputs, as many as free says and of those the ones that have elements, when the graph
+// runs.
+func outputsWith(ctx context.Context, m *onnxload.Model, inputs []value, free int, dtype tensor.Dtype) (map[string]value, error) {
+	o := onnxload.Options{Dtype: dtype, Known: map[string]*tensor.Dense{}, Shapes: map[string][]int{}}
+	var data []*tensor.Dense
 	for i, v := range inputs {
 		name := m.Inputs[i].Name
-		if v.f == nil || len(v.shape) == 0 {
-			o.Known[name] = v.dense()
+		if i >= free || v.empty() {
+			o.Known[name] = v.dense(tensor.Float64)
 			continue
 		}
-		if v.empty() {
-			return nil, unsupported("input %q of shape %v holds nothing", name, v.shape)
-		}
-		o.Shapes[name] = v.shape
-		free = append(free, v.dense())
+		o.Shapes[name] = append([]int{}, v.shape...)
+		data = append(data, v.dense(dtype))
 	}
 	net, err := m.Build(1, o)
 	if err != nil {
 		return nil, err
 	}
-	outputs, err := runner.Outputs(ctx, net, net.Weights(), net.Running(), free)
+	outputs, err := runner.Outputs(ctx, net, net.Weights(), net.Running(), data)
 	if err != nil {
 		return nil, err
 	}
 	got := map[string]value{}
 	for i, y := range outputs {
-		got[net.OutputNames[i]] = constant(y.Data(), y.Shape())
+		got[net.OutputNames[i]] = numbersOf(net.OutputTypes[i], y)
 	}
 	return got, nil
 }
 
-// constant makes a value of a tensor's numbers.
-func constant(data any, shape []int) value {
-	v := value{shape: append([]int(nil), shape...)}
-	switch d := data.(type) {
+// numbersOf makes a value of a tensor's numbers.
+func numbersOf(typeName string, y *tensor.Dense) value {
+	v := value{elem: onnxpb.TensorProto_DataType_value[typeName], shape: append([]int(nil), y.Shape()...)}
+	switch d := y.Data().(type) {
 	case []float32:
-		v.f = d
+		v.f = make([]float64, len(d))
+		for i, x := range d {
+			v.f[i] = float64(x)
+		}
 	case float32:
-		v.f = []float32{d}
+		v.f = []float64{float64(d)}
+	case []float64:
+		v.f = d
+	case float64:
+		v.f = []float64{d}
 	case []int64:
 		v.i = d
 	case int64:
 		v.i = []int64{d}
-	}
-	if v.f != nil {
-		v.elem = int32(onnxpb.TensorProto_FLOAT)
 	}
 	return v
 }

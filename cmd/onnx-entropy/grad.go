@@ -117,12 +117,12 @@ func (c *gradCmd) batch(m *model) (*runner.Batch, value, error) {
 	if len(inputs) != len(m.Inputs) {
 		return nil, value{}, fmt.Errorf("%s has %s, and %s is for %d", m.label, report.Plural(len(m.Inputs), "input", "inputs"), c.Case, len(inputs))
 	}
-	b := &runner.Batch{Targets: []*tensor.Dense{targets[0].dense()}}
+	b := &runner.Batch{Targets: []*tensor.Dense{targets[0].dense(tensor.Float32)}}
 	for i, v := range inputs {
 		if len(v.shape) == 0 || v.empty() {
 			return nil, value{}, fmt.Errorf("%s: input_%d.pb of shape %s holds no samples", c.Case, i, report.Shape(v.shape))
 		}
-		b.Inputs = append(b.Inputs, v.dense())
+		b.Inputs = append(b.Inputs, v.dense(tensor.Float32))
 	}
 	if targets[0].empty() {
 		return nil, value{}, fmt.Errorf("%s: target_0.pb is empty", c.Case)

@@ -26,6 +26,7 @@ type verifyCmd struct {
 const (
 	verifyRelative = 1e-3
 	verifyAbsolute = 1e-5
+	verifyBfloat   = 1.0 / 64 // relative, for BFLOAT16: two units in the last place
 )
 
 // verdict is the outcome of a case.
@@ -146,8 +147,8 @@ func verifyCase(ctx context.Context, dir string) error {
 		if in.Type == "no tensor" {
 			return unsupported("%q is a sequence, map or optional value; tensors are supported", in.Name)
 		}
-		if elem := onnxpb.TensorProto_DataType_value[in.Type]; elem != int32(onnxpb.TensorProto_FLOAT) && !onnxpb.IsInt(elem) {
-			return unsupported("%q is of type %s; FLOAT and integers are supported", in.Name, in.Type)
+		if elem := onnxpb.TensorProto_DataType_value[in.Type]; !onnxpb.IsFloat(elem) && !onnxpb.IsInt(elem) {
+			return unsupported("%q is of type %s; floating-point numbers of at least 16 bits, integers of at least 8 and BOOL are supported", in.Name, in.Type)
 		}
 	}
 	if m.TrainingMode() {
@@ -185,6 +186,15 @@ func verifySet(ctx context.Context, m *onnxload.Model, dir string) error {
 	if len(inputs) > len(m.Inputs) || len(want) > len(m.Outputs) || len(want) == 0 {
 		return fmt.Errorf("%d inputs and %d outputs for a model of %d and %d", len(inputs), len(want), len(m.Inputs), len(m.Outputs))
 	}
+	for i := range inputs {
+		inputs[i].bfloat(m.Inputs[i].Type)
+		if s := m.Inputs[i].Shape; s != nil && len(s) != len(inputs[i].shape) {
+			return unsupported("the case gives input %q %d dimensions where the model has %d", m.Inputs[i].Name, len(inputs[i].shape), len(s))
+		}
+	}
+	for i := range want {
+		want[i].bfloat(m.Outputs[i].Type)
+	}
 	got, err := outputsOf(ctx, m, inputs)
 	if err != nil {
 		return err
@@ -202,11 +212,11 @@ func verifySet(ctx context.Context, m *onnxload.Model, dir string) error {
 	return nil
 }
 
-// compare finds the first difference between an output and what it should be. The graph has one type of
-// integers, so their widths are those that the file declares.
+// compare finds the first difference between an output and what it should be. A result of a 16-bit type was
+// computed in float32 and is rounded first.
 func compare(name string, got, want value) error {
-	if (got.f != nil) != (want.f != nil) {
-		return wrong("output %q is not of type %s", name, onnxpb.TypeName(want.elem))
+	if got.elem != want.elem {
+		return wrong("output %q is of type %s instead of %s", name, onnxpb.TypeName(got.elem), onnxpb.TypeName(want.elem))
 	}
 	if !slices.Equal(got.shape, want.shape) {
 		return wrong("output %q has shape %v instead of %v", name, got.shape, want.shape)
@@ -216,9 +226,13 @@ func compare(name string, got, want value) error {
 			return wrong("output %q: element %d is %d instead of %d", name, i, got.i[i], w)
 		}
 	}
+	relative := verifyRelative
+	if want.elem == int32(onnxpb.TensorProto_BFLOAT16) {
+		relative = verifyBfloat
+	}
 	for i, w := range want.f {
-		g, w := float64(got.f[i]), float64(w)
-		same := g == w || math.IsNaN(g) && math.IsNaN(w) || math.Abs(g-w) <= verifyAbsolute+verifyRelative*math.Abs(w)
+		g := onnxpb.Round(got.elem, got.f[i])
+		same := g == w || math.IsNaN(g) && math.IsNaN(w) || math.Abs(g-w) <= verifyAbsolute+relative*math.Abs(w)
 		if math.IsInf(w, 0) {
 			same = g == w
 		}

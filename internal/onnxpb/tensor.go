@@ -215,7 +215,8 @@ func (t *TensorProto) floatAt() (at func(int) float64, n int, err error) {
 	return nil, 0, fmt.Errorf("elements of type %s are no floating-point numbers that this program reads", t.TypeName())
 }
 
-// Ints returns a copy of the elements of a tensor of an integer type or of bools (0 and 1), row-major.
+// Ints returns a copy of the elements of a tensor of an integer type or of bools (0 and 1), row-major. Those of
+// UINT64 keep their bits.
 func (t *TensorProto) Ints() ([]int64, error) {
 	if err := t.Check(); err != nil {
 		return nil, err
@@ -226,50 +227,39 @@ func (t *TensorProto) Ints() ([]int64, error) {
 	n, _ := Count(t.GetDims())
 	x := make([]int64, n)
 	for i := range x {
-		v, err := t.intAt(i)
-		if err != nil {
-			return nil, err
-		}
-		x[i] = v
+		x[i] = t.intAt(i)
 	}
 	return x, nil
 }
 
-func (t *TensorProto) intAt(i int) (int64, error) {
+func (t *TensorProto) intAt(i int) int64 {
 	le, raw := binary.LittleEndian, t.RawData
 	if raw == nil {
 		switch TensorProto_DataType(t.GetDataType()) {
 		case TensorProto_INT64:
-			return t.Int64Data[i], nil
+			return t.Int64Data[i]
 		case TensorProto_UINT32, TensorProto_UINT64:
-			return fromUint64(t.Uint64Data[i])
+			return int64(t.Uint64Data[i])
 		}
-		return int64(t.Int32Data[i]), nil
+		return int64(t.Int32Data[i])
 	}
 	switch TensorProto_DataType(t.GetDataType()) {
 	case TensorProto_UINT8, TensorProto_BOOL:
-		return int64(raw[i]), nil
+		return int64(raw[i])
 	case TensorProto_INT8:
-		return int64(int8(raw[i])), nil
+		return int64(int8(raw[i]))
 	case TensorProto_UINT16:
-		return int64(le.Uint16(raw[2*i:])), nil
+		return int64(le.Uint16(raw[2*i:]))
 	case TensorProto_INT16:
-		return int64(int16(le.Uint16(raw[2*i:]))), nil
+		return int64(int16(le.Uint16(raw[2*i:])))
 	case TensorProto_INT32:
-		return int64(int32(le.Uint32(raw[4*i:]))), nil
+		return int64(int32(le.Uint32(raw[4*i:])))
 	case TensorProto_UINT32:
-		return int64(le.Uint32(raw[4*i:])), nil
+		return int64(le.Uint32(raw[4*i:]))
 	case TensorProto_INT64:
-		return int64(le.Uint64(raw[8*i:])), nil
+		return int64(le.Uint64(raw[8*i:]))
 	}
-	return fromUint64(le.Uint64(raw[8*i:]))
-}
-
-func fromUint64(u uint64) (int64, error) {
-	if u > math.MaxInt64 {
-		return 0, fmt.Errorf("%d is larger than 2^63-1", u)
-	}
-	return int64(u), nil
+	return int64(le.Uint64(raw[8*i:]))
 }
 
 // SetFloats replaces the elements of t by x, in the type of t and where t holds its numbers (raw_data or the

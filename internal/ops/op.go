@@ -152,22 +152,31 @@ func (b *base) Do(vs ...gorgonia.Value) (gorgonia.Value, error) {
 		}
 		in[i] = buf
 	}
-	out := NewBuf(b.dt, b.out)
-	if v, ok := b.self.(Viewer); ok {
+	out, err := Eval(b.self, in)
+	if err != nil {
+		return nil, err
+	}
+	return out.Value(), nil
+}
+
+// Eval computes an operator that is part of a graph, one part after the other, and returns a buffer of its own.
+func Eval(op Op, in []*Buf) (*Buf, error) {
+	b := op.core()
+	if v, ok := op.(Viewer); ok {
 		operand, offset := v.View()
-		out = in[operand].Slice(offset, offset+len0(b.out)).as(b.out).clone()
-	} else {
-		shared, worker := b.self.Scratch()
-		env := &Env{Shared: *NewBuf(b.dt, tensor.Shape{shared}), Worker: []Buf{*NewBuf(b.dt, tensor.Shape{worker})}}
-		for phase, parts := range b.self.Phases() {
-			for part := range parts {
-				if err := b.self.Run(env, 0, phase, part, out, in); err != nil {
-					return nil, fmt.Errorf("ops: %s: %w", b.name, err)
-				}
+		return in[operand].Slice(offset, offset+len0(b.out)).as(b.out).clone(), nil
+	}
+	out := NewBuf(b.dt, b.out)
+	shared, worker := op.Scratch()
+	env := &Env{Shared: *NewBuf(b.dt, tensor.Shape{shared}), Worker: []Buf{*NewBuf(b.dt, tensor.Shape{worker})}}
+	for phase, parts := range op.Phases() {
+		for part := range parts {
+			if err := op.Run(env, 0, phase, part, out, in); err != nil {
+				return nil, fmt.Errorf("ops: %s: %w", b.name, err)
 			}
 		}
 	}
-	return out.Value(), nil
+	return out, nil
 }
 
 // opID numbers operators, so that Gorgonia, which merges nodes of equal hash, never merges two of ours.

@@ -25,20 +25,34 @@ func reduceAxes(name string, x *gorgonia.Node, axes []int, keepDims, mean bool) 
 	if err := needFloat(name, x); err != nil {
 		return nil, err
 	}
-	shape := x.Shape()
-	over := make([]bool, len(shape))
+	over, out, count, err := reducedShape(x.Shape(), axes, keepDims)
+	if err != nil {
+		return nil, fmt.Errorf("ops: %s: %w", name, err)
+	}
+	factor := 1.0
+	if mean {
+		factor = 1 / float64(count)
+	}
+	if count == 1 {
+		return Reshape(x, out)
+	}
+	return reduced(name, x, over, out, factor)
+}
+
+// reducedShape says which axes go, what shape is left, and how many elements each output has.
+func reducedShape(shape, axes []int, keepDims bool) (over []bool, out tensor.Shape, count int, err error) {
+	over = make([]bool, len(shape))
 	for _, a := range axes {
 		k, err := axisOf(a, len(shape))
 		if err != nil {
-			return nil, fmt.Errorf("ops: %s: %w", name, err)
+			return nil, nil, 0, err
 		}
 		if over[k] {
-			return nil, fmt.Errorf("ops: %s: axis %d is named twice", name, k)
+			return nil, nil, 0, fmt.Errorf("axis %d is named twice", k)
 		}
 		over[k] = true
 	}
-	out := tensor.Shape{}
-	count := 1
+	out, count = tensor.Shape{}, 1
 	for i, n := range shape {
 		over[i] = over[i] || len(axes) == 0
 		switch {
@@ -50,14 +64,7 @@ func reduceAxes(name string, x *gorgonia.Node, axes []int, keepDims, mean bool) 
 		}
 		count *= n
 	}
-	factor := 1.0
-	if mean {
-		factor = 1 / float64(count)
-	}
-	if count == 1 {
-		return Reshape(x, out)
-	}
-	return reduced(name, x, over, out, factor)
+	return over, out, count, nil
 }
 
 // reduce sums x over some axes and multiplies by factor. Sums are accumulated in float64. The work is cut

@@ -115,7 +115,7 @@ func Expand(x *gorgonia.Node, shape []int) (*gorgonia.Node, error) {
 
 // Pad adds pads[k] elements before and pads[rank+k] after axis k (ONNX Pad); negative numbers remove
 // elements. The new elements are value (mode "constant"), the mirrored inside without its border
-// ("reflect"), or the nearest element ("edge"); only constant mode may remove.
+// ("reflect"), the nearest element ("edge"), or the tensor again ("wrap"); only constant mode may remove.
 func Pad(x *gorgonia.Node, pads []int, value float64, mode string) (*gorgonia.Node, error) {
 	shape := x.Shape()
 	rank := len(shape)
@@ -125,9 +125,9 @@ func Pad(x *gorgonia.Node, pads []int, value float64, mode string) (*gorgonia.No
 	switch mode {
 	case "constant", "":
 		return padConstant(x, pads, value)
-	case "reflect", "edge":
+	case "reflect", "edge", "wrap":
 	default:
-		return nil, fmt.Errorf("ops: Pad: mode %q is unknown; constant, reflect and edge are known", mode)
+		return nil, fmt.Errorf("ops: Pad: mode %q is unknown; constant, reflect, edge and wrap are known", mode)
 	}
 	for k := range rank {
 		before, after := pads[k], pads[rank+k]
@@ -136,7 +136,7 @@ func Pad(x *gorgonia.Node, pads []int, value float64, mode string) (*gorgonia.No
 		}
 		n := shape[k]
 		most := n - 1 // a mirror has no more
-		if mode == "edge" && n > 0 {
+		if mode != "reflect" && n > 0 {
 			most = math.MaxInt
 		}
 		if before < 0 || after < 0 || before > most || after > most {
@@ -145,10 +145,15 @@ func Pad(x *gorgonia.Node, pads []int, value float64, mode string) (*gorgonia.No
 		index := make([]int, before+n+after)
 		for i := range index {
 			j := i - before
-			if mode == "edge" {
+			switch mode {
+			case "edge":
 				j = max(0, min(j, n-1))
-			} else if j = abs(j); j >= n {
-				j = 2*(n-1) - j
+			case "wrap":
+				j = ((j % n) + n) % n
+			default:
+				if j = abs(j); j >= n {
+					j = 2*(n-1) - j
+				}
 			}
 			index[i] = j
 		}

@@ -170,7 +170,7 @@ func TestPad(t *testing.T) {
 		{[]int{4}, []int{-1, 2}}, {[]int{3, 4}, []int{-1, 2, 1, -3}}, {[]int{5}, []int{-2, 2}}, {[]int{3}, []int{-4, 4}},
 		{[]int{3, 130, 127}, []int{0, 3, 3, 0, 3, 3}},
 	} {
-		for _, mode := range []string{"constant", "reflect", "edge"} {
+		for _, mode := range []string{"constant", "reflect", "edge", "wrap"} {
 			t.Run(fmt.Sprintf("%v/%v/%s", c.shape, c.pads, mode), func(t *testing.T) {
 				rank := len(c.shape)
 				out := make([]int, rank)
@@ -202,6 +202,12 @@ func TestPad(t *testing.T) {
 						}
 						if mode == "edge" {
 							i = min(max(i, 0), n-1)
+						}
+						for mode == "wrap" && i < 0 {
+							i += n
+						}
+						if mode == "wrap" && i >= n {
+							i -= n * (i / n)
 						}
 						if i < 0 || i >= n {
 							return nil
@@ -366,7 +372,7 @@ func TestShapeErrors(t *testing.T) {
 		"Concat of nothing":       func() (*gorgonia.Node, error) { return Concat(0) },
 		"Take beyond":             func() (*gorgonia.Node, error) { return Take(x, 0, []int{2}) },
 		"Pad of fewer axes":       func() (*gorgonia.Node, error) { return Pad(x, []int{1, 1}, 0, "constant") },
-		"Pad in another mode":     func() (*gorgonia.Node, error) { return Pad(x, []int{1, 1, 1, 1}, 0, "wrap") },
+		"Pad in another mode":     func() (*gorgonia.Node, error) { return Pad(x, []int{1, 1, 1, 1}, 0, "mirror") },
 		"a mirror too far":        func() (*gorgonia.Node, error) { return Pad(x, []int{2, 0, 0, 0}, 0, "reflect") },
 		"a crop too far":          func() (*gorgonia.Node, error) { return Pad(x, []int{-2, 0, -1, 0}, 0, "constant") },
 	} {

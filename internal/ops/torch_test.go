@@ -55,6 +55,55 @@ func TestTorch(t *testing.T) {
 		"CrossEntropyImages": of2(CrossEntropy),
 		"NLL":                of2(NLL),
 		"MSE":                of2(MSE),
+		"HardSwish":          of1(curveOf("HardSwish")),
+		"HardSigmoid":        of1(func(x *gorgonia.Node) (*gorgonia.Node, error) { return HardSigmoid(x, 1.0/6, 0.5) }),
+		"Elu":                of1(func(x *gorgonia.Node) (*gorgonia.Node, error) { return Elu(x, 0.7) }),
+		"Celu":               of1(func(x *gorgonia.Node) (*gorgonia.Node, error) { return Celu(x, 0.5) }),
+		"Selu":               of1(func(x *gorgonia.Node) (*gorgonia.Node, error) { return Selu(x, 1.6732632423543772, 1.0507009873554805) }),
+		"Softshrink":         of1(func(x *gorgonia.Node) (*gorgonia.Node, error) { return Shrink(x, 0.5, 0.5) }),
+		"Hardshrink":         of1(func(x *gorgonia.Node) (*gorgonia.Node, error) { return Shrink(x, 0, 0.5) }),
+		"Threshold":          of1(func(x *gorgonia.Node) (*gorgonia.Node, error) { return ThresholdedRelu(x, 0.5) }),
+		"Softsign":           of1(curveOf("Softsign")),
+		"Mish":               of1(curveOf("Mish")),
+		"Swish":              of1(func(x *gorgonia.Node) (*gorgonia.Node, error) { return Swish(x, 1) }),
+		"Gelu":               of1(curveOf("Gelu")),
+		"GeluTanh":           of1(curveOf("GeluTanh")),
+		"PRelu":              of2(PRelu),
+		"Sign":               of1(curveOf("Sign")),
+		"Round":              of1(curveOf("Round")),
+		"Floor":              of1(curveOf("Floor")),
+		"Ceil":               of1(curveOf("Ceil")),
+		"Pow":                of2(Pow),
+		"PowConst":           of1(func(x *gorgonia.Node) (*gorgonia.Node, error) { return PowConst(x, 3) }),
+		"PowZero":            of1(func(x *gorgonia.Node) (*gorgonia.Node, error) { return PowConst(x, 0) }),
+		"Max":                of2(Max),
+		"Min":                of2(Min),
+		"Fmod":               of2(func(a, b *gorgonia.Node) (*gorgonia.Node, error) { return Mod(a, b, false) }),
+		"FloorMod":           of2(func(a, b *gorgonia.Node) (*gorgonia.Node, error) { return Mod(a, b, true) }),
+		"ReduceMax":          over(ReduceMax),
+		"ReduceMin":          over(ReduceMin),
+		"ReduceProd":         over(ReduceProd),
+		"ReduceL1":           over(ReduceL1),
+		"ReduceL2":           over(ReduceL2),
+		"ReduceLogSumExp":    over(ReduceLogSumExp),
+		"CumSum":             of1(func(x *gorgonia.Node) (*gorgonia.Node, error) { return CumSum(x, 1, false, false) }),
+		"CumProd":            of1(func(x *gorgonia.Node) (*gorgonia.Node, error) { return CumProd(x, 1, false, false) }),
+		"Trilu":              of1(func(x *gorgonia.Node) (*gorgonia.Node, error) { return Trilu(x, -1, false) }),
+		"GatherElements":     of2(func(x, i *gorgonia.Node) (*gorgonia.Node, error) { return GatherElements(x, i, 1) }),
+		"ScatterElements":    scattering("none"),
+		"ScatterAdd":         scattering("add"),
+		"ScatterMul":         scattering("mul"),
+		"ScatterMax":         scattering("max"),
+		"Where": func(_ *gorgonia.ExprGraph, in []*gorgonia.Node) (*gorgonia.Node, error) {
+			return Where(in[0], in[1], in[2])
+		},
+		"TopK": of1(func(x *gorgonia.Node) (*gorgonia.Node, error) {
+			i, err := TopKIndex(x, 2, 1, true)
+			if err != nil {
+				return nil, err
+			}
+			return GatherElements(x, i, 1)
+		}),
 	}
 	text, err := os.ReadFile("testdata/torch.json")
 	if err != nil {
@@ -145,4 +194,18 @@ func (o *reweigh) Run(_ *Env, _, _, _ int, out *Buf, in []*Buf) error {
 func (o *reweigh) SymDiff(_ gorgonia.Nodes, _, dy *gorgonia.Node) (gorgonia.Nodes, error) {
 	dx, err := apply(&reweigh{base{name: "reweigh", out: o.out}}, dy)
 	return gorgonia.Nodes{dx}, err
+}
+
+func curveOf(name string) func(*gorgonia.Node) (*gorgonia.Node, error) {
+	return func(x *gorgonia.Node) (*gorgonia.Node, error) { return Curve(name, x) }
+}
+
+func over(f func(*gorgonia.Node, []int, bool) (*gorgonia.Node, error)) builder {
+	return of1(func(x *gorgonia.Node) (*gorgonia.Node, error) { return f(x, []int{1}, false) })
+}
+
+func scattering(reduction string) builder {
+	return func(_ *gorgonia.ExprGraph, in []*gorgonia.Node) (*gorgonia.Node, error) {
+		return ScatterElements(in[0], in[1], in[2], 1, reduction)
+	}
 }

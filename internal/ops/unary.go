@@ -130,7 +130,10 @@ func Erf(x *gorgonia.Node) (*gorgonia.Node, error) {
 		fromX(kernels.ErfGrad[float32], kernels.ErfGrad[float64]))
 }
 
-// scaled returns f*x.
+// Scale returns f*x.
+func Scale(x *gorgonia.Node, f float64) (*gorgonia.Node, error) { return scaled(x, f) }
+
+// scaled returns f*x, and x itself if f is 1.
 func scaled(x *gorgonia.Node, f float64) (*gorgonia.Node, error) {
 	if f == 1 {
 		return x, nil

@@ -1,0 +1,117 @@
+package onnxload
+
+import (
+	"fmt"
+
+	"gorgonia.org/gorgonia"
+	"gorgonia.org/tensor"
+
+	"github.com/onnx-entropy/onnx-entropy/internal/onnxpb"
+	"github.com/onnx-entropy/onnx-entropy/internal/ops"
+)
+
+// A scratch is a graph of float64 in which an operator on constants is computed at once, so that folding and
+// running are one implementation.
+type scratch struct {
+	graph *gorgonia.ExprGraph
+	bufs  map[*gorgonia.Node]*ops.Buf
+}
+
+// evaluate computes the outputs of the node from constants. Those that are not wanted are nil.
+func (c *nodeCtx) evaluate(op operator) ([]*host, error) {
+	if op.hosts != nil {
+		return op.hosts(c)
+	}
+	out := make([]*host, len(c.out))
+	if op.host != nil {
+		h, err := op.host(c)
+		out[0] = h
+		return out, err
+	}
+	s := &scratch{gorgonia.NewGraph(), map[*gorgonia.Node]*ops.Buf{}}
+	own := *c
+	own.scratch = s
+	own.out = make([]*value, len(c.out))
+	for k, v := range c.out {
+		if v != nil {
+			own.out[k] = &value{name: v.name}
+		}
+	}
+	if err := op.graph(&own); err != nil {
+		return nil, err
+	}
+	for k, v := range own.out {
+		if v == nil || v.node == nil {
+			continue
+		}
+		b, err := c.b.eval(s, v.node)
+		if err != nil {
+			return nil, err
+		}
+		out[k] = hostFrom(b, v.elem)
+	}
+	return out, nil
+}
+
+// node puts numbers into the scratch graph.
+func (s *scratch) node(name string, h *host) *gorgonia.Node {
+	dt, b := tensor.Float64, &ops.Buf{Shape: h.shape, F64: h.f}
+	if h.f == nil {
+		dt, b = tensor.Int64, &ops.Buf{Shape: h.shape, I64: h.i}
+	}
+	n := inputNode(s.graph, fmt.Sprintf("%s.%d", name, len(s.bufs)), dt, h.shape)
+	s.bufs[n] = b
+	return n
+}
+
+// eval computes a node of a scratch graph, and those that it needs.
+func (b *builder) eval(s *scratch, root *gorgonia.Node) (*ops.Buf, error) {
+	stack := []*gorgonia.Node{root}
+	for len(stack) > 0 {
+		n := stack[len(stack)-1]
+		if s.bufs[n] != nil {
+			stack = stack[:len(stack)-1]
+			continue
+		}
+		var in []*ops.Buf
+		ready := true
+		for it := s.graph.From(n.ID()); it.Next(); {
+			child := it.Node().(*gorgonia.Node)
+			if s.bufs[child] == nil {
+				stack, ready = append(stack, child), false
+			}
+			in = append(in, s.bufs[child])
+		}
+		if !ready {
+			continue
+		}
+		op, ok := n.Op().(ops.Op)
+		if !ok {
+			return nil, unsupportedf("it cannot be computed from constants")
+		}
+		if err := b.charge(n.Shape()); err != nil {
+			return nil, err
+		}
+		buf, err := ops.Eval(op, in)
+		if err != nil {
+			return nil, err
+		}
+		s.bufs[n] = buf
+		stack = stack[:len(stack)-1]
+	}
+	return s.bufs[root], nil
+}
+
+// hostFrom takes over the numbers of b as numbers of the type.
+func hostFrom(b *ops.Buf, elem int32) *host {
+	h := &host{elem: elem, shape: append([]int{}, b.Shape...)}
+	if b.I64 != nil {
+		h.i = append([]int64{}, b.I64...)
+		return h
+	}
+	h.f = make([]float64, len(b.F64))
+	for k, v := range b.F64 {
+		h.f[k] = onnxpb.Round(elem, v)
+	}
+	return h
+}
