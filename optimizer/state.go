@@ -96,16 +96,6 @@ func checkSquares(s *State, vecs ...int) error {
 	return nil
 }
 
-// checkScalars finds numbers of a state that are not finite or below 0.
-func checkScalars(s *State) error {
-	for i, x := range s.Scalars {
-		if !(x >= 0) || math.IsInf(x, 1) {
-			return fmt.Errorf("optimizer: number %d of the state is %v; it must be finite and at least 0", i, x)
-		}
-	}
-	return nil
-}
-
 // gradient is the gradient of the only result of a method with one query.
 func gradient(r []Result, n int) []float32 {
 	checkResults(r, 1, n)

@@ -179,6 +179,29 @@ func TestMethodsDoNotDependOnThreads(t *testing.T) {
 	}
 }
 
+// The statistics of a run with averaged weights are those at the average, not at the last weights.
+func TestStatisticsAtTheAverage(t *testing.T) {
+	ctx := context.Background()
+	swa := optimizer.DefaultSWA(optimizer.DefaultSGD())
+	swa.Start, swa.Total = 0.5, 8
+	s, src := compile(t, runner.Options{}), source(t, 50)
+	r, err := runner.Train(ctx, s, swa, src, runner.Config{Batch: 20, Evals: 8, Seed: 3})
+	if err != nil {
+		t.Fatal(err)
+	}
+	last, err := runner.Train(ctx, s, optimizer.DefaultSGD(), src, runner.Config{Batch: 20, Evals: 8, Seed: 3})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want, err := s.Statistics(ctx, r.Weights, src, 10000, 20)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !slices.Equal(r.Running, want) || slices.Equal(r.Running, last.Running) || slices.Equal(r.Weights, last.Weights) {
+		t.Error("the statistics are not those at the average")
+	}
+}
+
 // Parle's replicas read different mini-batches of the epoch, each once.
 func TestReplicasShareTheEpoch(t *testing.T) {
 	src := &counted{Source: source(t, 60)}

@@ -72,7 +72,7 @@ func TestEveryOptimizerTrains(t *testing.T) {
 		{"--compat lua -L 3", 40, 10, "compat=lua scoping=0.001"},
 		{"--compat torch -L 3 --outer-momentum 0.2 --weight-decay 0.01", 40, 10, "compat=torch scoping=0"},
 		{"--auto-gamma -L 4", 40, 10, "auto_gamma=true gamma=0"},
-		{"--optimizer entropy-adam -L 4", 40, 10, "lr=0.01 beta1=0.9 beta2=0.999 epsilon=1e-08 adam_loops=outer momentum=0.9"},
+		{"--optimizer entropy-adam -L 4", 40, 10, "lr=0.003 beta1=0.9 beta2=0.999 epsilon=1e-08 adam_loops=outer momentum=0.9"},
 		{"--optimizer entropy-adam -L 4 --adam-loops both --beta1 0.5", 40, 10, "beta1=0.5 adam_loops=both momentum=0"},
 		{"--optimizer entropy-adam -L 4 --adam-loops inner", 40, 10, "lr=1 adam_loops=inner"},
 		{"--optimizer entropy-sgld -L 4", 40, 10, "outer_noise=0.0001"},

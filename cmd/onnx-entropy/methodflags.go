@@ -5,7 +5,7 @@ package main
 // method's own default.
 type methodFlags struct {
 	Optimizer     string   `group:"Optimizer:" default:"entropy-sgd" placeholder:"NAME" help:"entropy-sgd, entropy-adam, entropy-sgld, sgd, adam, adamw, parle or elastic-sgd; sam, lookahead and swa go around one: swa+sam+adam (default ${default})."`
-	LR            *float64 `group:"Optimizer:" name:"lr" placeholder:"X" sets:"EntropySGD.LR SGD.LR Adam.LR Parle.LR" help:"Learning rate, where there is an outer step that of it (default 1; entropy-adam 0.01, sgd and parle 0.1, adam and adamw 0.001)."`
+	LR            *float64 `group:"Optimizer:" name:"lr" placeholder:"X" sets:"EntropySGD.LR SGD.LR Adam.LR Parle.LR" help:"Learning rate, where there is an outer step that of it (default 1; entropy-adam 0.003, sgd and parle 0.1, adam and adamw 0.001)."`
 	LRSchedule    string   `group:"Optimizer:" name:"lr-schedule" default:"constant" placeholder:"NAME" help:"Of --lr: constant; step: lr/10 from 40 % of the run on; step:F@P,P: times F at each place P of the run; cosine and linear: down to 0 (default ${default})."`
 	WarmUp        *float64 `group:"Optimizer:" placeholder:"X" help:"Part of the run in which the rate first rises from a tenth (default 0)."`
 	Momentum      *float64 `group:"Optimizer:" placeholder:"X" sets:"EntropySGD.Momentum SGD.Momentum Parle.Momentum" help:"Nesterov momentum, where there are inner steps that of them (default 0.9)."`
