@@ -33,18 +33,25 @@ func gradient(t testing.TB, name string, batch, threads int) func() {
 	if err != nil {
 		t.Fatal(err)
 	}
-	shape := net.Inputs[0].Shape()
-	x, y := make([]float32, shape.TotalSize()), make([]int64, batch)
 	r := rand.New(rand.NewPCG(1, 2))
-	for i := range x {
-		x[i] = float32(r.NormFloat64())
+	in, out := net.Inputs[0].Shape(), net.Outputs[0].Shape()
+	classes := out[len(out)-1]
+	labels := func(shape ...int) *tensor.Dense {
+		y := make([]int64, tensor.Shape(shape).TotalSize())
+		for i := range y {
+			y[i] = r.Int64N(int64(classes))
+		}
+		return tensor.New(tensor.WithShape(shape...), tensor.WithBacking(y))
 	}
-	for i := range y {
-		y[i] = int64(r.IntN(10))
-	}
-	b := &runner.Batch{
-		Inputs:  []*tensor.Dense{tensor.New(tensor.WithShape(shape...), tensor.WithBacking(x))},
-		Targets: []*tensor.Dense{tensor.New(tensor.WithShape(batch), tensor.WithBacking(y))},
+	b := &runner.Batch{Targets: []*tensor.Dense{labels(out[:len(out)-1]...)}}
+	if net.Inputs[0].Dtype() == tensor.Int64 {
+		b.Inputs = []*tensor.Dense{labels(in...)}
+	} else {
+		x := make([]float32, in.TotalSize())
+		for i := range x {
+			x[i] = float32(r.NormFloat64())
+		}
+		b.Inputs = []*tensor.Dense{tensor.New(tensor.WithShape(in...), tensor.WithBacking(x))}
 	}
 	weights, grad := net.Weights(), make([]float32, step.Dim())
 	ctx := context.Background()
@@ -58,7 +65,7 @@ func gradient(t testing.TB, name string, batch, threads int) func() {
 }
 
 func TestGradAllocatesNothing(t *testing.T) {
-	for _, name := range []string{"mnistfc", "mnistconv"} {
+	for _, name := range []string{"mnistfc", "mnistconv", "charlstm"} {
 		if n := testing.AllocsPerRun(5, gradient(t, name, 16, 2)); n != 0 {
 			t.Errorf("%s: %v allocations a gradient", name, n)
 		}
@@ -66,7 +73,7 @@ func TestGradAllocatesNothing(t *testing.T) {
 }
 
 func BenchmarkGradient(b *testing.B) {
-	for _, name := range []string{"mnistfc", "mnistconv", "allcnn"} {
+	for _, name := range []string{"mnistfc", "mnistconv", "allcnn", "charlstm"} {
 		b.Run(name, func(b *testing.B) {
 			run := gradient(b, name, 128, 0)
 			run()

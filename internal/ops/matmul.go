@@ -18,6 +18,7 @@ type matmul struct {
 	// Product i multiplies matrices atA[i] and atB[i]; there are slabs matrices in b, which phase 0 packs.
 	atA, atB []int
 	slabs    int
+	each     []int // parts of the phases of one product
 }
 
 // MatMul returns the matrix product with the rules of NumPy: a vector on the left is a row, on the right a
@@ -69,8 +70,10 @@ func newMatmul(a, b []int, transA, transB bool) (*matmul, error) {
 		// One matrix on the right: the rows of all matrices on the left are one tall matrix.
 		o.g.M *= len0(a[:la])
 		o.atA, o.atB = []int{0}, []int{0}
+		o.each = o.g.Phases()
 		return o, nil
 	}
+	o.each = o.g.Phases()
 	o.atA, o.atB = stackIndices(a[:la], stack), stackIndices(b[:lb], stack)
 	return o, nil
 }
@@ -99,8 +102,7 @@ func stackIndices(shape, out []int) []int {
 }
 
 func (o *matmul) Phases() []int {
-	p := o.g.Phases()
-	return []int{p[0] * o.slabs, p[1] * len(o.atA)}
+	return []int{o.each[0] * o.slabs, o.each[1] * len(o.atA)}
 }
 
 func (o *matmul) Scratch() (shared, worker int) {
@@ -118,7 +120,7 @@ func (o *matmul) Run(env *Env, worker, phase, part int, out *Buf, in []*Buf) err
 }
 
 func matmulPart[T kernels.Float](o *matmul, env *Env, worker, phase, part int, out *Buf, in []*Buf) {
-	each := o.g.Phases()[phase]
+	each := o.each[phase]
 	i, part := part/each, part%each
 	y, a, b := floats[T](out), floats[T](in[0]), floats[T](in[1])
 	atB := i

@@ -81,11 +81,16 @@ type reduce struct {
 	width       int // outputs that are neighbours in x; 1 if the last axis is reduced
 	count       int
 
-	units    int // rows times tiles of a row's width
+	units    int // rows times pieces of a row's width
 	group    int // units of a part
 	slices   int // of the elements of a sum
 	sliceLen int
 }
+
+const (
+	reduceWidth  = 8 * kernels.Tile // most neighbouring outputs of a unit, which goes through memory row by row
+	reduceSlices = 32               // most slices of a sum
+)
 
 // reduced builds the operator; out must have as many elements as x has without the axes that over names.
 func reduced(name string, x *gorgonia.Node, over []bool, out tensor.Shape, factor float64) (*gorgonia.Node, error) {
@@ -112,11 +117,11 @@ func reduced(name string, x *gorgonia.Node, over []bool, out tensor.Shape, facto
 		o.width = o.rows[last].n
 		o.rows = o.rows[:last]
 	}
-	o.units = steps(o.rows) * ((o.width + kernels.Tile - 1) / kernels.Tile)
+	o.units = steps(o.rows) * ceilDiv(o.width, reduceWidth)
 	parts := chunks(outputs * o.count)
 	o.slices = 1
 	if o.units > 0 && o.units < parts {
-		o.slices = min((parts+o.units-1)/o.units, max(o.count, 1))
+		o.slices = min(ceilDiv(parts, o.units), max(o.count, 1), reduceSlices)
 	}
 	o.sliceLen = (o.count + o.slices - 1) / o.slices
 	if o.sliceLen > 0 {
@@ -178,15 +183,15 @@ func reducePart[T kernels.Float](o *reduce, phase, part int, y, x, partial []T) 
 
 // reduceSlice sums elements of slice s for the units of group g.
 func reduceSlice[T kernels.Float](o *reduce, g, s int, y, x []T, factor float64) {
-	tiles := (o.width + kernels.Tile - 1) / kernels.Tile
+	pieces := ceilDiv(o.width, reduceWidth)
 	first, last := s*o.sliceLen, min((s+1)*o.sliceLen, o.count)
 	var row cursor
 	unit := g * o.group
-	row.seek(o.rows, unit/tiles)
+	row.seek(o.rows, unit/pieces)
 	for ; unit < min((g+1)*o.group, o.units); unit++ {
-		from := unit % tiles * kernels.Tile
-		to := min(from+kernels.Tile, o.width)
-		at := unit/tiles*o.width + from
+		from := unit % pieces * reduceWidth
+		to := min(from+reduceWidth, o.width)
+		at := unit/pieces*o.width + from
 		if o.width > 1 {
 			sumColumns(o.terms, first, last, y[at:at+to-from], x[row.a+from:], factor)
 		} else {
@@ -219,17 +224,20 @@ func sumTerms[T kernels.Float](dims []dim, first, last int, x []T) float64 {
 }
 
 // sumColumns sets y to factor times the sums of terms [first, last) of the nest dims, for each of len(y)
-// neighbours, at most kernels.Tile.
+// neighbours, at most reduceWidth.
 func sumColumns[T kernels.Float](dims []dim, first, last int, y, x []T, factor float64) {
-	var sum [kernels.Tile]float64
+	var sums [reduceWidth / kernels.Tile][kernels.Tile]float64
 	var c cursor
 	c.seek(dims, first)
 	for ; first < last; first++ {
-		kernels.AddRow(&sum, x[c.a:c.a+len(y)])
+		row := x[c.a : c.a+len(y)]
+		for k := 0; k < len(row); k += kernels.Tile {
+			kernels.AddRow(&sums[k/kernels.Tile], row[k:])
+		}
 		c.next(dims)
 	}
 	for i := range y {
-		y[i] = T(sum[i] * factor)
+		y[i] = T(sums[i/kernels.Tile][i%kernels.Tile] * factor)
 	}
 }
 
