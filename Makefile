@@ -1,4 +1,4 @@
-.PHONY: build test check bench microbench generate fuzz interop
+.PHONY: build test check bench microbench generate fuzz interop conformance
 
 build:
 	CGO_ENABLED=0 go build -o bin/onnx-entropy ./cmd/onnx-entropy
@@ -34,3 +34,13 @@ interop: build
 	test -x $(VENV)/bin/python || python3 -m venv $(VENV)
 	$(VENV)/bin/pip install --quiet torch onnx onnxruntime onnxscript numpy
 	$(VENV)/bin/python models/interop.py --bin bin/onnx-entropy
+
+# Writes the README's table of operators from ONNX's test cases: those of 1.12, which are Debian's package
+# libonnx-testdata, and those of the newest onnx package of PyPI.
+CASES ?= $(HOME)/.cache/onnx-entropy/cases
+conformance:
+	test -d /usr/share/libonnx-testdata || { echo "install the package libonnx-testdata"; exit 1; }
+	test -x $(VENV)/bin/python || python3 -m venv $(VENV)
+	$(VENV)/bin/pip install --quiet onnx numpy pillow
+	$(VENV)/bin/python models/conformance.py $(CASES)
+	go test ./cmd/onnx-entropy -run TestCoverage -count 1 -newest $(CASES)

@@ -222,7 +222,16 @@ func (b *builder) constNode(name string, h *host) (*gorgonia.Node, error) {
 		dt = tensor.Int64
 	}
 	if h.size() == 0 {
-		return nil, unsupportedf("a tensor without elements (shape %v) has no place in the graph", h.shape)
+		// Gorgonia has no values without elements; an operator makes one of any number.
+		one := &host{elem: h.elem, shape: []int{}, f: []float64{0}}
+		if h.f == nil {
+			one = &host{elem: h.elem, shape: []int{}, i: []int64{0}}
+		}
+		n, err := b.constNode(b.unique(name+".none"), one)
+		if err != nil {
+			return nil, err
+		}
+		return ops.Nothing(n, h.shape)
 	}
 	n := b.input(name, dt, h.shape)
 	var backing any

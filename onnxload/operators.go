@@ -49,7 +49,7 @@ func init() {
 		"Range":           {inputs: 3, most: 3, host: hostRange},
 	}
 	for _, family := range []map[string]operator{
-		elementwiseOperators(), pairwiseOperators(), reductionOperators(), indexOperators(), quantizationOperators(),
+		elementwiseOperators(), pairwiseOperators(), reductionOperators(), indexOperators(), quantizationOperators(), integerOperators(),
 		poolOperators(), normOperators(), lossOperators(), controlOperators(),
 	} {
 		maps.Copy(operators, family)

@@ -6,6 +6,7 @@ package runner
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 
 	"gorgonia.org/gorgonia"
@@ -346,14 +347,19 @@ func handles(vm *exec.VM, nodes gorgonia.Nodes) []int {
 	return hs
 }
 
-// below returns the nodes that n is computed from.
+// below returns the nodes by which n has a derivative. An index or a comparison passes none on.
 func below(n *gorgonia.Node) map[*gorgonia.Node]bool {
 	seen := map[*gorgonia.Node]bool{n: true}
 	for stack := []*gorgonia.Node{n}; len(stack) > 0; {
 		n := stack[len(stack)-1]
 		stack = stack[:len(stack)-1]
-		for _, c := range operands(n) {
-			if !seen[c] {
+		of := operands(n)
+		passes := slices.Repeat([]bool{true}, len(of))
+		if op, ok := n.Op().(gorgonia.SDOp); ok {
+			passes = op.DiffWRT(len(of))
+		}
+		for i, c := range of {
+			if !seen[c] && passes[i] {
 				seen[c] = true
 				stack = append(stack, c)
 			}

@@ -67,6 +67,9 @@ func outputsWith(ctx context.Context, m *onnxload.Model, inputs []value, free in
 // numbersOf makes a value of a tensor's numbers.
 func numbersOf(typeName string, y *tensor.Dense) value {
 	v := value{elem: onnxpb.TensorProto_DataType_value[typeName], shape: append([]int(nil), y.Shape()...)}
+	if product(v.shape) == 0 {
+		return v // of which Gorgonia's tensors have no data
+	}
 	switch d := y.Data().(type) {
 	case []float32:
 		v.f = make([]float64, len(d))

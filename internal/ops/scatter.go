@@ -246,30 +246,3 @@ func (o *scatter) extremeGrad(x, address, updates, y, dy *gorgonia.Node) (dx, du
 	du, err = Mul(du, theirs)
 	return dx, du, err
 }
-
-func zerosLike(x *gorgonia.Node) (*gorgonia.Node, error) { return filled(x, 0) }
-
-// constantFill is a tensor of one number, in the shape and type of its operand, which it does not read.
-type constantFill struct {
-	base
-	value float64
-}
-
-func filled(x *gorgonia.Node, value float64) (*gorgonia.Node, error) {
-	return apply(&constantFill{base{name: "Fill", out: x.Shape(), fixed: []int{0}}, value}, x)
-}
-
-func (o *constantFill) Phases() []int { return []int{chunks(len0(o.out))} }
-
-func (o *constantFill) Run(_ *Env, _, _, part int, out *Buf, _ []*Buf) error {
-	from, to := span(len0(o.out), chunks(len0(o.out)), part)
-	switch o.dt {
-	case tensor.Float64:
-		kernels.Fill(out.F64[from:to], o.value)
-	case tensor.Float32:
-		kernels.Fill(out.F32[from:to], float32(o.value))
-	default:
-		kernels.Fill(out.I64[from:to], int64(o.value))
-	}
-	return nil
-}
