@@ -5,7 +5,8 @@ package kernels
 //	y[n,m,i,j] = bias[m] + sum over c,u,v of w[m,c,u,v] * x[n, g*C/Groups+c, i*StrideH+u*DilationH-PadTop, j*StrideW+v*DilationW-PadLeft]
 //
 // where g = m/(M/Groups) is the group of m, c < C/Groups, and x is 0 outside. x is (N,C,H,W), w
-// (M,C/Groups,KH,KW), y (N,M,OH,OW), all dense, no size 0. Padding below and to the right is in OH and OW.
+// (M,C/Groups,KH,KW), y (N,M,OH,OW), all dense, no size 0. Padding below and to the right is in OH and OW. Padding may be multiplied like zeros: what is not
+// finite in w or dy makes NaN of it.
 //
 // It is a matrix product over a matrix that is never held whole: its rows, the taps k = (c,u,v), meet its
 // columns, the positions q = (n,i,j), in x[k,q]. Parts are boxes of positions, cut by the sizes alone; within a

@@ -102,6 +102,63 @@ func direct[T Float](dst []T, stepM, ldy int, src []T, lds int, taps []int, w []
 	}
 }
 
+// directSpread tells whether the data gradient of a strided convolution is computed directly: rows of dy, each times
+// a weight, are added to those of a frame.
+func (c *Conv) directSpread() bool {
+	return c.direct() && (c.StrideH != 1 || c.StrideW != 1) && c.M/c.Groups*c.C/c.Groups <= 16
+}
+
+func (c *Conv) spreadPhases() []int {
+	g := c.directGrid(0, c.N)
+	return []int{c.Groups * ceilDiv(c.N, g.samples)}
+}
+
+func (c *Conv) spreadScratch() int {
+	g := c.directGrid(0, c.N)
+	return c.frameRoom(&g, c.C/c.Groups, false)
+}
+
+// spreadPart computes dx of some samples of one group.
+func spreadPart[T Float](c *Conv, part int, dx, dy, w, worker []T) {
+	g := c.directGrid(0, c.N)
+	groups := ceilDiv(c.N, g.samples)
+	group, first := part/groups, part%groups*g.perSample()
+	m, channels := c.M/c.Groups, c.C/c.Groups
+	var room [directTaps]int
+	taps := room[:c.taps()]
+	for i := range g.perSample() {
+		b := g.box(first + i)
+		for n := b.n0; n < b.n1 && i == 0; n++ {
+			clear(dx[(n*c.C+group*channels)*c.H*c.W:][:channels*c.H*c.W])
+		}
+		f := c.copiedFrame(b, channels, false)
+		clear(worker[:(b.n1-b.n0)*f.sample])
+		f.taps(taps, 0)
+		for n := range b.n1 - b.n0 {
+			for out := range m {
+				from := dy[((b.n0+n)*c.M+group*m+out)*c.area()+b.i0*c.OW+b.j0:]
+				for k, at := range taps {
+					addScaled(worker[n*f.sample+at:], f.rowI, from, c.OW, w[(group*m+out)*len(taps)+k], b.rows(), b.cols())
+				}
+			}
+		}
+		storeFrame(&f, dx, worker, group*channels, channels)
+	}
+}
+
+// addScaled adds w*src[i*lds+j] to dst[i*ldd+j], for i < rows and j < cols. dst has seven elements more than it needs.
+func addScaled[T Float](dst []T, ldd int, src []T, lds int, w T, rows, cols int) {
+	if addScaledAsm(dst, ldd, src, lds, w, rows, cols) {
+		return
+	}
+	for i := range rows {
+		d := dst[i*ldd:][:cols]
+		for j, v := range src[i*lds:][:len(d)] {
+			d[j] += T(v * w)
+		}
+	}
+}
+
 // directGradW sets the weights' gradient of one group to the sum over samples [n0, n1). dw holds the group's.
 func directGradW[T Float](c *Conv, group, n0, n1 int, dw, dy, x, worker []T) {
 	g := c.directGrid(n0, n1)

@@ -18,10 +18,12 @@ func directAsm[T Float](dst []T, stepM, ldy int, src []T, lds int, taps []int, w
 		to, step, ld = narrow[:r*rows*8], rows*8, 8
 	}
 	// Direct calls: what is passed to a function value would be allocated.
-	switch r {
-	case 1:
+	switch {
+	case r == 1 && len(taps) == 9:
+		direct3x3AVX2(first(to), ld, first(src), lds, &taps[0], first(w), rows, width)
+	case r == 1:
 		direct1AVX2(first(to), step, ld, first(src), lds, &taps[0], len(taps), first(w), rows, width)
-	case 2:
+	case r == 2:
 		direct2AVX2(first(to), step, ld, first(src), lds, &taps[0], len(taps), first(w), rows, width)
 	default:
 		direct4AVX2(first(to), step, ld, first(src), lds, &taps[0], len(taps), first(w), rows, width)
@@ -73,5 +75,14 @@ func correlateAsm[T Float](sums, dy []T, stepM, ldy int, src []T, lds int, taps 
 	case 10:
 		correlate2x5AVX2(to, g, stepM, ldy, x, lds, k, rows, cols, tail)
 	}
+	return true
+}
+
+func addScaledAsm[T Float](dst []T, ldd int, src []T, lds int, w T, rows, cols int) bool {
+	if !isFloat32[T]() || cpuLevel < levelAVX2 {
+		return false
+	}
+	_, _ = dst[(rows-1)*ldd+roundUp(cols, 8)-1], src[(rows-1)*lds+cols-1]
+	addScaledAVX2(first(dst), ldd, first(src), lds, float32(w), rows, cols, &tails[cols%8][0])
 	return true
 }

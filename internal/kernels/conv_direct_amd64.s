@@ -492,6 +492,177 @@ end:
 	VZEROUPPER
 	RET
 
+// func direct3x3AVX2(y *float32, ldy int, src *float32, lds int, taps *int, w *float32, rows int, cols int)
+// Requires: AVX, FMA3
+TEXT ·direct3x3AVX2(SB), NOSPLIT, $0-64
+	MOVQ         y+0(FP), AX
+	MOVQ         rows+48(FP), CX
+	MOVQ         taps+32(FP), BX
+	MOVQ         w+40(FP), DX
+	VBROADCASTSS (DX), Y0
+	VBROADCASTSS 4(DX), Y1
+	VBROADCASTSS 8(DX), Y2
+	VBROADCASTSS 12(DX), Y3
+	VBROADCASTSS 16(DX), Y4
+	VBROADCASTSS 20(DX), Y5
+	VBROADCASTSS 24(DX), Y6
+	VBROADCASTSS 28(DX), Y7
+	VBROADCASTSS 32(DX), Y8
+	VBROADCASTSS 36(DX), Y9
+	MOVQ         src+16(FP), DX
+	MOVQ         (BX), SI
+	LEAQ         (DX)(SI*4), SI
+	MOVQ         8(BX), DI
+	LEAQ         (DX)(DI*4), DI
+	MOVQ         16(BX), R8
+	LEAQ         (DX)(R8*4), R8
+	MOVQ         24(BX), R9
+	LEAQ         (DX)(R9*4), R9
+	MOVQ         32(BX), R10
+	LEAQ         (DX)(R10*4), R10
+	MOVQ         40(BX), R11
+	LEAQ         (DX)(R11*4), R11
+	MOVQ         48(BX), R12
+	LEAQ         (DX)(R12*4), R12
+	MOVQ         56(BX), R13
+	LEAQ         (DX)(R13*4), R13
+	MOVQ         64(BX), BX
+	LEAQ         (DX)(BX*4), BX
+
+row:
+	MOVQ $+16, DX
+	CMPQ DX, cols+56(FP)
+	JG   one
+
+two:
+	SUBQ        $0x10, DX
+	VMOVAPS     Y0, Y10
+	VFMADD231PS (SI)(DX*4), Y1, Y10
+	VFMADD231PS (DI)(DX*4), Y2, Y10
+	VFMADD231PS (R8)(DX*4), Y3, Y10
+	VFMADD231PS (R9)(DX*4), Y4, Y10
+	VFMADD231PS (R10)(DX*4), Y5, Y10
+	VFMADD231PS (R11)(DX*4), Y6, Y10
+	VFMADD231PS (R12)(DX*4), Y7, Y10
+	VFMADD231PS (R13)(DX*4), Y8, Y10
+	VFMADD231PS (BX)(DX*4), Y9, Y10
+	VMOVUPS     Y10, (AX)(DX*4)
+	VMOVAPS     Y0, Y10
+	VFMADD231PS 32(SI)(DX*4), Y1, Y10
+	VFMADD231PS 32(DI)(DX*4), Y2, Y10
+	VFMADD231PS 32(R8)(DX*4), Y3, Y10
+	VFMADD231PS 32(R9)(DX*4), Y4, Y10
+	VFMADD231PS 32(R10)(DX*4), Y5, Y10
+	VFMADD231PS 32(R11)(DX*4), Y6, Y10
+	VFMADD231PS 32(R12)(DX*4), Y7, Y10
+	VFMADD231PS 32(R13)(DX*4), Y8, Y10
+	VFMADD231PS 32(BX)(DX*4), Y9, Y10
+	VMOVUPS     Y10, 32(AX)(DX*4)
+	ADDQ        $0x20, DX
+	CMPQ        DX, cols+56(FP)
+	JLE         two
+
+one:
+	SUBQ        $0x08, DX
+	CMPQ        DX, cols+56(FP)
+	JG          last
+	SUBQ        $0x08, DX
+	VMOVAPS     Y0, Y10
+	VFMADD231PS (SI)(DX*4), Y1, Y10
+	VFMADD231PS (DI)(DX*4), Y2, Y10
+	VFMADD231PS (R8)(DX*4), Y3, Y10
+	VFMADD231PS (R9)(DX*4), Y4, Y10
+	VFMADD231PS (R10)(DX*4), Y5, Y10
+	VFMADD231PS (R11)(DX*4), Y6, Y10
+	VFMADD231PS (R12)(DX*4), Y7, Y10
+	VFMADD231PS (R13)(DX*4), Y8, Y10
+	VFMADD231PS (BX)(DX*4), Y9, Y10
+	VMOVUPS     Y10, (AX)(DX*4)
+	ADDQ        $0x10, DX
+
+last:
+	// The last vector ends with the row: it overlaps the one before.
+	SUBQ        $0x08, DX
+	CMPQ        DX, cols+56(FP)
+	JE          next
+	MOVQ        cols+56(FP), DX
+	SUBQ        $0x08, DX
+	VMOVAPS     Y0, Y10
+	VFMADD231PS (SI)(DX*4), Y1, Y10
+	VFMADD231PS (DI)(DX*4), Y2, Y10
+	VFMADD231PS (R8)(DX*4), Y3, Y10
+	VFMADD231PS (R9)(DX*4), Y4, Y10
+	VFMADD231PS (R10)(DX*4), Y5, Y10
+	VFMADD231PS (R11)(DX*4), Y6, Y10
+	VFMADD231PS (R12)(DX*4), Y7, Y10
+	VFMADD231PS (R13)(DX*4), Y8, Y10
+	VFMADD231PS (BX)(DX*4), Y9, Y10
+	VMOVUPS     Y10, (AX)(DX*4)
+
+next:
+	MOVQ lds+24(FP), DX
+	LEAQ (SI)(DX*4), SI
+	LEAQ (DI)(DX*4), DI
+	LEAQ (R8)(DX*4), R8
+	LEAQ (R9)(DX*4), R9
+	LEAQ (R10)(DX*4), R10
+	LEAQ (R11)(DX*4), R11
+	LEAQ (R12)(DX*4), R12
+	LEAQ (R13)(DX*4), R13
+	LEAQ (BX)(DX*4), BX
+	MOVQ ldy+8(FP), DX
+	LEAQ (AX)(DX*4), AX
+	DECQ CX
+	JNZ  row
+	VZEROUPPER
+	RET
+
+// func addScaledAVX2(dst *float32, ldd int, src *float32, lds int, w float32, rows int, cols int, tail *uint32)
+// Requires: AVX, FMA3
+TEXT ·addScaledAVX2(SB), NOSPLIT, $0-64
+	MOVQ         dst+0(FP), AX
+	MOVQ         src+16(FP), CX
+	MOVQ         rows+40(FP), DX
+	MOVQ         ldd+8(FP), BX
+	MOVQ         lds+24(FP), SI
+	MOVQ         cols+48(FP), DI
+	SHLQ         $0x02, BX
+	SHLQ         $0x02, SI
+	ANDQ         $-8, DI
+	VBROADCASTSS w+32(FP), Y0
+	MOVQ         tail+56(FP), R8
+	VMOVUPS      (R8), Y1
+
+row:
+	XORQ R8, R8
+	CMPQ R8, DI
+	JE   rest
+
+vector:
+	VMOVUPS     (CX)(R8*4), Y2
+	VFMADD213PS (AX)(R8*4), Y0, Y2
+	VMOVUPS     Y2, (AX)(R8*4)
+	ADDQ        $0x08, R8
+	CMPQ        R8, DI
+	JNE         vector
+
+rest:
+	CMPQ        R8, cols+48(FP)
+	JE          next
+	VMASKMOVPS  (CX)(R8*4), Y1, Y2
+	VMOVUPS     (AX)(R8*4), Y3
+	VFMADD213PS Y3, Y0, Y2
+	VBLENDVPS   Y1, Y2, Y3, Y2
+	VMOVUPS     Y2, (AX)(R8*4)
+
+next:
+	ADDQ BX, AX
+	ADDQ SI, CX
+	DECQ DX
+	JNZ  row
+	VZEROUPPER
+	RET
+
 // func correlate1x1AVX2(sums *float32, dy *float32, stepM int, ldy int, src *float32, lds int, taps *int, rows int, cols int, tail *uint32)
 // Requires: AVX, FMA3
 TEXT ·correlate1x1AVX2(SB), NOSPLIT, $0-80

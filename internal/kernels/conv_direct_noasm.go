@@ -9,3 +9,7 @@ func directAsm[T Float](dst []T, stepM, ldy int, src []T, lds int, taps []int, w
 func correlateAsm[T Float](sums, dy []T, stepM, ldy int, src []T, lds int, taps []int, r, rows, cols int) bool {
 	return false
 }
+
+func addScaledAsm[T Float](dst []T, ldd int, src []T, lds int, w T, rows, cols int) bool {
+	return false
+}

@@ -19,6 +19,16 @@ func direct2AVX2(y *float32, stepM int, ldy int, src *float32, lds int, taps *in
 //go:noescape
 func direct4AVX2(y *float32, stepM int, ldy int, src *float32, lds int, taps *int, n int, w *float32, rows int, cols int)
 
+// direct3x3AVX2 is direct for one channel and 9 taps; cols is at least 8.
+//
+//go:noescape
+func direct3x3AVX2(y *float32, ldy int, src *float32, lds int, taps *int, w *float32, rows int, cols int)
+
+// addScaledAVX2 is addScaled; tail selects the last cols%8 lanes.
+//
+//go:noescape
+func addScaledAVX2(dst *float32, ldd int, src *float32, lds int, w float32, rows int, cols int, tail *uint32)
+
 // correlate1x1AVX2 is correlate for 1 channels and 1 taps; tail selects the last cols%8 lanes.
 //
 //go:noescape

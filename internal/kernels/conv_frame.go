@@ -94,8 +94,10 @@ func loadFrame[T Float](f *frame, dst, x []T, ch, channels int) []T {
 		return x[f.base(ch):]
 	}
 	clear(dst[:(f.n1-f.n0)*f.sample])
-	eachLine(f, x, dst, ch, channels, func(x, line rects[T], count, rows, cols int) { copyRows(line, x, count, rows, cols) },
-		func(x, line []T, step int) { take(line, x, step) })
+	eachRun(f, x, dst, ch, channels, func(x, frame rects[T], count, rows, cols int) { copyRows(frame, x, count, rows, cols) },
+		func(x []T, ldx, step int, lines []T, ld, rows, cols int) {
+			takeRows(lines, ld, x, ldx, step, rows, cols)
+		})
 	return dst
 }
 
@@ -104,19 +106,27 @@ func storeFrame[T Float](f *frame, dx, src []T, ch, channels int) {
 	if f.inPlace {
 		return
 	}
-	eachLine(f, dx, src, ch, channels, func(dx, line rects[T], count, rows, cols int) { addRows(dx, line, count, rows, cols) },
-		func(dx, line []T, step int) { addTo(dx, line, step) })
+	eachRun(f, dx, src, ch, channels, func(dx, frame rects[T], count, rows, cols int) { addRows(dx, frame, count, rows, cols) },
+		func(dx []T, ldx, step int, lines []T, ld, rows, cols int) {
+			addToRows(dx, ldx, lines, ld, step, rows, cols)
+		})
 }
 
-// eachLine pairs the elements of channels of x with those of the frame that are not padding: as rectangles, or
-// as lines with elements step apart in x.
-func eachLine[T Float](f *frame, x, frame []T, ch, channels int, rectangles func(x, frame rects[T], count, rows, cols int), line func(x, frame []T, step int)) {
+// eachRun pairs the elements of channels of x with those of the frame that are not padding: as rectangles, or as
+// lines one below the other whose elements are step apart in x.
+func eachRun[T Float](f *frame, x, frame []T, ch, channels int, rectangles func(x, frame rects[T], count, rows, cols int), lines func(x []T, ldx, step int, frame []T, ld, rows, cols int)) {
 	c := f.c
+	r0, r1 := 0, f.h
+	if !f.ownRows {
+		r0, r1 = max(-f.row(0), 0), min(f.h, c.H-f.row(0))
+	}
+	if r0 >= r1 {
+		return
+	}
 	if !f.ownRows && f.runs == 1 && f.step == 1 {
 		top, left := f.row(0), f.col()
-		r0, r1 := max(-top, 0), min(f.h, c.H-top)
 		s0, s1 := max(-left, 0), min(f.w, c.W-left)
-		if r0 >= r1 || s0 >= s1 {
+		if s0 >= s1 {
 			return
 		}
 		for k := range channels {
@@ -127,18 +137,19 @@ func eachLine[T Float](f *frame, x, frame []T, ch, channels int, rectangles func
 	}
 	for n := range f.n1 - f.n0 {
 		for k := range channels {
-			for r := range f.h {
+			for r, rows := r0, r1-r0; r < r1; r += rows {
 				row := f.row(r)
-				if row < 0 || row >= c.H {
-					continue
+				if f.ownRows {
+					if rows = 1; row < 0 || row >= c.H {
+						continue
+					}
 				}
-				from := x[((f.n0+n)*c.C+ch+k)*c.H*c.W+row*c.W:][:c.W]
-				to := frame[n*f.sample+k*f.plane+r*f.w:][:f.w]
+				from := x[(((f.n0+n)*c.C+ch+k)*c.H+row)*c.W:]
+				to := frame[n*f.sample+k*f.plane+r*f.w:]
 				for run := range f.runs {
 					first := f.col() + run*f.runStep
-					s0, s1 := inside(first, f.step, c.W, f.length)
-					if s0 < s1 {
-						line(from[first+s0*f.step:], to[run*f.length+s0:][:s1-s0], f.step)
+					if s0, s1 := inside(first, f.step, c.W, f.length); s0 < s1 {
+						lines(from[first+s0*f.step:], c.W, f.step, to[run*f.length+s0:], f.w, rows, s1-s0)
 					}
 				}
 			}

@@ -9,6 +9,9 @@ func (c *Conv) GradXPhases() []int {
 	if t, ok := c.directX(); ok {
 		return t.directPhases()
 	}
+	if c.directSpread() {
+		return c.spreadPhases()
+	}
 	g := c.grid()
 	return []int{c.Groups * ceilDiv(c.taps(), c.tapStep()), c.Groups * ceilDiv(c.N, g.samples)}
 }
@@ -20,6 +23,9 @@ func (c *Conv) GradXScratch() (shared, worker int) {
 	}
 	if t, ok := c.directX(); ok {
 		return 0, t.directScratch()
+	}
+	if c.directSpread() {
+		return 0, c.spreadScratch()
 	}
 	g, m := c.grid(), c.M/c.Groups
 	b := g.box(0)
@@ -42,6 +48,10 @@ func ConvGradXPart[T Float](c *Conv, phase, part int, dx, dy, w, shared, worker 
 		directPart(&t, part, dx, dy, w, nil, worker, func(group, out, in, tap int) int {
 			return ((group*(c.M/c.Groups)+in)*(c.C/c.Groups)+out)*window + window - 1 - tap
 		})
+		return
+	}
+	if c.directSpread() {
+		spreadPart(c, part, dx, dy, w, worker)
 		return
 	}
 	m, taps, step := c.M/c.Groups, c.taps(), c.tapStep()
@@ -243,39 +253,13 @@ func sumChunks[T Float](dst, src []T, chunks, stride int) {
 	}
 }
 
-// ConvGradB sets db[m] to the sum of dy over samples and positions, for m in [m0, m1). Sums of 256 elements,
-// in eight lanes, are added in float64.
+// ConvGradB sets db[m] to the sum of dy over samples and positions, accumulated in float64, for m in [m0, m1).
 func ConvGradB[T Float](c *Conv, db, dy []T, m0, m1 int) {
 	for m := m0; m < m1; m++ {
 		var total float64
 		for n := range c.N {
-			plane := dy[(n*c.M+m)*c.area():][:c.area()]
-			for len(plane) > 0 {
-				block := plane[:min(256, len(plane))]
-				plane = plane[len(block):]
-				total += float64(sumLanes(block))
-			}
+			total += Sum(dy[(n*c.M+m)*c.area():][:c.area()])
 		}
 		db[m] = T(total)
 	}
-}
-
-func sumLanes[T Float](x []T) T {
-	var s0, s1, s2, s3, s4, s5, s6, s7 T
-	for len(x) >= 8 {
-		v := (*[8]T)(x)
-		s0 += v[0]
-		s1 += v[1]
-		s2 += v[2]
-		s3 += v[3]
-		s4 += v[4]
-		s5 += v[5]
-		s6 += v[6]
-		s7 += v[7]
-		x = x[8:]
-	}
-	for _, v := range x {
-		s0 += v
-	}
-	return s0 + s4 + (s1 + s5) + (s2 + s6 + (s3 + s7))
 }

@@ -63,22 +63,33 @@ func gatherPieces[T Float](dst []T, ld int, src []T, rows []int, p *pieces) {
 	}
 }
 
-// take sets dst[i] = src[i*step].
-func take[T Float](dst, src []T, step int) {
-	done := takeAsm(dst, src, step)
-	at := done * step
-	for i := done; i < len(dst); i++ {
-		dst[i] = src[at]
-		at += step
+// takeRows sets dst[i*ldd+j] = src[i*lds+j*step] for i < rows and j < cols.
+func takeRows[T Float](dst []T, ldd int, src []T, lds, step, rows, cols int) {
+	_, _ = dst[(rows-1)*ldd+cols-1], src[(rows-1)*lds+(cols-1)*step]
+	if takeRowsAsm(dst, ldd, src, lds, step, rows, cols) {
+		return
+	}
+	for i := range rows {
+		at := i * lds
+		for j := range dst[i*ldd:][:cols] {
+			dst[i*ldd+j] = src[at]
+			at += step
+		}
 	}
 }
 
-// addTo adds src[i] to dst[i*step]. No other element of dst is negative zero: it would become zero.
-func addTo[T Float](dst, src []T, step int) {
-	done := addToAsm(dst, src, step)
-	at := done * step
-	for _, v := range src[done:] {
-		dst[at] += v
-		at += step
+// addToRows adds src[i*lds+j] to dst[i*ldd+j*step] for i < rows and j < cols. A negative zero between these elements
+// may become zero.
+func addToRows[T Float](dst []T, ldd int, src []T, lds, step, rows, cols int) {
+	_, _ = dst[(rows-1)*ldd+(cols-1)*step], src[(rows-1)*lds+cols-1]
+	if addToRowsAsm(dst, ldd, src, lds, step, rows, cols) {
+		return
+	}
+	for i := range rows {
+		at := i * ldd
+		for _, v := range src[i*lds:][:cols] {
+			dst[at] += v
+			at += step
+		}
 	}
 }

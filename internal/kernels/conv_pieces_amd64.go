@@ -17,24 +17,18 @@ func gatherPiecesAsm[T Float](dst []T, ld int, src []T, rows []int, p *pieces) b
 	return true
 }
 
-// takeAsm and addToAsm do the first elements in groups of eight, and touch what lies between them, but nothing
-// behind the last; they return how many.
-func takeAsm[T Float](dst, src []T, step int) int {
-	if !isFloat32[T]() || cpuLevel < levelAVX2 || step != 2 || len(dst) <= 8 {
-		return 0
+func takeRowsAsm[T Float](dst []T, ldd int, src []T, lds, step, rows, cols int) bool {
+	if !isFloat32[T]() || cpuLevel < levelAVX2 || step != 2 {
+		return false
 	}
-	blocks := (len(dst) - 1) / 8
-	_ = src[16*blocks]
-	take2AVX2(&float32s(dst)[0], &float32s(src)[0], blocks)
-	return 8 * blocks
+	take2AVX2(first(dst), ldd, first(src), lds, rows, cols)
+	return true
 }
 
-func addToAsm[T Float](dst, src []T, step int) int {
-	if !isFloat32[T]() || cpuLevel < levelAVX2 || step != 2 || len(src) <= 8 {
-		return 0
+func addToRowsAsm[T Float](dst []T, ldd int, src []T, lds, step, rows, cols int) bool {
+	if !isFloat32[T]() || cpuLevel < levelAVX2 || step != 2 {
+		return false
 	}
-	blocks := (len(src) - 1) / 8
-	_ = dst[16*blocks]
-	addTo2AVX2(&float32s(dst)[0], &float32s(src)[0], blocks)
-	return 8 * blocks
+	addTo2AVX2(first(dst), ldd, first(src), lds, rows, cols)
+	return true
 }

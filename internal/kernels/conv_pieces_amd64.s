@@ -262,45 +262,99 @@ row4:
 	VZEROUPPER
 	RET
 
-// func take2AVX2(dst *float32, src *float32, blocks int)
+// func take2AVX2(dst *float32, ldd int, src *float32, lds int, rows int, cols int)
 // Requires: AVX, AVX2
-TEXT ·take2AVX2(SB), NOSPLIT, $0-24
+TEXT ·take2AVX2(SB), NOSPLIT, $0-48
 	MOVQ dst+0(FP), AX
-	MOVQ src+8(FP), CX
-	MOVQ blocks+16(FP), DX
+	MOVQ src+16(FP), CX
+	MOVQ rows+32(FP), DX
+	MOVQ ldd+8(FP), BX
+	MOVQ lds+24(FP), SI
+	MOVQ cols+40(FP), DI
+	SHLQ $0x02, BX
+	SHLQ $0x02, SI
+
+row:
+	MOVQ AX, R8
+	MOVQ CX, R9
+	MOVQ DI, R10
+	SUBQ $0x09, R10
+	JL   rest
 
 block:
-	VMOVUPS (CX), Y0
-	VMOVUPS 32(CX), Y1
-	VSHUFPS $0x88, Y1, Y0, Y0
+	VMOVUPS (R9), Y0
+	VSHUFPS $0x88, 32(R9), Y0, Y0
 	VPERMPD $0xd8, Y0, Y0
-	VMOVUPS Y0, (AX)
-	ADDQ    $0x40, CX
-	ADDQ    $0x20, AX
-	DECQ    DX
-	JNZ     block
+	VMOVUPS Y0, (R8)
+	ADDQ    $0x20, R8
+	ADDQ    $0x40, R9
+	SUBQ    $0x08, R10
+	JGE     block
+
+rest:
+	ADDQ $0x09, R10
+
+one:
+	VMOVSS (R9), X0
+	VMOVSS X0, (R8)
+	ADDQ   $0x04, R8
+	ADDQ   $0x08, R9
+	DECQ   R10
+	JNZ    one
+	ADDQ   BX, AX
+	ADDQ   SI, CX
+	DECQ   DX
+	JNZ    row
 	VZEROUPPER
 	RET
 
-// func addTo2AVX2(dst *float32, src *float32, blocks int)
+// func addTo2AVX2(dst *float32, ldd int, src *float32, lds int, rows int, cols int)
 // Requires: AVX, AVX2
-TEXT ·addTo2AVX2(SB), NOSPLIT, $0-24
-	MOVQ   dst+0(FP), AX
-	MOVQ   src+8(FP), CX
-	MOVQ   blocks+16(FP), DX
-	VXORPS Y0, Y0, Y0
+TEXT ·addTo2AVX2(SB), NOSPLIT, $0-48
+	MOVQ dst+0(FP), AX
+	MOVQ src+16(FP), CX
+	MOVQ rows+32(FP), DX
+	MOVQ ldd+8(FP), BX
+	MOVQ lds+24(FP), SI
+	MOVQ cols+40(FP), DI
+	SHLQ $0x02, BX
+	SHLQ $0x02, SI
+
+row:
+	MOVQ AX, R8
+	MOVQ CX, R9
+	MOVQ DI, R10
+	SUBQ $0x09, R10
+	JL   rest
 
 block:
-	VPERMPD   $0xd8, (CX), Y1
-	VUNPCKHPS Y0, Y1, Y2
-	VUNPCKLPS Y0, Y1, Y1
-	VADDPS    (AX), Y1, Y1
-	VMOVUPS   Y1, (AX)
-	VADDPS    32(AX), Y2, Y2
-	VMOVUPS   Y2, 32(AX)
-	ADDQ      $0x20, CX
-	ADDQ      $0x40, AX
-	DECQ      DX
-	JNZ       block
+	VXORPS    Y2, Y2, Y2
+	VPERMPD   $0xd8, (R9), Y0
+	VUNPCKHPS Y2, Y0, Y1
+	VUNPCKLPS Y2, Y0, Y0
+	VADDPS    (R8), Y0, Y0
+	VMOVUPS   Y0, (R8)
+	VADDPS    32(R8), Y1, Y1
+	VMOVUPS   Y1, 32(R8)
+	ADDQ      $0x20, R9
+	ADDQ      $0x40, R8
+	SUBQ      $0x08, R10
+	JGE       block
+
+rest:
+	ADDQ $0x09, R10
+
+one:
+	VMOVSS (R9), X0
+	VADDSS (R8), X0, X0
+	VMOVSS X0, (R8)
+	ADDQ   $0x04, R9
+	ADDQ   $0x08, R8
+	DECQ   R10
+	JNZ    one
+	ADDQ   BX, AX
+	ADDQ   SI, CX
+	DECQ   DX
+	JNZ    row
 	VZEROUPPER
 	RET

@@ -4,5 +4,5 @@ package kernels
 
 func gatherPiecesAsm[T Float](dst []T, ld int, src []T, rows []int, p *pieces) bool { return false }
 
-func takeAsm[T Float](dst, src []T, step int) int  { return 0 }
-func addToAsm[T Float](dst, src []T, step int) int { return 0 }
+func takeRowsAsm[T Float](dst []T, ldd int, src []T, lds, step, rows, cols int) bool  { return false }
+func addToRowsAsm[T Float](dst []T, ldd int, src []T, lds, step, rows, cols int) bool { return false }

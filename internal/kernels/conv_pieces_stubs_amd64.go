@@ -14,12 +14,12 @@ func gatherPieces8AVX2(dst *float32, ld int, src *float32, rows *int, n int, lis
 //go:noescape
 func gatherPieces4AVX2(dst *float32, ld int, src *float32, rows *int, n int, list *int, pieces int)
 
-// take2AVX2 sets dst[i] = src[2*i] for i < 8*blocks; blocks is at least 1.
+// take2AVX2 is takeRows for step 2; rows and cols are at least 1.
 //
 //go:noescape
-func take2AVX2(dst *float32, src *float32, blocks int)
+func take2AVX2(dst *float32, ldd int, src *float32, lds int, rows int, cols int)
 
-// addTo2AVX2 adds src[i] to dst[2*i], and zero to dst[2*i+1], for i < 8*blocks; blocks is at least 1.
+// addTo2AVX2 is addToRows for step 2; rows and cols are at least 1.
 //
 //go:noescape
-func addTo2AVX2(dst *float32, src *float32, blocks int)
+func addTo2AVX2(dst *float32, ldd int, src *float32, lds int, rows int, cols int)

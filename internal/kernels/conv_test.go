@@ -72,8 +72,8 @@ func runParts(phases []int, backwards bool, run func(phase, part int)) {
 
 func checkConv[T Float](t *testing.T, r *rand.Rand, c *Conv, eps float64) {
 	t.Helper()
-	x, w, bias := normal[T](r, c.N*c.C*c.H*c.W), normal[T](r, c.M*c.taps()), normal[T](r, c.M)
-	dy := normal[T](r, c.N*c.M*c.area())
+	x, w, bias := guarded(t, normal[T](r, c.N*c.C*c.H*c.W)), guarded(t, normal[T](r, c.M*c.taps())), guarded(t, normal[T](r, c.M))
+	dy := guarded(t, normal[T](r, c.N*c.M*c.area()))
 	if r.IntN(3) == 0 {
 		bias = nil
 	}
@@ -82,8 +82,8 @@ func checkConv[T Float](t *testing.T, r *rand.Rand, c *Conv, eps float64) {
 		t.Helper()
 		var first []T
 		for _, backwards := range []bool{false, true} {
-			got := nans[T](len(out))
-			s, sw := nans[T](shared), nans[T](worker)
+			got := guarded(t, nans[T](len(out)))
+			s, sw := guarded(t, nans[T](shared)), guarded(t, nans[T](worker))
 			runParts(phases, backwards, func(phase, part int) { run(phase, part, got, s, sw) })
 			for i, v := range got {
 				if d := math.Abs(float64(v) - out[i]); !(d <= eps*size[i]*float64(c.N*c.area()+c.taps()*c.M)) && d != 0 {
@@ -109,6 +109,49 @@ func checkConv[T Float](t *testing.T, r *rand.Rand, c *Conv, eps float64) {
 		ConvGradWPart(c, phase, part, out, dy, x, shared, worker)
 	})
 	check("db", []int{1}, 0, 0, want.db, want.dbSize, func(_, _ int, out, _, _ []T) { ConvGradB(c, out, dy, 0, c.M) })
+}
+
+// TestConvNonFinite puts NaN or an infinity into x and dy: results that depend on one are not finite, and no others are,
+// except that Winograd's tiles spread it, and that dw meets dy times the zeros of padding.
+func TestConvNonFinite(t *testing.T) {
+	eachLevel(t, func(t *testing.T) {
+		r := rand.New(rand.NewPCG(15, 16))
+		for k := range 120 {
+			c := randomConv(r)
+			if k%3 == 0 {
+				c = &Conv{N: 2, C: 16, H: 9, W: 8 + r.IntN(4), M: 17, KH: 3, KW: 3, OH: 8, StrideH: 1, StrideW: 1, DilationH: 1, DilationW: 1, PadTop: r.IntN(2), PadLeft: 1, Groups: 1}
+				c.OW = c.W
+			}
+			_, tiles := c.winograd()
+			x, w, dy := normal[float32](r, c.N*c.C*c.H*c.W), normal[float32](r, c.M*c.taps()), normal[float32](r, c.N*c.M*c.area())
+			for _, s := range [][]float32{x, dy} {
+				s[r.IntN(len(s))] = []float32{float32(math.NaN()), float32(math.Inf(1)), float32(math.Inf(-1))}[r.IntN(3)]
+			}
+			want := newNaiveConv(c, wide(x), wide(w), nil, wide(dy))
+			y, dx, dw := make([]float32, len(dy)), make([]float32, len(x)), make([]float32, len(w))
+			run := func(phases []int, shared, worker int, f func(phase, part int, s, w []float32)) {
+				s, sw := make([]float32, shared), make([]float32, worker)
+				runParts(phases, false, func(phase, part int) { f(phase, part, s, sw) })
+			}
+			s, sw := c.Scratch()
+			run(c.Phases(), s, sw, func(phase, part int, s, sw []float32) { ConvPart(c, phase, part, y, x, w, nil, s, sw) })
+			s, sw = c.GradXScratch()
+			run(c.GradXPhases(), s, sw, func(phase, part int, s, sw []float32) { ConvGradXPart(c, phase, part, dx, dy, w, s, sw) })
+			s, sw = c.GradWScratch()
+			run(c.GradWPhases(), s, sw, func(phase, part int, s, sw []float32) { ConvGradWPart(c, phase, part, dw, dy, x, s, sw) })
+			for name, pair := range map[string]struct {
+				got  []float32
+				want []float64
+			}{"y": {y, want.y}, "dx": {dx, want.dx}, "dw": {dw, want.dw}} {
+				for i, v := range pair.got {
+					bad, ought := v-v != 0, pair.want[i]-pair.want[i] != 0
+					if ought && !bad || bad && !ought && !tiles && name != "dw" {
+						t.Fatalf("%+v: %s[%d] = %v, want %v", *c, name, i, v, pair.want[i])
+					}
+				}
+			}
+		}
+	})
 }
 
 func wide[T Float](s []T) []float64 {

@@ -5,7 +5,12 @@ package kernels
 // independent matrix products over channels.
 //
 // It serves as forward pass, where in is C, and as data gradient, where in is M. An infinity or NaN in x
-// reaches all results whose tiles hold it, up to three rows or columns farther than in the definition.
+// reaches all results whose tiles hold it, up to three rows or columns farther than in the definition, and in the
+// weights' gradient all nine weights of its channel; it never disappears.
+//
+// With normal data and 192 channels the largest float32 error is below 1.5e-5 of the root mean square of the results
+// (9.5e-6 measured on 8192 of them; 1.4e-6 where products are summed directly), 1e-5 in the data gradient (6.2e-6;
+// 0.7e-6) and 6e-6 in the weights' gradient (4.1e-6; 2.8e-6).
 type winograd struct {
 	n, in, h, w, out, oh, ow int // in and out are channels of a group
 	top, left, groups        int

@@ -1,6 +1,7 @@
 package kernels
 
 import (
+	"math"
 	"math/rand/v2"
 	"testing"
 )
@@ -26,4 +27,49 @@ func TestWinograd(t *testing.T) {
 			checkConv[float64](t, r, &c, 0x1p-53)
 		}
 	})
+}
+
+// TestWinogradError bounds the errors that the documentation of winograd states, and measures those of plain sums, on a
+// convolution that differs only in its dilation.
+func TestWinogradError(t *testing.T) {
+	eachLevel(t, func(t *testing.T) {
+		tiles := Conv{N: 1, C: 192, H: 16, W: 16, M: 32, KH: 3, KW: 3, OH: 16, OW: 16, StrideH: 1, StrideW: 1, DilationH: 1, DilationW: 1, PadTop: 1, PadLeft: 1, Groups: 1}
+		sums := tiles
+		sums.DilationH, sums.PadTop = 2, 2
+		got, plain := convErrors(&tiles), convErrors(&sums)
+		for i, bound := range [3]float64{1.5e-5, 1e-5, 6e-6} {
+			name := [3]string{"y", "dx", "dw"}[i]
+			t.Logf("%s: largest error %.2g of the root mean square, of plain sums %.2g", name, got[i], plain[i])
+			if got[i] > bound {
+				t.Errorf("%s: largest error %.2g of the root mean square, documented %.2g", name, got[i], bound)
+			}
+		}
+	})
+}
+
+// convErrors returns the largest errors of y, dx and dw on normal data, relative to the root mean square of each.
+func convErrors(c *Conv) (errors [3]float64) {
+	r := rand.New(rand.NewPCG(17, 18))
+	x, w, dy := normal[float32](r, c.N*c.C*c.H*c.W), normal[float32](r, c.M*c.taps()), normal[float32](r, c.N*c.M*c.area())
+	want := newNaiveConv(c, wide(x), wide(w), nil, wide(dy))
+	y, dx, dw := make([]float32, len(dy)), make([]float32, len(x)), make([]float32, len(w))
+	room := func(shared, worker int) (s, sw []float32) { return make([]float32, shared), make([]float32, worker) }
+	s, sw := room(c.Scratch())
+	runParts(c.Phases(), false, func(phase, part int) { ConvPart(c, phase, part, y, x, w, nil, s, sw) })
+	s, sw = room(c.GradXScratch())
+	runParts(c.GradXPhases(), false, func(phase, part int) { ConvGradXPart(c, phase, part, dx, dy, w, s, sw) })
+	s, sw = room(c.GradWScratch())
+	runParts(c.GradWPhases(), false, func(phase, part int) { ConvGradWPart(c, phase, part, dw, dy, x, s, sw) })
+	for i, o := range []struct {
+		got  []float32
+		want []float64
+	}{{y, want.y}, {dx, want.dx}, {dw, want.dw}} {
+		var worst, square float64
+		for j, v := range o.got {
+			worst = max(worst, math.Abs(float64(v)-o.want[j]))
+			square += o.want[j] * o.want[j]
+		}
+		errors[i] = worst / math.Sqrt(square/float64(len(o.want)))
+	}
+	return errors
 }

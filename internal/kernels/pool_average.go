@@ -15,7 +15,7 @@ func AveragePool[T Float](p *Pool, y, x []T) {
 				for h := w.h0; h < w.h1; h += w.dh {
 					switch {
 					case w.dw == 1 && w.w1-w.w0 >= 16:
-						sum += sumLanes(x[h*p.W+w.w0 : h*p.W+w.w1])
+						sum += T(Sum(x[h*p.W+w.w0 : h*p.W+w.w1]))
 					case w.w1 > w.w0:
 						row := x[h*p.W+w.w0 : h*p.W+w.w1]
 						for l := 0; l < len(row); l += w.dw {
@@ -66,7 +66,7 @@ func AveragePoolGrad[T Float](p *Pool, dx, dy []T) {
 			} else {
 				clear(line)
 				for v := range p.KW {
-					addTo(line[v*p.DilationW:], g, p.StrideW)
+					addToRows(line[v*p.DilationW:], 0, g, 0, p.StrideW, 1, p.OW)
 				}
 			}
 			line = line[p.PadLeft:][:columns]

@@ -18,6 +18,8 @@ func main() {
 	convolve(1, 4, 2, 1)
 	convolve(2, 4, 2, 1)
 	convolve(4, 3, 2, 1)
+	convolve3x3()
+	addScaled()
 	for _, r := range []int{1, 2} {
 		for taps := 1; taps <= 5; taps++ {
 			correlate(r, taps)
@@ -126,6 +128,119 @@ func convolve(channels int, widths ...int) {
 	LEAQ(operand.Mem{Base: src, Index: t, Scale: 4}, src)
 	Load(Param("ldy"), t)
 	LEAQ(operand.Mem{Base: y, Index: t, Scale: 4}, y)
+	DECQ(rows)
+	JNZ(operand.LabelRef("row"))
+	VZEROUPPER()
+	RET()
+}
+
+// convolve3x3 computes rows of one channel; the weights stay in registers.
+func convolve3x3() {
+	const taps = 9
+	TEXT("direct3x3AVX2", NOSPLIT, "func(y *float32, ldy int, src *float32, lds int, taps *int, w *float32, rows, cols int)")
+	Pragma("noescape")
+	Doc("direct3x3AVX2 is direct for one channel and 9 taps; cols is at least 8.")
+	y, rows, j := Load(Param("y"), GP64()), Load(Param("rows"), GP64()), GP64()
+	list, w := Load(Param("taps"), GP64()), Load(Param("w"), GP64())
+	weights := make([]vec, taps+1)
+	for i := range weights {
+		weights[i] = YMM()
+		VBROADCASTSS(operand.Mem{Base: w, Disp: 4 * i}, weights[i])
+	}
+	Load(Param("src"), j)
+	p := make([]reg.GPVirtual, taps)
+	for t := range p {
+		p[t] = GP64()
+		MOVQ(operand.Mem{Base: list, Disp: 8 * t}, p[t])
+		LEAQ(operand.Mem{Base: j, Index: p[t], Scale: 4}, p[t])
+	}
+	block := func(width int) {
+		for v := range width {
+			acc := YMM()
+			VMOVAPS(weights[0], acc)
+			for t := range p {
+				VFMADD231PS(operand.Mem{Base: p[t], Index: j, Scale: 4, Disp: 32 * v}, weights[t+1], acc)
+			}
+			VMOVUPS(acc, operand.Mem{Base: y, Index: j, Scale: 4, Disp: 32 * v})
+		}
+	}
+	Label("row")
+	MOVQ(operand.I32(16), j)
+	CMPQ(j, param("cols"))
+	JG(operand.LabelRef("one"))
+	Label("two")
+	SUBQ(operand.Imm(16), j)
+	block(2)
+	ADDQ(operand.Imm(32), j)
+	CMPQ(j, param("cols"))
+	JLE(operand.LabelRef("two"))
+	Label("one")
+	SUBQ(operand.Imm(8), j)
+	CMPQ(j, param("cols"))
+	JG(operand.LabelRef("last"))
+	SUBQ(operand.Imm(8), j)
+	block(1)
+	ADDQ(operand.Imm(16), j)
+	Label("last")
+	Comment("The last vector ends with the row: it overlaps the one before.")
+	SUBQ(operand.Imm(8), j)
+	CMPQ(j, param("cols"))
+	JE(operand.LabelRef("next"))
+	Load(Param("cols"), j)
+	SUBQ(operand.Imm(8), j)
+	block(1)
+	Label("next")
+	Load(Param("lds"), j)
+	for _, q := range p {
+		LEAQ(operand.Mem{Base: q, Index: j, Scale: 4}, q)
+	}
+	Load(Param("ldy"), j)
+	LEAQ(operand.Mem{Base: y, Index: j, Scale: 4}, y)
+	DECQ(rows)
+	JNZ(operand.LabelRef("row"))
+	VZEROUPPER()
+	RET()
+}
+
+// addScaled adds whole vectors; in the last one what is behind the row is zero.
+func addScaled() {
+	TEXT("addScaledAVX2", NOSPLIT, "func(dst *float32, ldd int, src *float32, lds int, w float32, rows, cols int, tail *uint32)")
+	Pragma("noescape")
+	Doc("addScaledAVX2 is addScaled; tail selects the last cols%8 lanes.")
+	dst, src, rows := Load(Param("dst"), GP64()), Load(Param("src"), GP64()), Load(Param("rows"), GP64())
+	ldd, lds, whole := Load(Param("ldd"), GP64()), Load(Param("lds"), GP64()), Load(Param("cols"), GP64())
+	SHLQ(operand.Imm(2), ldd)
+	SHLQ(operand.Imm(2), lds)
+	ANDQ(operand.I32(-8), whole)
+	w, mask, at, j := YMM(), YMM(), GP64(), GP64()
+	VBROADCASTSS(param("w"), w)
+	Load(Param("tail"), at)
+	VMOVUPS(operand.Mem{Base: at}, mask)
+	x := YMM()
+	d, s := operand.Mem{Base: dst, Index: j, Scale: 4}, operand.Mem{Base: src, Index: j, Scale: 4}
+	Label("row")
+	XORQ(j, j)
+	CMPQ(j, whole)
+	JE(operand.LabelRef("rest"))
+	Label("vector")
+	VMOVUPS(s, x)
+	VFMADD213PS(d, w, x)
+	VMOVUPS(x, d)
+	ADDQ(operand.Imm(8), j)
+	CMPQ(j, whole)
+	JNE(operand.LabelRef("vector"))
+	Label("rest")
+	CMPQ(j, param("cols"))
+	JE(operand.LabelRef("next"))
+	VMASKMOVPS(s, mask, x)
+	old := YMM()
+	VMOVUPS(d, old)
+	VFMADD213PS(old, w, x)
+	VBLENDVPS(mask, x, old, x)
+	VMOVUPS(x, d)
+	Label("next")
+	ADDQ(ldd, dst)
+	ADDQ(lds, src)
 	DECQ(rows)
 	JNZ(operand.LabelRef("row"))
 	VZEROUPPER()

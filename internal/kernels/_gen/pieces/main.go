@@ -10,6 +10,8 @@ import (
 	"github.com/mmcloughlin/avo/reg"
 )
 
+type vec = reg.VecVirtual
+
 func main() {
 	ConstraintExpr("!noasm")
 	gather(8)
@@ -93,46 +95,83 @@ func gather(width int) {
 	}
 }
 
-func take2() {
-	TEXT("take2AVX2", NOSPLIT, "func(dst, src *float32, blocks int)")
+// everySecond walks along rows: blocks of eight elements of `dense`, to which 16 of `sparse` belong, then single ones.
+// The last element is always done alone, because a block touches one element of `sparse` behind its last.
+func everySecond(name, doc string, block, one func(dense, sparse operand.Mem), toDense bool) {
+	TEXT(name, NOSPLIT, "func(dst *float32, ldd int, src *float32, lds int, rows, cols int)")
 	Pragma("noescape")
-	Doc("take2AVX2 sets dst[i] = src[2*i] for i < 8*blocks; blocks is at least 1.")
-	dst, src, n := Load(Param("dst"), GP64()), Load(Param("src"), GP64()), Load(Param("blocks"), GP64())
+	Doc(doc)
+	dst, src, rows := Load(Param("dst"), GP64()), Load(Param("src"), GP64()), Load(Param("rows"), GP64())
+	ldd, lds, cols := Load(Param("ldd"), GP64()), Load(Param("lds"), GP64()), Load(Param("cols"), GP64())
+	SHLQ(operand.Imm(2), ldd)
+	SHLQ(operand.Imm(2), lds)
+	Label("row")
+	d, s, left := GP64(), GP64(), GP64()
+	dense, sparse := d, s
+	if !toDense {
+		dense, sparse = s, d
+	}
+	MOVQ(dst, d)
+	MOVQ(src, s)
+	MOVQ(cols, left)
+	SUBQ(operand.Imm(9), left)
+	JL(operand.LabelRef("rest"))
 	Label("block")
-	a, b := YMM(), YMM()
-	VMOVUPS(operand.Mem{Base: src}, a)
-	VMOVUPS(operand.Mem{Base: src, Disp: 32}, b)
-	VSHUFPS(operand.Imm(0x88), b, a, a) // a0 a2 b0 b2 | a4 a6 b4 b6
-	VPERMPD(operand.Imm(0xD8), a, a)
-	VMOVUPS(a, operand.Mem{Base: dst})
-	ADDQ(operand.Imm(64), src)
-	ADDQ(operand.Imm(32), dst)
-	DECQ(n)
-	JNZ(operand.LabelRef("block"))
+	block(operand.Mem{Base: dense}, operand.Mem{Base: sparse})
+	ADDQ(operand.Imm(32), dense)
+	ADDQ(operand.Imm(64), sparse)
+	SUBQ(operand.Imm(8), left)
+	JGE(operand.LabelRef("block"))
+	Label("rest")
+	ADDQ(operand.Imm(9), left)
+	Label("one")
+	one(operand.Mem{Base: dense}, operand.Mem{Base: sparse})
+	ADDQ(operand.Imm(4), dense)
+	ADDQ(operand.Imm(8), sparse)
+	DECQ(left)
+	JNZ(operand.LabelRef("one"))
+	ADDQ(ldd, dst)
+	ADDQ(lds, src)
+	DECQ(rows)
+	JNZ(operand.LabelRef("row"))
 	VZEROUPPER()
 	RET()
 }
 
+func take2() {
+	x := func() vec { return XMM() }
+	everySecond("take2AVX2", "take2AVX2 is takeRows for step 2; rows and cols are at least 1.",
+		func(dense, sparse operand.Mem) {
+			a := YMM()
+			VMOVUPS(sparse, a)
+			VSHUFPS(operand.Imm(0x88), sparse.Offset(32), a, a) // 0 2 8 10 | 4 6 12 14
+			VPERMPD(operand.Imm(0xD8), a, a)
+			VMOVUPS(a, dense)
+		},
+		func(dense, sparse operand.Mem) {
+			v := x()
+			VMOVSS(sparse, v)
+			VMOVSS(v, dense)
+		}, true)
+}
+
 func addTo2() {
-	TEXT("addTo2AVX2", NOSPLIT, "func(dst, src *float32, blocks int)")
-	Pragma("noescape")
-	Doc("addTo2AVX2 adds src[i] to dst[2*i], and zero to dst[2*i+1], for i < 8*blocks; blocks is at least 1.")
-	dst, src, n := Load(Param("dst"), GP64()), Load(Param("src"), GP64()), Load(Param("blocks"), GP64())
-	zero := YMM()
-	VXORPS(zero, zero, zero)
-	Label("block")
-	a, b := YMM(), YMM()
-	VPERMPD(operand.Imm(0xD8), operand.Mem{Base: src}, a) // 0 1 4 5 | 2 3 6 7
-	VUNPCKHPS(zero, a, b)
-	VUNPCKLPS(zero, a, a)
-	VADDPS(operand.Mem{Base: dst}, a, a)
-	VMOVUPS(a, operand.Mem{Base: dst})
-	VADDPS(operand.Mem{Base: dst, Disp: 32}, b, b)
-	VMOVUPS(b, operand.Mem{Base: dst, Disp: 32})
-	ADDQ(operand.Imm(32), src)
-	ADDQ(operand.Imm(64), dst)
-	DECQ(n)
-	JNZ(operand.LabelRef("block"))
-	VZEROUPPER()
-	RET()
+	zero := func() vec { v := YMM(); VXORPS(v, v, v); return v }
+	everySecond("addTo2AVX2", "addTo2AVX2 is addToRows for step 2; rows and cols are at least 1.",
+		func(dense, sparse operand.Mem) {
+			a, b, z := YMM(), YMM(), zero()
+			VPERMPD(operand.Imm(0xD8), dense, a) // 0 1 4 5 | 2 3 6 7
+			VUNPCKHPS(z, a, b)
+			VUNPCKLPS(z, a, a)
+			VADDPS(sparse, a, a)
+			VMOVUPS(a, sparse)
+			VADDPS(sparse.Offset(32), b, b)
+			VMOVUPS(b, sparse.Offset(32))
+		},
+		func(dense, sparse operand.Mem) {
+			v := XMM()
+			VMOVSS(dense, v)
+			VADDSS(sparse, v, v)
+			VMOVSS(v, sparse)
+		}, false)
 }
