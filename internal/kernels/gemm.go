@@ -2,45 +2,74 @@ package kernels
 
 //go:generate sh -c "cd _gen && go run ./gemm -out ../gemm_amd64.s -stubs ../gemm_stubs_amd64.go -pkg kernels"
 
-// Gemm is the matrix product C = A*B, or C += A*B with Accumulate, where A is M x K, B is K x N and C is
-// M x N. Matrices are row-major with LDA, LDB, LDC elements from one row to the next; with TransA the
-// slice of A holds its transpose (K x M), with TransB that of B (N x K).
+// Gemm is the matrix product C = act(A*B + bias), or C = act(C + A*B + bias) with Accumulate, where A is M x K, B
+// is K x N and C is M x N. Matrices are row-major with LDA, LDB, LDC elements from one row to the next; with
+// TransA the slice of A holds its transpose (K x M), with TransB that of B (N x K).
+//
+// Bias and Act are applied while an element is in a register, after its last product: a caller that would
+// pass over C again to add a bias or to take the positive part sets them instead, and runs GemmBiasPart.
 //
 // The work is cut into phases and parts by the sizes alone, see Phases. Every element of C is the sum of
 // blocks of kBlock products: the products of a block are added in ascending order to zero, then the
-// blocks in ascending order to C. So an element's value depends neither on the partition nor on the size
-// of the tile, only on whether the processor rounds between multiplication and addition: the float32
-// kernels for AVX2 don't (FMA), the generic ones do.
+// blocks in ascending order to C, then the bias. So an element's value depends neither on the partition nor on
+// the size of the tile, only on whether the processor rounds between multiplication and addition: the float32
+// kernels for AVX2 and AVX-512 don't (FMA), the generic ones do.
 type Gemm struct {
 	TransA, TransB bool
 	M, N, K        int
 	LDA, LDB, LDC  int
 	Accumulate     bool
+	Bias           BiasAxis
+	Act            GemmAct
 }
 
+// A BiasAxis says which elements of C one element of the bias is added to.
+type BiasAxis uint8
+
 const (
-	// kBlock products are summed in registers. A panel of B, 256 x 16 float32, is 16 KiB: half of a first-level cache.
+	NoBias     BiasAxis = iota
+	ColumnBias          // a bias for each of the N columns, as of a fully connected layer
+	RowBias             // a bias for each of the M rows, as of the channels of a convolution
+)
+
+// A GemmAct is applied to the complete elements of C.
+type GemmAct uint8
+
+const (
+	NoAct   GemmAct = iota
+	ReluAct            // as Relu
+)
+
+const (
+	// kBlock products are summed in registers. A panel of B, 256 x 32 float32, is 32 KiB: it streams from the
+	// second-level cache, 128 bytes every 24 multiplications and additions of 16 lanes.
 	kBlock = 256
 	// Packed matrices have room for panels of every level: the height and width of a tile divide these.
 	maxTileRows = 12
 	maxTileCols = 32
-	// packPart is about the number of elements of B that one part packs.
+	// stripCols columns of B are packed at a time, by the part that multiplies with them.
+	stripCols = 64
+	// packPart is about the number of elements that one part packs or copies.
 	packPart = 1 << 15
 	// A block of C is one part. Blocks get smaller until there are enoughParts for many threads, but not
 	// below about minBlockProduct multiplications, a few microseconds.
 	enoughParts, minBlockProduct = 16, 1 << 17
+	// Rows of A whose distance is a multiple of crowded bytes lie in the same lines of a first-level cache.
+	crowded = 2048
 )
 
-// Phases returns the number of parts of each phase: first B is packed, then blocks of C are computed.
+// Phases returns the number of parts of each phase: first rows of A are copied where their distance is bad for
+// the cache, then blocks of C are computed.
 func (g *Gemm) Phases() []int {
 	if g.M == 0 || g.N == 0 {
 		return []int{0, 0}
 	}
-	rows, cols := g.block()
-	if g.K == 0 {
-		return []int{0, ceilDiv(g.M, rows) * ceilDiv(g.N, cols)}
+	copies := 0
+	if g.copiesA() {
+		copies = ceilDiv(g.M, g.copyRows())
 	}
-	return []int{ceilDiv(g.N, g.packCols()), ceilDiv(g.M, rows) * ceilDiv(g.N, cols)}
+	rows, cols := g.block()
+	return []int{copies, ceilDiv(g.M, rows) * ceilDiv(g.N, cols)}
 }
 
 // Scratch returns how many elements of memory all parts share, and how many each worker needs besides.
@@ -48,8 +77,12 @@ func (g *Gemm) Scratch() (shared, worker int) {
 	if g.M == 0 || g.N == 0 {
 		return 0, 0
 	}
-	rows, _ := g.block()
-	return g.K * roundUp(g.N, maxTileCols), packedA(rows, min(g.K, kBlock))
+	if g.copiesA() {
+		shared = g.M * g.copyLD()
+	}
+	rows, cols := g.block()
+	k := min(g.K, kBlock)
+	return shared, packedA(rows, k) + k*min(stripCols, roundUp(cols, maxTileCols))
 }
 
 // Block returns the rows and columns of C that a part of the last phase writes.
@@ -60,58 +93,82 @@ func (g *Gemm) Block(part int) (row0, row1, col0, col1 int) {
 	return row0, min(row0+rows, g.M), col0, min(col0+cols, g.N)
 }
 
-// GemmPart runs one part of one phase. c must not overlap a or b; shared must be the same memory in all
-// phases, worker is used by one part at a time.
+// GemmPart runs one part of one phase of a product without bias. c must not overlap a or b; shared must be the
+// same memory in all phases, worker is used by one part at a time.
 func GemmPart[T Float](g *Gemm, phase, part int, c, a, b, shared, worker []T) {
-	if phase == 0 {
-		width := g.packCols()
-		col0 := part * width
-		cols := min(width, g.N-col0)
-		if g.TransB {
-			b = b[col0*g.LDB:]
-		} else {
-			b = b[col0:]
+	GemmBiasPart(g, phase, part, c, a, b, nil, shared, worker)
+}
+
+// GemmBiasPart is GemmPart with a bias of M or N elements, as g.Bias says.
+func GemmBiasPart[T Float](g *Gemm, phase, part int, c, a, b, bias, shared, worker []T) {
+	lda := g.LDA
+	if g.copiesA() {
+		if phase == 0 {
+			row0 := part * g.copyRows()
+			rows := min(g.copyRows(), g.M-row0)
+			copyRows(rects[T]{shared[row0*g.copyLD():], 0, g.copyLD()}, rects[T]{a[row0*g.LDA:], 0, g.LDA}, 1, rows, g.K)
+			return
 		}
-		packB(shared[col0*g.K:], b, g.LDB, g.TransB, g.K, cols)
-		return
+		a, lda = shared, g.copyLD()
 	}
 	row0, row1, col0, col1 := g.Block(part)
-	rows, cols := row1-row0, col1-col0
-	c = c[row0*g.LDC+col0:]
-	if g.K == 0 && !g.Accumulate {
-		for i := range rows {
-			clear(c[i*g.LDC:][:cols])
-		}
-	}
-	_, tileCols := tile[T]()
+	rows := row1 - row0
+	roomA := packedA(rows, min(g.K, kBlock))
 	for k0 := 0; k0 < g.K; k0 += kBlock {
 		k := min(kBlock, g.K-k0)
-		at := row0*g.LDA + k0
+		var left strided[T]
 		if g.TransA {
-			at = k0*g.LDA + row0
+			left = leftOperand(worker[:roomA], a[k0*lda+row0:], lda, true, rows, k)
+		} else {
+			left = leftOperand(worker[:roomA], a[row0*lda+k0:], lda, false, rows, k)
 		}
-		pa := packA(worker, a[at:], g.LDA, g.TransA, rows, k)
-		pb := panels[T]{shared[col0*g.K+k0*tileCols:], tileCols, g.K * tileCols}
-		multiply(rows, cols, k, pa, pb, c, g.LDC, g.Accumulate || k0 > 0)
+		for j := col0; j < col1; j += stripCols {
+			cols := min(stripCols, col1-j)
+			var right bands[T]
+			if g.TransB {
+				right = rightOperand(worker[roomA:], b[j*g.LDB+k0:], g.LDB, true, rows, k, cols)
+			} else {
+				right = rightOperand(worker[roomA:], b[k0*g.LDB+j:], g.LDB, false, rows, k, cols)
+			}
+			e := epilogue[T]{accumulate: g.Accumulate || k0 > 0}
+			if k0+k == g.K {
+				e.finish(g, bias, row0, j)
+			}
+			multiplyTiles(rows, cols, k, left, right, c[row0*g.LDC+j:], g.LDC, &e)
+		}
+	}
+	if g.K == 0 {
+		e := epilogue[T]{accumulate: g.Accumulate}
+		e.finish(g, bias, row0, col0)
+		emptyProduct(rows, col1-col0, c[row0*g.LDC+col0:], g.LDC, &e)
 	}
 }
 
-// block returns the size of the blocks of C: smaller than the largest until there are enough of them. Rows
-// go first, because A is packed again for each block of columns, B for none.
+// copiesA tells whether rows of A are copied to a better distance: when all columns of a row of tiles lie in a
+// few sets of the cache, each is read from the second level for every strip of B.
+func (g *Gemm) copiesA() bool {
+	return !g.TransA && g.LDA%(crowded/4) == 0 && g.M > 4 && g.N > 2*stripCols && g.K > 0
+}
+
+// copyLD is the distance of the copied rows: an odd number of cache lines of float32.
+func (g *Gemm) copyLD() int { return roundUp(g.K, 32) + 16 }
+
+func (g *Gemm) copyRows() int { return max(1, packPart/g.K) }
+
+// block returns the size of the blocks of C: smaller than the largest until there are enough of them. Columns
+// go first, because every block of rows packs B again.
 func (g *Gemm) block() (rows, cols int) {
-	sizes := [...][2]int{{96, 256}, {48, 256}, {48, 128}, {24, 128}, {24, 64}}
+	sizes := [...][2]int{{384, 512}, {384, 256}, {384, 128}, {384, 64}, {192, 64}, {192, 32}, {96, 32}, {48, 32}, {24, 32}}
 	for _, s := range sizes {
 		rows, cols = s[0], s[1]
-		if ceilDiv(g.M, rows)*ceilDiv(g.N, cols) >= enoughParts || rows*cols*g.K <= minBlockProduct {
+		down, across := ceilDiv(g.M, rows), ceilDiv(g.N, cols)
+		// Blocks of about the same size, in whole tiles.
+		rows = roundUp(ceilDiv(g.M, max(down, 1)), maxTileRows)
+		if down*across >= enoughParts || rows*min(cols, g.N)*g.K <= minBlockProduct {
 			break
 		}
 	}
-	return min(rows, max(g.M, 1)), cols
-}
-
-// packCols is the number of columns of B that one part packs.
-func (g *Gemm) packCols() int {
-	return max(maxTileCols, packPart/max(g.K, 1)/maxTileCols*maxTileCols)
+	return max(rows, 1), cols
 }
 
 // panels is a matrix cut along its outer dimension into panels as high (A) or wide (B) as a tile: panel i
@@ -130,6 +187,37 @@ type bands[T Float] struct {
 // at returns where row or column i begins.
 func (b *bands[T]) at(i int) int { return i/b.size*b.stride + i%b.size }
 
+// strided is a left operand in panels of size rows. Panel i starts at data[i*stride]; its element of row r for
+// product k is at r*row + k*step from there.
+type strided[T Float] struct {
+	data                    []T
+	row, step, size, stride int
+}
+
+func (s *strided[T]) at(i int) int { return i/s.size*s.stride + i%s.size*s.row }
+
+// interleaved is the view of panels whose columns are contiguous.
+func (b *bands[T]) interleaved() strided[T] { return strided[T]{b.data, 1, b.ld, b.size, b.stride} }
+
+// An epilogue says what becomes of the sums of a tile: C is added if accumulate, then the bias, then act is applied.
+type epilogue[T Float] struct {
+	accumulate bool
+	axis       BiasAxis
+	act        GemmAct
+	bias       []T // from the first row or column on
+}
+
+// finish adds the bias from row0 or col0 on and the activation of g.
+func (e *epilogue[T]) finish(g *Gemm, bias []T, row0, col0 int) {
+	e.axis, e.act = g.Bias, g.Act
+	switch g.Bias {
+	case ColumnBias:
+		e.bias = bias[col0:]
+	case RowBias:
+		e.bias = bias[row0:]
+	}
+}
+
 // multiply computes the m x n matrix c = a*b, or c += a*b, from packed a (tile rows from packA) and from
 // b in panels of the tile's columns; k is at least 1. b must be readable up to a multiple of the tile's columns.
 func multiply[T Float](m, n, k int, a, b panels[T], c []T, ldc int, accumulate bool) {
@@ -139,27 +227,40 @@ func multiply[T Float](m, n, k int, a, b panels[T], c []T, ldc int, accumulate b
 
 // multiplyBands is multiply for panels of several tiles. They must be readable to the full size of a tile.
 func multiplyBands[T Float](m, n, k int, a, b bands[T], c []T, ldc int, accumulate bool) {
+	multiplyTiles(m, n, k, a.interleaved(), b, c, ldc, &epilogue[T]{accumulate: accumulate})
+}
+
+// multiplyTiles is multiplyBands for a left operand of any strides, with an epilogue. Where there is no assembly
+// the columns of a must be contiguous.
+func multiplyTiles[T Float](m, n, k int, a strided[T], b bands[T], c []T, ldc int, e *epilogue[T]) {
 	if m == 0 || n == 0 {
 		return
 	}
 	rows, cols := tile[T]()
-	rows = min(rows, a.size)
+	rows, cols = min(rows, a.size), min(cols, b.size)
 	if a.size%rows != 0 || b.size%cols != 0 {
 		panic("kernels: panels are not cut into tiles")
 	}
 	// The kernels don't check bounds: this does.
-	_ = a.data[a.at((m-1)/rows*rows)+(k-1)*a.ld+rows-1]
-	_ = b.data[b.at((n-1)/cols*cols)+(k-1)*b.ld+cols-1]
+	_ = a.data[a.at(m-1)+(k-1)*a.step]
+	_ = b.data[b.at((n-1)/cols*cols)+(k-1)*b.ld+min(cols, roundUp(n-(n-1)/cols*cols, vectorCols[T]()))-1]
 	_ = c[(m-1)*ldc+n-1]
-	if multiplyAsm(m, n, k, rows, a, b, c, ldc, accumulate) {
+	switch e.axis {
+	case ColumnBias:
+		_ = e.bias[n-1]
+	case RowBias:
+		_ = e.bias[m-1]
+	}
+	if multiplyAsm(m, n, k, rows, cols, a, b, c, ldc, e) {
 		return
 	}
 	for j := 0; j < n; j += cols {
 		bj := b.data[b.at(j):]
 		for i := 0; i < m; i += rows {
-			micro(k, a.data[a.at(i):], a.ld, bj, b.ld, c[i*ldc+j:], ldc, min(rows, m-i), min(cols, n-j), accumulate)
+			micro(k, a.data[a.at(i):], a.step, bj, b.ld, c[i*ldc+j:], ldc, min(rows, m-i), min(cols, n-j), e.accumulate)
 		}
 	}
+	e.apply(m, n, c, ldc)
 }
 
 func ceilDiv(a, b int) int { return (a + b - 1) / b }

@@ -2,22 +2,40 @@
 
 package kernels
 
-const avx2Rows, avx2Cols = 6, 16
+import "unsafe"
+
+const (
+	avx2Rows, avx2Cols     = 6, 16
+	avx512Rows, avx512Cols = 12, 32
+)
 
 // tile returns the size of a tile of C.
 func tile[T Float]() (rows, cols int) {
-	if isFloat32[T]() && cpuLevel >= levelAVX2 {
+	switch {
+	case !isFloat32[T]() || cpuLevel < levelAVX2:
+		return genericRows, genericCols
+	case cpuLevel < levelAVX512:
 		return avx2Rows, avx2Cols
 	}
-	return genericRows, genericCols
+	return avx512Rows, avx512Cols
 }
 
-// panelRows returns the height of the panels of an A of m rows. A tile of r rows takes r cycles a
+// vectorCols is the number of columns that are read together.
+func vectorCols[T Float]() int {
+	_, cols := tile[T]()
+	if cols == genericCols {
+		return cols
+	}
+	return cols / 2
+}
+
+// panelRows returns the height of the panels of an A of m rows. An AVX2 tile of r rows takes r cycles a
 // product, but at least 4, since its 2r sums wait for themselves: 20 rows are better cut into 5+5+5+5
-// than into 6+6+6+2.
+// than into 6+6+6+2. AVX-512 has a multiplication and addition a cycle, so two rows keep it busy.
 func panelRows[T Float](m int) int {
-	if !isFloat32[T]() || cpuLevel < levelAVX2 {
-		return genericRows
+	rows, _ := tile[T]()
+	if rows != avx2Rows {
+		return rows
 	}
 	best, least := avx2Rows, 0
 	for r := avx2Rows; r >= 4; r-- {
@@ -32,83 +50,181 @@ func panelRows[T Float](m int) int {
 	return best
 }
 
-// multiplyAsm is multiply in tiles of the given rows if there is assembly for it.
-func multiplyAsm[T Float](m, n, k, rows int, a, b bands[T], c []T, ldc int, accumulate bool) bool {
+// readsDirectly tells whether operands may be read where they are.
+func readsDirectly[T Float]() bool { return isFloat32[T]() && cpuLevel >= levelAVX2 }
+
+// tileArgs are the arguments of the kernels, which compute count tiles of the same size below one another.
+// Distances are in bytes. The assembly knows the places of the fields.
+type tileArgs struct {
+	k                  int
+	a                  *float32
+	aRow, aStep, aNext int // from row to row, product to product, tile to tile
+	b                  *float32
+	bStep              int
+	c                  *float32
+	cRow               int
+	count              int
+	lastCols           int // columns in the last vector of a row, at least 1
+	flags              int
+	bias               *float32
+}
+
+const (
+	flagAccumulate = 1 << iota
+	flagColumnBias
+	flagRowBias
+	flagRelu
+)
+
+// multiplyAsm is multiplyTiles if there is assembly for it.
+func multiplyAsm[T Float](m, n, k, rows, cols int, a strided[T], b bands[T], c []T, ldc int, e *epilogue[T]) bool {
 	if !isFloat32[T]() || cpuLevel < levelAVX2 {
 		return false
 	}
-	multiplyAVX2(m, n, k, rows,
-		bands[float32]{panels[float32]{float32s(a.data), a.ld, a.stride}, a.size},
-		bands[float32]{panels[float32]{float32s(b.data), b.ld, b.stride}, b.size}, float32s(c), ldc, accumulate)
+	ad, bd, cd, bias := float32s(a.data), float32s(b.data), float32s(c), float32s(e.bias)
+	t := tileArgs{k: k, aRow: 4 * a.row, aStep: 4 * a.step, bStep: 4 * b.ld, cRow: 4 * ldc}
+	if e.accumulate {
+		t.flags |= flagAccumulate
+	}
+	if e.act == ReluAct {
+		t.flags |= flagRelu
+	}
+	switch e.axis {
+	case ColumnBias:
+		t.flags |= flagColumnBias
+	case RowBias:
+		t.flags |= flagRowBias
+	}
+	lanes := 8
+	if cpuLevel >= levelAVX512 {
+		lanes = 16
+	}
+	for j := 0; j < n; j += cols {
+		t.b = &bd[b.at(j)]
+		width := min(cols, n-j)
+		t.lastCols = (width-1)%lanes + 1
+		if e.axis == ColumnBias {
+			t.bias = &bias[j]
+		}
+		// Tiles of equal height in one panel, or in panels of one tile each, are one run.
+		for i := 0; i < m; {
+			height := min(rows, m-i)
+			t.count = 1
+			if height == rows {
+				t.aNext = 4 * rows * a.row
+				whole := (m - i) / rows
+				if a.size == rows {
+					t.aNext = 4 * a.stride
+				} else {
+					whole = min(whole, (a.size-i%a.size)/rows)
+				}
+				t.count = whole
+			}
+			t.a, t.c = &ad[a.at(i)], &cd[i*ldc+j]
+			if e.axis == RowBias {
+				t.bias = &bias[i]
+			}
+			if lanes == 16 {
+				tilesAVX512(height, width, &t)
+			} else {
+				tilesAVX2(height, width, &t)
+			}
+			i += t.count * height
+		}
+	}
 	return true
 }
 
-func multiplyAVX2(m, n, k, height int, a, b bands[float32], c []float32, ldc int, accumulate bool) {
-	var edge [avx2Rows * avx2Cols]float32
-	for j := 0; j < n; j += avx2Cols {
-		bj := &b.data[b.at(j)]
-		cols := min(avx2Cols, n-j)
-		// The place of row i in its panel, and of the panel.
-		at, panel := 0, 0
-		for i := 0; i < m; i += height {
-			ai := &a.data[panel+at]
-			if at += height; at == a.size {
-				at = 0
-				panel += a.stride
-			}
-			rows := min(height, m-i)
-			if cols == avx2Cols || cols == avx2Cols/2 {
-				microAVX2(k, ai, a.ld, bj, b.ld, &c[i*ldc+j], ldc, rows, cols, accumulate)
-				continue
-			}
-			// A narrow tile goes through memory of its own: the kernels store 8 or 16 columns.
-			width := avx2Cols
-			if cols < avx2Cols/2 {
-				width = avx2Cols / 2
-			}
-			microAVX2(k, ai, a.ld, bj, b.ld, &edge[0], avx2Cols, rows, width, false)
-			for r := range rows {
-				cr := c[(i+r)*ldc+j:][:cols]
-				for s, v := range edge[r*avx2Cols:][:cols] {
-					if accumulate {
-						v += cr[s]
-					}
-					cr[s] = v
-				}
-			}
+func tilesAVX2(rows, cols int, t *tileArgs) {
+	p := (*uintptr)(unsafe.Pointer(t))
+	if cols > 8 {
+		switch rows {
+		case 6:
+			gemmAVX2x6x16(p)
+		case 5:
+			gemmAVX2x5x16(p)
+		case 4:
+			gemmAVX2x4x16(p)
+		case 3:
+			gemmAVX2x3x16(p)
+		case 2:
+			gemmAVX2x2x16(p)
+		case 1:
+			gemmAVX2x1x16(p)
+		}
+	} else {
+		switch rows {
+		case 6:
+			gemmAVX2x6x8(p)
+		case 5:
+			gemmAVX2x5x8(p)
+		case 4:
+			gemmAVX2x4x8(p)
+		case 3:
+			gemmAVX2x3x8(p)
+		case 2:
+			gemmAVX2x2x8(p)
+		case 1:
+			gemmAVX2x1x8(p)
 		}
 	}
 }
 
-// microAVX2 sets the rows x cols tile c to the product of k columns of a (lda apart) and k rows of b (ldb
-// apart), or adds it with accumulate: rows in 1..6, cols 8 or 16, k >= 1.
-func microAVX2(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc, rows, cols int, accumulate bool) {
-	switch rows + cols {
-	case 16 + 6:
-		gemmAVX2x6x16(k, a, lda, b, ldb, c, ldc, accumulate)
-	case 16 + 5:
-		gemmAVX2x5x16(k, a, lda, b, ldb, c, ldc, accumulate)
-	case 16 + 4:
-		gemmAVX2x4x16(k, a, lda, b, ldb, c, ldc, accumulate)
-	case 16 + 3:
-		gemmAVX2x3x16(k, a, lda, b, ldb, c, ldc, accumulate)
-	case 16 + 2:
-		gemmAVX2x2x16(k, a, lda, b, ldb, c, ldc, accumulate)
-	case 16 + 1:
-		gemmAVX2x1x16(k, a, lda, b, ldb, c, ldc, accumulate)
-	case 8 + 6:
-		gemmAVX2x6x8(k, a, lda, b, ldb, c, ldc, accumulate)
-	case 8 + 5:
-		gemmAVX2x5x8(k, a, lda, b, ldb, c, ldc, accumulate)
-	case 8 + 4:
-		gemmAVX2x4x8(k, a, lda, b, ldb, c, ldc, accumulate)
-	case 8 + 3:
-		gemmAVX2x3x8(k, a, lda, b, ldb, c, ldc, accumulate)
-	case 8 + 2:
-		gemmAVX2x2x8(k, a, lda, b, ldb, c, ldc, accumulate)
-	case 8 + 1:
-		gemmAVX2x1x8(k, a, lda, b, ldb, c, ldc, accumulate)
-	default:
-		panic("kernels: no AVX2 kernel for this tile")
+func tilesAVX512(rows, cols int, t *tileArgs) {
+	p := (*uintptr)(unsafe.Pointer(t))
+	if cols > 16 {
+		switch rows {
+		case 12:
+			gemmAVX512x12x32(p)
+		case 11:
+			gemmAVX512x11x32(p)
+		case 10:
+			gemmAVX512x10x32(p)
+		case 9:
+			gemmAVX512x9x32(p)
+		case 8:
+			gemmAVX512x8x32(p)
+		case 7:
+			gemmAVX512x7x32(p)
+		case 6:
+			gemmAVX512x6x32(p)
+		case 5:
+			gemmAVX512x5x32(p)
+		case 4:
+			gemmAVX512x4x32(p)
+		case 3:
+			gemmAVX512x3x32(p)
+		case 2:
+			gemmAVX512x2x32(p)
+		case 1:
+			gemmAVX512x1x32(p)
+		}
+	} else {
+		switch rows {
+		case 12:
+			gemmAVX512x12x16(p)
+		case 11:
+			gemmAVX512x11x16(p)
+		case 10:
+			gemmAVX512x10x16(p)
+		case 9:
+			gemmAVX512x9x16(p)
+		case 8:
+			gemmAVX512x8x16(p)
+		case 7:
+			gemmAVX512x7x16(p)
+		case 6:
+			gemmAVX512x6x16(p)
+		case 5:
+			gemmAVX512x5x16(p)
+		case 4:
+			gemmAVX512x4x16(p)
+		case 3:
+			gemmAVX512x3x16(p)
+		case 2:
+			gemmAVX512x2x16(p)
+		case 1:
+			gemmAVX512x1x16(p)
+		}
 	}
 }

@@ -1,5 +1,33 @@
 package kernels
 
+// leftOperand returns the m x k matrix a (with trans: its transpose, k x m), ready to be multiplied: where it is,
+// or packed into room if that is what the kernel needs.
+func leftOperand[T Float](room, a []T, lda int, trans bool, m, k int) strided[T] {
+	rows := panelRows[T](m)
+	switch {
+	case !readsDirectly[T]():
+		p := packA(room, a, lda, trans, m, k)
+		return strided[T]{p.data, 1, p.ld, p.ld, p.stride}
+	case trans:
+		return strided[T]{a, 1, lda, rows, rows}
+	}
+	return strided[T]{a, lda, 1, rows, rows * lda}
+}
+
+// rightOperand returns the k x n matrix b (with trans: its transpose, n x k), ready to be multiplied with m rows: where it
+// is if that can be and each element is used once or twice, else packed into room.
+func rightOperand[T Float](room, b []T, ldb int, trans bool, m, k, n int) bands[T] {
+	rows, cols := tile[T]()
+	if readsDirectly[T]() && !trans && m <= 2*rows && n%cols == 0 {
+		return bands[T]{panels[T]{b, ldb, cols}, cols}
+	}
+	if vector := vectorCols[T](); n <= vector {
+		cols = vector
+	}
+	packBands(room, b, ldb, trans, k, n, cols)
+	return bands[T]{panels[T]{room, cols, cols * k}, cols}
+}
+
 // packedA is the room packA needs for any height of the panels.
 func packedA(m, k int) int { return (m + maxTileRows) * k }
 
@@ -26,15 +54,21 @@ func packPanels[T Float](dst panels[T], a []T, lda int, trans bool, m, k int) {
 }
 
 // packB copies the k x n matrix b (with trans: its transpose, n x k) into panels of the tile's columns.
-// The last panel is filled up with zeros.
+// Columns that the last panel has besides stay as they are: what is computed from them is not stored.
 func packB[T Float](dst, b []T, ldb int, trans bool, k, n int) {
 	_, cols := tile[T]()
-	for j := 0; j < n; j += cols {
-		d := dst[j*k:][:cols*k]
+	packBands(dst, b, ldb, trans, k, n, cols)
+}
+
+// packBands is packB for panels of any width.
+func packBands[T Float](dst, b []T, ldb int, trans bool, k, n, width int) {
+	for j := 0; j < n; j += width {
+		d := dst[j*k:][:width*k]
+		count := min(width, n-j)
 		if trans {
-			interleave(d, b[j*ldb:], ldb, k, min(cols, n-j), cols)
+			transposeRows(d, b[j*ldb:], ldb, k, count, width)
 		} else {
-			widen(d, b[j:], ldb, k, min(cols, n-j), cols)
+			copyRows(rects[T]{d, 0, width}, rects[T]{b[j:], 0, ldb}, 1, k, count)
 		}
 	}
 }
@@ -48,6 +82,11 @@ func widen[T Float](dst, src []T, ld, k, count, width int) {
 // interleave sets dst[p*width+i] = src[i*ld+p] for i < count, and 0 for count <= i < width; p < k.
 func interleave[T Float](dst, src []T, ld, k, count, width int) {
 	zeroColumns(dst, k, count, width)
+	transposeRows(dst, src, ld, k, count, width)
+}
+
+// transposeRows sets dst[p*width+i] = src[i*ld+p] for i < count; p < k.
+func transposeRows[T Float](dst, src []T, ld, k, count, width int) {
 	if count >= 4 {
 		for i := 0; i < count; i += 4 {
 			// The last four overlap the ones before.

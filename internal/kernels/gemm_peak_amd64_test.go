@@ -15,16 +15,25 @@ func BenchmarkPeak(b *testing.B) {
 		b.Skip("no FMA")
 	}
 	const n = 200_000
-	for _, threads := range []int{1, 2} {
-		b.Run(fmt.Sprintf("float32/threads=%d", threads), func(b *testing.B) {
-			fastest(b, float64(threads)*n*12*8*2, func() {
-				var done sync.WaitGroup
-				for range threads - 1 {
-					done.Go(func() { peakAVX2(n) })
-				}
-				peakAVX2(n)
-				done.Wait()
+	eachLevel(b, func(b *testing.B) {
+		peak, lanes := peakAVX2, 8
+		switch {
+		case cpuLevel < levelAVX2:
+			return
+		case cpuLevel >= levelAVX512:
+			peak, lanes = peakAVX512, 16
+		}
+		for _, threads := range []int{1, 2} {
+			b.Run(fmt.Sprintf("threads=%d", threads), func(b *testing.B) {
+				fastest(b, float64(threads*n*12*lanes*2), func() {
+					var done sync.WaitGroup
+					for range threads - 1 {
+						done.Go(func() { peak(n) })
+					}
+					peak(n)
+					done.Wait()
+				})
 			})
-		})
-	}
+		}
+	})
 }

@@ -4,65 +4,188 @@
 
 package kernels
 
-// gemmAVX2x6x16 is microAVX2 for 6 rows and 16 columns.
+// gemmAVX2x6x16 computes tiles of 6 rows and up to 16 columns; t points to a tileArgs.
 //
 //go:noescape
-func gemmAVX2x6x16(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, accumulate bool)
+func gemmAVX2x6x16(t *uintptr)
 
-// gemmAVX2x5x16 is microAVX2 for 5 rows and 16 columns.
+// gemmAVX2x5x16 computes tiles of 5 rows and up to 16 columns; t points to a tileArgs.
 //
 //go:noescape
-func gemmAVX2x5x16(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, accumulate bool)
+func gemmAVX2x5x16(t *uintptr)
 
-// gemmAVX2x4x16 is microAVX2 for 4 rows and 16 columns.
+// gemmAVX2x4x16 computes tiles of 4 rows and up to 16 columns; t points to a tileArgs.
 //
 //go:noescape
-func gemmAVX2x4x16(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, accumulate bool)
+func gemmAVX2x4x16(t *uintptr)
 
-// gemmAVX2x3x16 is microAVX2 for 3 rows and 16 columns.
+// gemmAVX2x3x16 computes tiles of 3 rows and up to 16 columns; t points to a tileArgs.
 //
 //go:noescape
-func gemmAVX2x3x16(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, accumulate bool)
+func gemmAVX2x3x16(t *uintptr)
 
-// gemmAVX2x2x16 is microAVX2 for 2 rows and 16 columns.
+// gemmAVX2x2x16 computes tiles of 2 rows and up to 16 columns; t points to a tileArgs.
 //
 //go:noescape
-func gemmAVX2x2x16(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, accumulate bool)
+func gemmAVX2x2x16(t *uintptr)
 
-// gemmAVX2x1x16 is microAVX2 for 1 rows and 16 columns.
+// gemmAVX2x1x16 computes tiles of 1 rows and up to 16 columns; t points to a tileArgs.
 //
 //go:noescape
-func gemmAVX2x1x16(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, accumulate bool)
+func gemmAVX2x1x16(t *uintptr)
 
-// gemmAVX2x6x8 is microAVX2 for 6 rows and 8 columns.
+// gemmAVX2x6x8 computes tiles of 6 rows and up to 8 columns; t points to a tileArgs.
 //
 //go:noescape
-func gemmAVX2x6x8(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, accumulate bool)
+func gemmAVX2x6x8(t *uintptr)
 
-// gemmAVX2x5x8 is microAVX2 for 5 rows and 8 columns.
+// gemmAVX2x5x8 computes tiles of 5 rows and up to 8 columns; t points to a tileArgs.
 //
 //go:noescape
-func gemmAVX2x5x8(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, accumulate bool)
+func gemmAVX2x5x8(t *uintptr)
 
-// gemmAVX2x4x8 is microAVX2 for 4 rows and 8 columns.
+// gemmAVX2x4x8 computes tiles of 4 rows and up to 8 columns; t points to a tileArgs.
 //
 //go:noescape
-func gemmAVX2x4x8(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, accumulate bool)
+func gemmAVX2x4x8(t *uintptr)
 
-// gemmAVX2x3x8 is microAVX2 for 3 rows and 8 columns.
+// gemmAVX2x3x8 computes tiles of 3 rows and up to 8 columns; t points to a tileArgs.
 //
 //go:noescape
-func gemmAVX2x3x8(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, accumulate bool)
+func gemmAVX2x3x8(t *uintptr)
 
-// gemmAVX2x2x8 is microAVX2 for 2 rows and 8 columns.
+// gemmAVX2x2x8 computes tiles of 2 rows and up to 8 columns; t points to a tileArgs.
 //
 //go:noescape
-func gemmAVX2x2x8(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, accumulate bool)
+func gemmAVX2x2x8(t *uintptr)
 
-// gemmAVX2x1x8 is microAVX2 for 1 rows and 8 columns.
+// gemmAVX2x1x8 computes tiles of 1 rows and up to 8 columns; t points to a tileArgs.
 //
 //go:noescape
-func gemmAVX2x1x8(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, accumulate bool)
+func gemmAVX2x1x8(t *uintptr)
 
-// peakAVX2 does n times 12 independent multiplications and additions of 8 numbers, as a tile of 6 x 16 has them.
+// peakAVX2 does n times 12 independent multiplications and additions of 8 numbers.
 func peakAVX2(n int)
+
+// gemmAVX512x12x32 computes tiles of 12 rows and up to 32 columns; t points to a tileArgs.
+//
+//go:noescape
+func gemmAVX512x12x32(t *uintptr)
+
+// gemmAVX512x11x32 computes tiles of 11 rows and up to 32 columns; t points to a tileArgs.
+//
+//go:noescape
+func gemmAVX512x11x32(t *uintptr)
+
+// gemmAVX512x10x32 computes tiles of 10 rows and up to 32 columns; t points to a tileArgs.
+//
+//go:noescape
+func gemmAVX512x10x32(t *uintptr)
+
+// gemmAVX512x9x32 computes tiles of 9 rows and up to 32 columns; t points to a tileArgs.
+//
+//go:noescape
+func gemmAVX512x9x32(t *uintptr)
+
+// gemmAVX512x8x32 computes tiles of 8 rows and up to 32 columns; t points to a tileArgs.
+//
+//go:noescape
+func gemmAVX512x8x32(t *uintptr)
+
+// gemmAVX512x7x32 computes tiles of 7 rows and up to 32 columns; t points to a tileArgs.
+//
+//go:noescape
+func gemmAVX512x7x32(t *uintptr)
+
+// gemmAVX512x6x32 computes tiles of 6 rows and up to 32 columns; t points to a tileArgs.
+//
+//go:noescape
+func gemmAVX512x6x32(t *uintptr)
+
+// gemmAVX512x5x32 computes tiles of 5 rows and up to 32 columns; t points to a tileArgs.
+//
+//go:noescape
+func gemmAVX512x5x32(t *uintptr)
+
+// gemmAVX512x4x32 computes tiles of 4 rows and up to 32 columns; t points to a tileArgs.
+//
+//go:noescape
+func gemmAVX512x4x32(t *uintptr)
+
+// gemmAVX512x3x32 computes tiles of 3 rows and up to 32 columns; t points to a tileArgs.
+//
+//go:noescape
+func gemmAVX512x3x32(t *uintptr)
+
+// gemmAVX512x2x32 computes tiles of 2 rows and up to 32 columns; t points to a tileArgs.
+//
+//go:noescape
+func gemmAVX512x2x32(t *uintptr)
+
+// gemmAVX512x1x32 computes tiles of 1 rows and up to 32 columns; t points to a tileArgs.
+//
+//go:noescape
+func gemmAVX512x1x32(t *uintptr)
+
+// gemmAVX512x12x16 computes tiles of 12 rows and up to 16 columns; t points to a tileArgs.
+//
+//go:noescape
+func gemmAVX512x12x16(t *uintptr)
+
+// gemmAVX512x11x16 computes tiles of 11 rows and up to 16 columns; t points to a tileArgs.
+//
+//go:noescape
+func gemmAVX512x11x16(t *uintptr)
+
+// gemmAVX512x10x16 computes tiles of 10 rows and up to 16 columns; t points to a tileArgs.
+//
+//go:noescape
+func gemmAVX512x10x16(t *uintptr)
+
+// gemmAVX512x9x16 computes tiles of 9 rows and up to 16 columns; t points to a tileArgs.
+//
+//go:noescape
+func gemmAVX512x9x16(t *uintptr)
+
+// gemmAVX512x8x16 computes tiles of 8 rows and up to 16 columns; t points to a tileArgs.
+//
+//go:noescape
+func gemmAVX512x8x16(t *uintptr)
+
+// gemmAVX512x7x16 computes tiles of 7 rows and up to 16 columns; t points to a tileArgs.
+//
+//go:noescape
+func gemmAVX512x7x16(t *uintptr)
+
+// gemmAVX512x6x16 computes tiles of 6 rows and up to 16 columns; t points to a tileArgs.
+//
+//go:noescape
+func gemmAVX512x6x16(t *uintptr)
+
+// gemmAVX512x5x16 computes tiles of 5 rows and up to 16 columns; t points to a tileArgs.
+//
+//go:noescape
+func gemmAVX512x5x16(t *uintptr)
+
+// gemmAVX512x4x16 computes tiles of 4 rows and up to 16 columns; t points to a tileArgs.
+//
+//go:noescape
+func gemmAVX512x4x16(t *uintptr)
+
+// gemmAVX512x3x16 computes tiles of 3 rows and up to 16 columns; t points to a tileArgs.
+//
+//go:noescape
+func gemmAVX512x3x16(t *uintptr)
+
+// gemmAVX512x2x16 computes tiles of 2 rows and up to 16 columns; t points to a tileArgs.
+//
+//go:noescape
+func gemmAVX512x2x16(t *uintptr)
+
+// gemmAVX512x1x16 computes tiles of 1 rows and up to 16 columns; t points to a tileArgs.
+//
+//go:noescape
+func gemmAVX512x1x16(t *uintptr)
+
+// peakAVX512 does n times 12 independent multiplications and additions of 16 numbers.
+func peakAVX512(n int)

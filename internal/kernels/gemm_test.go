@@ -6,10 +6,12 @@ import (
 	"math/rand/v2"
 	"testing"
 	"time"
+
+	"github.com/onnx-entropy/onnx-entropy/internal/parallel"
 )
 
 // runGemm runs all parts, in the given order within a phase, with NaN in all scratch memory.
-func runGemm[T Float](g *Gemm, c, a, b []T, backwards bool) {
+func runGemm[T Float](g *Gemm, c, a, b, bias []T, backwards bool) {
 	nShared, nWorker := g.Scratch()
 	shared, worker := nans[T](nShared), nans[T](nWorker)
 	for phase, parts := range g.Phases() {
@@ -17,7 +19,7 @@ func runGemm[T Float](g *Gemm, c, a, b []T, backwards bool) {
 			if backwards {
 				i = parts - 1 - i
 			}
-			GemmPart(g, phase, i, c, a, b, shared, worker)
+			GemmBiasPart(g, phase, i, c, a, b, bias, shared, worker)
 		}
 	}
 }
@@ -38,28 +40,37 @@ func normal[T Float](r *rand.Rand, n int) []T {
 	return s
 }
 
-// checkGemm compares with a triple loop in float64. What lies between the rows of C must stay.
+// checkGemm compares with a triple loop in float64, in memory that ends where the operands do. What lies between
+// the rows of C must stay.
 func checkGemm[T Float](t *testing.T, r *rand.Rand, g Gemm, eps float64) {
 	t.Helper()
-	size := func(trans bool, rows, cols, ld int) int {
+	operand := func(trans bool, rows, cols, ld int) []T {
 		if trans {
-			rows = cols
+			rows, cols = cols, rows
 		}
-		return rows * ld
+		if rows == 0 || cols == 0 {
+			return nil
+		}
+		return guarded(t, normal[T](r, (rows-1)*ld+cols))
 	}
-	a, b, before := normal[T](r, size(g.TransA, g.M, g.K, g.LDA)), normal[T](r, size(g.TransB, g.K, g.N, g.LDB)), normal[T](r, g.M*g.LDC)
-	c := append([]T(nil), before...)
-	if !g.Accumulate {
+	a, b := operand(g.TransA, g.M, g.K, g.LDA), operand(g.TransB, g.K, g.N, g.LDB)
+	bias := guarded(t, normal[T](r, []int{0, g.N, g.M}[g.Bias]))
+	before := operand(false, g.M, g.N, g.LDC)
+	c := guarded(t, before)
+	if !g.Accumulate && g.N > 0 {
 		for i := range g.M {
 			copy(c[i*g.LDC:][:g.N], nans[T](g.N))
 		}
 	}
 	c2 := append([]T(nil), c...)
-	runGemm(&g, c, a, b, false)
-	runGemm(&g, c2, a, b, true)
+	runGemm(&g, c, a, b, bias, false)
+	runGemm(&g, c2, a, b, bias, true)
 	for i := range g.M {
 		for j := range g.LDC {
 			at := i*g.LDC + j
+			if at >= len(c) {
+				break
+			}
 			if c[at] != c2[at] {
 				t.Fatalf("%+v: C[%d,%d] depends on the order of the parts", g, i, j)
 			}
@@ -86,8 +97,16 @@ func checkGemm[T Float](t *testing.T, r *rand.Rand, g Gemm, eps float64) {
 				want += v
 				size += math.Abs(v)
 			}
+			if g.Bias != NoBias {
+				v := float64(bias[[]int{0, j, i}[g.Bias]])
+				want += v
+				size += math.Abs(v)
+			}
+			if g.Act == ReluAct {
+				want = max(want, 0)
+			}
 			// A sum of K products of relative rounding eps each.
-			if d := math.Abs(float64(c[at]) - want); !(d <= eps*size*float64(1+g.K)) && d != 0 {
+			if d := math.Abs(float64(c[at]) - want); !(d <= eps*size*float64(2+g.K)) && d != 0 {
 				t.Fatalf("%+v: C[%d,%d] = %v, want %v", g, i, j, c[at], want)
 			}
 		}
@@ -98,8 +117,10 @@ func TestGemm(t *testing.T) {
 	eachLevel(t, func(t *testing.T) {
 		r := rand.New(rand.NewPCG(1, 2))
 		check := func(m, n, k int) {
-			g := Gemm{TransA: r.IntN(2) == 0, TransB: r.IntN(2) == 0, Accumulate: r.IntN(2) == 0, M: m, N: n, K: k}
-			g.LDA, g.LDB, g.LDC = k+r.IntN(4), n+r.IntN(4), n+r.IntN(4)
+			g := Gemm{TransA: r.IntN(2) == 0, TransB: r.IntN(2) == 0, Accumulate: r.IntN(2) == 0, M: m, N: n, K: k,
+				Bias: BiasAxis(r.IntN(3)), Act: GemmAct(r.IntN(2))}
+			extra := r.IntN(2) * r.IntN(4)
+			g.LDA, g.LDB, g.LDC = k+extra, n+r.IntN(4), n+r.IntN(4)
 			if g.TransA {
 				g.LDA += m - k
 			}
@@ -124,6 +145,42 @@ func TestGemm(t *testing.T) {
 		check(7, 20, 1100)
 		check(1, 1000, 257)
 		check(1000, 1, 256)
+		check(1, 500, 512)
+		check(30, 300, 512)
+		check(33, 260, 1024)
+	})
+}
+
+// A NaN in A reaches its row, one in B its column, and an infinity in either stays one: nothing is skipped.
+func TestGemmPropagatesNaN(t *testing.T) {
+	eachLevel(t, func(t *testing.T) {
+		r := rand.New(rand.NewPCG(7, 8))
+		for range 100 {
+			m, n, k := 1+r.IntN(40), 1+r.IntN(70), 1+r.IntN(40)
+			a, b, c := normal[float32](r, m*k), normal[float32](r, k*n), make([]float32, m*n)
+			row, col, infRow := r.IntN(m), r.IntN(n), r.IntN(m)
+			a[infRow*k+r.IntN(k)] = float32(math.Inf(1))
+			a[row*k+r.IntN(k)] = float32(math.NaN())
+			b[r.IntN(k)*n+col] = float32(math.NaN())
+			runGemm(&Gemm{M: m, N: n, K: k, LDA: k, LDB: n, LDC: n, Act: ReluAct}, c, a, b, nil, false)
+			for i := range m {
+				for j := range n {
+					v := float64(c[i*n+j])
+					switch {
+					case i == row || j == col:
+						if !math.IsNaN(v) {
+							t.Fatalf("%dx%dx%d: C[%d,%d] = %v, want NaN", m, n, k, i, j, v)
+						}
+					case i == infRow:
+						if v != 0 && !math.IsInf(v, 1) {
+							t.Fatalf("%dx%dx%d: C[%d,%d] = %v, want infinity or 0", m, n, k, i, j, v)
+						}
+					case math.IsNaN(v) || math.IsInf(v, 0):
+						t.Fatalf("%dx%dx%d: C[%d,%d] = %v", m, n, k, i, j, v)
+					}
+				}
+			}
+		}
 	})
 }
 
@@ -182,7 +239,14 @@ func BenchmarkGemm(b *testing.B) {
 		{M: 128, N: 512, K: 128},
 		{M: 128, N: 512, K: 784, TransB: true},
 		{M: 512, N: 784, K: 128, TransA: true},
+		{M: 128, N: 1024, K: 1024, TransB: true},
+		{M: 128, N: 1024, K: 1024},
+		{M: 1024, N: 1024, K: 128, TransA: true},
 		{M: 128, N: 10, K: 512, TransB: true},
+		{M: 10, N: 512, K: 128, TransA: true},
+		{M: 512, N: 128, K: 10, TransB: true},
+		{M: 20, N: 576, K: 25},
+		{M: 1, N: 512, K: 512},
 	} {
 		g := &s
 		g.LDA, g.LDB, g.LDC = g.K, g.N, g.N
@@ -192,7 +256,14 @@ func BenchmarkGemm(b *testing.B) {
 		if g.TransB {
 			g.LDB = g.K
 		}
-		b.Run(fmt.Sprintf("%dx%dx%d", g.M, g.N, g.K), func(b *testing.B) {
+		kind := [2]byte{'N', 'N'}
+		if g.TransA {
+			kind[0] = 'T'
+		}
+		if g.TransB {
+			kind[1] = 'T'
+		}
+		b.Run(fmt.Sprintf("%dx%dx%d/%s", g.M, g.N, g.K, kind[:]), func(b *testing.B) {
 			benchGemm[float32](b, g, r)
 		})
 	}
@@ -201,16 +272,25 @@ func BenchmarkGemm(b *testing.B) {
 func benchGemm[T Float](b *testing.B, g *Gemm, r *rand.Rand) {
 	x, y, c := normal[T](r, g.M*g.K), normal[T](r, g.K*g.N), make([]T, g.M*g.N)
 	nShared, nWorker := g.Scratch()
-	shared, worker := make([]T, nShared), make([]T, nWorker)
-	phases := g.Phases()
-	fastest(b, 2*float64(g.M)*float64(g.N)*float64(g.K), func() {
-		for phase, parts := range phases {
-			for i := range parts {
-				GemmPart(g, phase, i, c, x, y, shared, worker)
-			}
-		}
-	})
+	shared, phases := make([]T, nShared), g.Phases()
+	for threads := 1; threads <= 2; threads++ {
+		pool := parallel.New(threads)
+		worker := [][]T{make([]T, nWorker), make([]T, nWorker)}
+		phase := 0
+		parts := workerTask(func(w, part int) { GemmPart(g, phase, part, c, x, y, shared, worker[w]) })
+		b.Run(fmt.Sprintf("threads=%d", threads), func(b *testing.B) {
+			fastest(b, 2*float64(g.M)*float64(g.N)*float64(g.K), func() {
+				for phase = range phases {
+					pool.Run(phases[phase], parts)
+				}
+			})
+		})
+	}
 }
+
+type workerTask func(worker, part int)
+
+func (f workerTask) Part(worker, part int) { f(worker, part) }
 
 // fastest reports the speed of the fastest run beside the mean time: other programs don't disturb it.
 func fastest(b *testing.B, flop float64, f func()) {

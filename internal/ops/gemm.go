@@ -44,12 +44,25 @@ func Gemm(a, b, c *gorgonia.Node, alpha, beta float64, transA, transB bool) (*go
 		if len(s) == 2 && s[0] > 1 {
 			o.rowC = s[1]
 		}
+		if alpha == 1 && beta == 1 {
+			o.fuseBias()
+		}
 		operands = append(operands, c)
 	}
 	if err := needFloat("Gemm", operands...); err != nil {
 		return nil, err
 	}
 	return apply(o, operands...)
+}
+
+// fuseBias lets the product add C if it is the same in all rows or in all columns.
+func (o *gemm) fuseBias() {
+	switch {
+	case o.rowC == 0 && o.elementC == 1:
+		o.g.Bias = kernels.ColumnBias
+	case o.rowC == 1 && o.elementC == 0:
+		o.g.Bias = kernels.RowBias
+	}
 }
 
 // newGemm returns the product of two stored matrices; inner is K according to b.
@@ -93,8 +106,12 @@ func (o *gemm) Run(env *Env, worker, phase, part int, out *Buf, in []*Buf) error
 
 func gemmPart[T kernels.Float](o *gemm, env *Env, worker, phase, part int, out *Buf, in []*Buf) {
 	y := floats[T](out)
-	kernels.GemmPart(&o.g, phase, part, y, floats[T](in[0]), floats[T](in[1]), floats[T](&env.Shared), floats[T](&env.Worker[worker]))
-	if phase == 0 || len(in) == 2 && o.alpha == 1 {
+	var bias []T
+	if o.g.Bias != kernels.NoBias {
+		bias = floats[T](in[2])
+	}
+	kernels.GemmBiasPart(&o.g, phase, part, y, floats[T](in[0]), floats[T](in[1]), bias, floats[T](&env.Shared), floats[T](&env.Worker[worker]))
+	if phase == 0 || o.alpha == 1 && (len(in) == 2 || bias != nil) {
 		return
 	}
 	row0, row1, col0, col1 := o.g.Block(part)

@@ -15,10 +15,11 @@ type matmul struct {
 	base
 	g          kernels.Gemm
 	a, b, prod []int
-	// Product i multiplies matrices atA[i] and atB[i]; there are slabs matrices in b, which phase 0 packs.
+	// Product i multiplies matrices atA[i] and atB[i]; there are slabs matrices in a, which phase 0 prepares.
 	atA, atB []int
 	slabs    int
 	each     []int // parts of the phases of one product
+	fold     bool  // the stack on the left is one tall matrix
 }
 
 // MatMul returns the matrix product with the rules of NumPy: a vector on the left is a row, on the right a
@@ -65,10 +66,11 @@ func newMatmul(a, b []int, transA, transB bool) (*matmul, error) {
 	if err != nil || g.K != inner {
 		return nil, fmt.Errorf("ops: MatMul: operands of shapes %v and %v do not fit", a, b)
 	}
-	o := &matmul{base: base{name: "MatMul"}, g: g, a: a, b: b, prod: append(append([]int(nil), stack...), g.M, g.N), slabs: len0(b[:lb])}
-	if o.slabs == 1 && !transA {
+	o := &matmul{base: base{name: "MatMul"}, g: g, a: a, b: b, prod: append(append([]int(nil), stack...), g.M, g.N), slabs: len0(a[:la])}
+	if len0(b[:lb]) == 1 && !transA {
 		// One matrix on the right: the rows of all matrices on the left are one tall matrix.
-		o.g.M *= len0(a[:la])
+		o.g.M *= o.slabs
+		o.slabs, o.fold = 1, true
 		o.atA, o.atB = []int{0}, []int{0}
 		o.each = o.g.Phases()
 		return o, nil
@@ -77,9 +79,6 @@ func newMatmul(a, b []int, transA, transB bool) (*matmul, error) {
 	o.atA, o.atB = stackIndices(a[:la], stack), stackIndices(b[:lb], stack)
 	return o, nil
 }
-
-// folded tells whether the stack on the left is one tall matrix.
-func (o *matmul) folded() bool { return o.slabs == 1 && !o.g.TransA }
 
 // stackIndices returns for every index of the broadcast shape out that of the element of shape.
 func stackIndices(shape, out []int) []int {
@@ -123,14 +122,14 @@ func matmulPart[T kernels.Float](o *matmul, env *Env, worker, phase, part int, o
 	each := o.each[phase]
 	i, part := part/each, part%each
 	y, a, b := floats[T](out), floats[T](in[0]), floats[T](in[1])
-	atB := i
+	atA := i
 	if phase == 1 {
 		y = y[i*o.g.M*o.g.N:]
-		a = a[o.atA[i]*o.g.M*o.g.K:]
-		atB = o.atB[i]
+		b = b[o.atB[i]*o.g.K*o.g.N:]
+		atA = o.atA[i]
 	}
 	size, _ := o.g.Scratch()
-	kernels.GemmPart(&o.g, phase, part, y, a, b[atB*o.g.K*o.g.N:], floats[T](&env.Shared)[atB*size:], floats[T](&env.Worker[worker]))
+	kernels.GemmPart(&o.g, phase, part, y, a[atA*o.g.M*o.g.K:], b, floats[T](&env.Shared)[atA*size:], floats[T](&env.Worker[worker]))
 }
 
 // dA = dY*transpose(B), dB = transpose(A)*dY, each summed over the stacks that its operand was broadcast to.
@@ -147,7 +146,7 @@ func (o *matmul) SymDiff(in gorgonia.Nodes, _, grad *gorgonia.Node) (gorgonia.No
 		return nil, err
 	}
 	a, prod := o.a, o.prod
-	if o.folded() {
+	if o.fold {
 		// One tall matrix sums over the stack on the way.
 		a, prod = []int{o.g.M, o.g.K}, []int{o.g.M, o.g.N}
 	}
@@ -156,7 +155,7 @@ func (o *matmul) SymDiff(in gorgonia.Nodes, _, grad *gorgonia.Node) (gorgonia.No
 		return nil, err
 	}
 	b := o.b
-	if o.folded() {
+	if o.fold {
 		b = b[len(b)-2:]
 	}
 	gradB, err := o.gradient(db, b, in[1].Shape(), in[0], grad)

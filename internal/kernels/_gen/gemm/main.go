@@ -1,36 +1,54 @@
-// Command gemm writes the AVX2 micro-kernels of matrix multiplication. Run it by `go generate` in
+// Command gemm writes the AVX2 and AVX-512 micro-kernels of matrix multiplication. Run it by `go generate` in
 // internal/kernels.
 package main
 
 import (
 	"fmt"
 
+	"github.com/mmcloughlin/avo/attr"
 	. "github.com/mmcloughlin/avo/build"
 	"github.com/mmcloughlin/avo/operand"
 	"github.com/mmcloughlin/avo/reg"
 )
 
+// A set is a set of instructions: its vectors, and the largest tile whose sums they hold.
+type set struct {
+	name   string
+	lanes  int
+	vec    func() reg.VecVirtual
+	rows   int
+	unroll int // products in one round of the loop
+}
+
+var (
+	avx2   = set{"AVX2", 8, YMM, 6, 4}
+	avx512 = set{"AVX512", 16, ZMM, 12, 1}
+)
+
 func main() {
 	ConstraintExpr("!noasm")
-	for _, width := range []int{2, 1} {
-		for rows := 6; rows >= 1; rows-- {
-			tile(rows, width)
+	for _, s := range []set{avx2, avx512} {
+		for width := 2; width >= 1; width-- {
+			for rows := s.rows; rows >= 1; rows-- {
+				tile(s, rows, width)
+			}
 		}
+		peak(s)
 	}
-	peak()
+	masks()
 	Generate()
 }
 
 // peak writes the loop that measures what the processor can do at most.
-func peak() {
-	TEXT("peakAVX2", NOSPLIT, "func(n int)")
-	Doc("peakAVX2 does n times 12 independent multiplications and additions of 8 numbers, as a tile of 6 x 16 has them.")
+func peak(s set) {
+	TEXT("peak"+s.name, NOSPLIT, "func(n int)")
+	Doc(fmt.Sprintf("peak%s does n times 12 independent multiplications and additions of %d numbers.", s.name, s.lanes))
 	n := Load(Param("n"), GP64())
-	zero := YMM()
+	zero := s.vec()
 	VXORPS(zero, zero, zero)
 	sum := make([]reg.VecVirtual, 12)
 	for i := range sum {
-		sum[i] = YMM()
+		sum[i] = s.vec()
 		VXORPS(sum[i], sum[i], sum[i])
 	}
 	Label("again")
@@ -43,90 +61,253 @@ func peak() {
 	RET()
 }
 
-// tile writes the product of rows x k by k x (8*width), kept in rows*width registers.
-func tile(rows, width int) {
-	TEXT(fmt.Sprintf("gemmAVX2x%dx%d", rows, 8*width), NOSPLIT,
-		"func(k int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, accumulate bool)")
+// Places of the fields of tileArgs, and its flags.
+const (
+	products = 8 * iota
+	aData
+	aRow
+	aStep
+	aNext
+	bData
+	bStep
+	cData
+	cRow
+	count
+	lastCols
+	flags
+	biasData
+
+	accumulate, columnBias, rowBias, relu = 1, 2, 4, 8
+)
+
+// masks is a table whose eight words from 4*(8-n) on have all bits in the first n.
+func masks() {
+	GLOBL("gemmMasks", attr.RODATA|attr.NOPTR)
+	for i := range 16 {
+		DATA(4*i, operand.U32(uint32(0xFFFFFFFF*(1-i/8))))
+	}
+}
+
+// tile writes the product of rows x k by k x (lanes*width), kept in rows*width registers.
+func tile(s set, rows, width int) {
+	name := fmt.Sprintf("gemm%sx%dx%d", s.name, rows, s.lanes*width)
+	TEXT(name, NOSPLIT, "func(t *uintptr)")
 	Pragma("noescape")
-	Doc(fmt.Sprintf("gemmAVX2x%dx%d is microAVX2 for %d rows and %d columns.", rows, 8*width, rows, 8*width))
-	k := Load(Param("k"), GP64())
-	a := Load(Param("a"), GP64())
-	lda := Load(Param("lda"), GP64())
-	b := Load(Param("b"), GP64())
-	ldb := Load(Param("ldb"), GP64())
-	c := Load(Param("c"), GP64())
-	ldc := Load(Param("ldc"), GP64())
-	for _, stride := range []reg.Register{lda, ldb, ldc} {
-		SHLQ(operand.Imm(2), stride)
+	Doc(fmt.Sprintf("%s computes tiles of %d rows and up to %d columns; t points to a tileArgs.", name, rows, s.lanes*width))
+	t := Load(Param("t"), GP64())
+	field := func(offset int) operand.Mem { return operand.Mem{Base: t, Disp: offset} }
+	// What differs from tile to tile is in the frame.
+	here := AllocLocal(32)
+	left, aHere, cHere, biasHere := here, here.Offset(8), here.Offset(16), here.Offset(24)
+	r := GP64()
+	for _, v := range []struct {
+		from int
+		to   operand.Mem
+	}{{count, left}, {aData, aHere}, {cData, cHere}, {biasData, biasHere}} {
+		MOVQ(field(v.from), r)
+		MOVQ(r, v.to)
 	}
 
+	Label("tile")
+	a := make([]reg.GPVirtual, (rows+2)/3) // a[i] points to row 3*i
+	for i := range a {
+		a[i] = GP64()
+	}
+	row, step, b, bNext, k := GP64(), GP64(), GP64(), GP64(), GP64()
+	MOVQ(aHere, a[0])
+	MOVQ(field(aRow), row)
+	MOVQ(field(aStep), step)
+	MOVQ(field(bData), b)
+	MOVQ(field(bStep), bNext)
+	MOVQ(field(products), k)
+	for i := 1; i < len(a); i++ {
+		LEAQ(operand.Mem{Base: a[i-1], Index: row, Scale: 2}, a[i])
+		ADDQ(row, a[i])
+	}
+	element := func(i int) operand.Mem {
+		m := operand.Mem{Base: a[i/3]}
+		if i%3 > 0 {
+			m.Index, m.Scale = row, uint8(i%3)
+		}
+		return m
+	}
 	Comment("The sums start at zero; C is added after the loop.")
 	sum := make([][]reg.VecVirtual, rows)
 	for i := range sum {
 		sum[i] = make([]reg.VecVirtual, width)
 		for j := range sum[i] {
-			sum[i][j] = YMM()
+			sum[i][j] = s.vec()
 			VXORPS(sum[i][j], sum[i][j], sum[i][j])
 		}
 	}
 	bv := make([]reg.VecVirtual, width)
 	for j := range bv {
-		bv[j] = YMM()
+		bv[j] = s.vec()
 	}
-	av := []reg.VecVirtual{YMM(), YMM()}
-	step := func() {
+	tmp := [2]reg.VecVirtual{s.vec(), s.vec()}
+	product := func() {
 		for j := range bv {
-			VMOVUPS(operand.Mem{Base: b, Disp: 32 * j}, bv[j])
+			VMOVUPS(operand.Mem{Base: b, Disp: 4 * s.lanes * j}, bv[j])
 		}
 		for i := range sum {
-			v := av[i%len(av)]
-			VBROADCASTSS(operand.Mem{Base: a, Disp: 4 * i}, v)
+			if width == 1 && s.name == avx512.name {
+				VFMADD231PS_BCST(element(i), bv[0], sum[i][0])
+				continue
+			}
+			VBROADCASTSS(element(i), tmp[i%2])
 			for j := range bv {
-				VFMADD231PS(bv[j], v, sum[i][j])
+				VFMADD231PS(bv[j], tmp[i%2], sum[i][j])
 			}
 		}
-		ADDQ(lda, a)
-		ADDQ(ldb, b)
+		for _, p := range a {
+			ADDQ(step, p)
+		}
+		ADDQ(bNext, b)
 	}
-	SUBQ(operand.Imm(4), k)
-	JL(operand.LabelRef("rest"))
-	Label("four")
-	for range 4 {
-		step()
+	if s.unroll > 1 {
+		SUBQ(operand.Imm(uint64(s.unroll)), k)
+		JL(operand.LabelRef("rest"))
+		Label("several")
+		for range s.unroll {
+			product()
+		}
+		SUBQ(operand.Imm(uint64(s.unroll)), k)
+		JGE(operand.LabelRef("several"))
+		Label("rest")
+		ADDQ(operand.Imm(uint64(s.unroll)), k)
+		JZ(operand.LabelRef("done"))
 	}
-	SUBQ(operand.Imm(4), k)
-	JGE(operand.LabelRef("four"))
-	Label("rest")
-	ADDQ(operand.Imm(4), k)
-	JZ(operand.LabelRef("done"))
 	Label("one")
-	step()
+	product()
 	DECQ(k)
 	JNZ(operand.LabelRef("one"))
 	Label("done")
 
-	add := Load(Param("accumulate"), GP8())
-	TESTB(add, add)
-	JZ(operand.LabelRef("store"))
-	at := GP64()
-	MOVQ(c, at)
-	for i := range sum {
-		for j := range sum[i] {
-			VADDPS(operand.Mem{Base: at, Disp: 32 * j}, sum[i][j], sum[i][j])
-		}
-		if i+1 < rows {
-			ADDQ(ldc, at)
-		}
-	}
-	Label("store")
-	for i := range sum {
-		for j := range sum[i] {
-			VMOVUPS(sum[i][j], operand.Mem{Base: c, Disp: 32 * j})
-		}
-		if i+1 < rows {
-			ADDQ(ldc, c)
-		}
-	}
+	epilogue(s, sum, bv, tmp, field, cHere, biasHere)
+
+	MOVQ(aHere, r)
+	ADDQ(field(aNext), r)
+	MOVQ(r, aHere)
+	DECQ(left)
+	JNZ(operand.LabelRef("tile"))
 	VZEROUPPER()
 	RET()
+}
+
+// epilogue finishes the sums, stores them, and moves on to the rows below. Only the last vector of a row may be
+// incomplete.
+func epilogue(s set, sum [][]reg.VecVirtual, bv []reg.VecVirtual, tmp [2]reg.VecVirtual, field func(int) operand.Mem, cHere, biasHere operand.Mem) {
+	rows, last := len(sum), len(sum[0])-1
+	c, ldc, what, n, at := GP64(), GP64(), GP64(), GP64(), GP64()
+	MOVQ(cHere, c)
+	MOVQ(field(cRow), ldc)
+	MOVQ(field(flags), what)
+	MOVQ(field(lastCols), n)
+	// The mask for the last vector of a row: bv[last] of AVX2 is free now.
+	mask := bv[last]
+	k := K()
+	if s.name == avx512.name {
+		ones := GP32()
+		MOVL(operand.U32(0xFFFF), ones)
+		BZHIL(n.As32(), ones, ones)
+		KMOVW(ones, k)
+	} else {
+		table := GP64()
+		LEAQ(operand.NewDataAddr(operand.NewStaticSymbol("gemmMasks"), 4*s.lanes), table)
+		MOVQ(n, at)
+		NEGQ(at)
+		VMOVUPS(operand.Mem{Base: table, Index: at, Scale: 4}, mask)
+	}
+	// lastVector reads the last vector of a row.
+	lastVector := func(from operand.Mem, to reg.VecVirtual) {
+		if s.name == avx512.name {
+			VMOVUPS_Z(from, k, to)
+		} else {
+			VMASKMOVPS(from, mask, to)
+		}
+	}
+	when := func(flag int, skip string, body func()) {
+		TESTQ(operand.U32(uint32(flag)), what)
+		JZ(operand.LabelRef(skip))
+		body()
+		Label(skip)
+	}
+	eachRow := func(pointer reg.GPVirtual, body func(i int)) {
+		for i := range rows {
+			body(i)
+			if i+1 < rows {
+				ADDQ(ldc, pointer)
+			}
+		}
+	}
+	vector := func(base reg.Register, j int) operand.Mem { return operand.Mem{Base: base, Disp: 4 * s.lanes * j} }
+
+	when(accumulate, "fresh", func() {
+		MOVQ(c, at)
+		eachRow(at, func(i int) {
+			for j := range last {
+				VADDPS(vector(at, j), sum[i][j], sum[i][j])
+			}
+			lastVector(vector(at, last), tmp[i%2])
+			VADDPS(tmp[i%2], sum[i][last], sum[i][last])
+		})
+	})
+	when(columnBias, "rowBias", func() {
+		MOVQ(biasHere, at)
+		for j := range last + 1 {
+			if j == last {
+				lastVector(vector(at, j), tmp[0])
+			} else {
+				VMOVUPS(vector(at, j), tmp[0])
+			}
+			for i := range sum {
+				VADDPS(tmp[0], sum[i][j], sum[i][j])
+			}
+		}
+	})
+	when(rowBias, "activation", func() {
+		MOVQ(biasHere, at)
+		for i := range sum {
+			VBROADCASTSS(operand.Mem{Base: at, Disp: 4 * i}, tmp[i%2])
+			for j := range sum[i] {
+				VADDPS(tmp[i%2], sum[i][j], sum[i][j])
+			}
+		}
+		ADDQ(operand.Imm(uint64(4*rows)), at)
+		MOVQ(at, biasHere)
+	})
+	when(relu, "store", func() {
+		zero := tmp[0]
+		VXORPS(zero, zero, zero)
+		for i := range sum {
+			for j, v := range sum[i] {
+				// The second operand, the sum, is the result if it is NaN or if both are zero: the
+				// addition turns -0 to 0.
+				VMAXPS(v, zero, sum[i][j])
+				VADDPS(zero, sum[i][j], sum[i][j])
+			}
+		}
+	})
+	CMPQ(n, operand.Imm(uint64(s.lanes)))
+	JNE(operand.LabelRef("partial"))
+	eachRow(c, func(i int) {
+		for j, v := range sum[i] {
+			VMOVUPS(v, vector(c, j))
+		}
+	})
+	JMP(operand.LabelRef("stored"))
+	Label("partial")
+	eachRow(c, func(i int) {
+		for j, v := range sum[i][:last] {
+			VMOVUPS(v, vector(c, j))
+		}
+		if s.name == avx512.name {
+			VMOVUPS(sum[i][last], k, vector(c, last))
+		} else {
+			VMASKMOVPS(sum[i][last], mask, vector(c, last))
+		}
+	})
+	Label("stored")
+	ADDQ(ldc, c)
+	MOVQ(c, cHere)
 }
