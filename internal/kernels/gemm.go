@@ -37,7 +37,7 @@ type GemmAct uint8
 
 const (
 	NoAct   GemmAct = iota
-	ReluAct            // as Relu
+	ReluAct         // as Relu
 )
 
 const (
