@@ -10,7 +10,6 @@ import (
 
 	"gorgonia.org/tensor"
 
-	"github.com/onnx-entropy/onnx-entropy/models"
 	"github.com/onnx-entropy/onnx-entropy/onnxload"
 	"github.com/onnx-entropy/onnx-entropy/optimizer"
 	"github.com/onnx-entropy/onnx-entropy/runner"
@@ -18,23 +17,7 @@ import (
 
 func compile(t *testing.T, o runner.Options) *runner.Step {
 	t.Helper()
-	file, err := models.Open("mnistconv")
-	if err != nil {
-		t.Fatal(err)
-	}
-	model, err := onnxload.Parse(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	net, err := model.Build(20, onnxload.Options{Training: true})
-	if err != nil {
-		t.Fatal(err)
-	}
-	s, err := runner.Compile(net, runner.CrossEntropy, o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return s
+	return compileModel(t, "mnistconv", o)
 }
 
 func source(t *testing.T, n int) runner.Source {

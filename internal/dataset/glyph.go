@@ -35,10 +35,11 @@ func fonts() [][]byte {
 type glyph [glyphSide * glyphSide]float32
 
 const (
-	glyphSide = 72
-	glyphHalf = 0.9 // the grid covers [-glyphHalf, glyphHalf] in x and y
-	glyphStep = 2 * glyphHalf / (glyphSide - 1)
-	curveCuts = 6 // straight pieces for a curve: off by less than a hundredth of a pixel
+	glyphSide  = 72
+	glyphHalf  = 0.9 // the grid covers [-glyphHalf, glyphHalf] in x and y
+	glyphStep  = 2 * glyphHalf / (glyphSide - 1)
+	glyphBlock = 8 // the grid is drawn in blocks of so many points in x and y
+	curveCuts  = 6 // straight pieces for a curve: off by less than a hundredth of a pixel
 )
 
 type point struct{ x, y float64 }
@@ -52,11 +53,42 @@ func (g *glyph) draw(ttf []byte, r rune) error {
 		return fmt.Errorf("dataset: font: digit %c: %w", r, err)
 	}
 	outline := outline(segments)
-	for i := range g {
-		p := point{-glyphHalf + float64(float64(i%glyphSide)*glyphStep), -glyphHalf + float64(float64(i/glyphSide)*glyphStep)}
-		g[i] = float32(distance(outline, p))
+	var near, beside []line
+	for b := range (glyphSide / glyphBlock) * (glyphSide / glyphBlock) {
+		x0, y0 := b%(glyphSide/glyphBlock)*glyphBlock, b/(glyphSide/glyphBlock)*glyphBlock
+		first, last := gridPoint(x0, y0), gridPoint(x0+glyphBlock-1, y0+glyphBlock-1)
+		near, beside = candidates(near[:0], beside[:0], outline, first, last)
+		for k := range glyphBlock * glyphBlock {
+			x, y := x0+k%glyphBlock, y0+k/glyphBlock
+			g[y*glyphSide+x] = float32(distance(near, beside, gridPoint(x, y)))
+		}
 	}
 	return nil
+}
+
+func gridPoint(x, y int) point {
+	return point{-glyphHalf + float64(float64(x)*glyphStep), -glyphHalf + float64(float64(y)*glyphStep)}
+}
+
+// candidates appends to near the lines that can be the nearest to a point of the rectangle from a to b, and to beside
+// those that a ray to the right can cross. A line further from the centre than the nearest one is there, by more
+// than the diagonal, is nowhere in the rectangle the nearest.
+func candidates(near, beside, outline []line, a, b point) ([]line, []line) {
+	centre := between(a, b, 0.5)
+	reach := math.Inf(1)
+	for _, l := range outline {
+		reach = min(reach, l.square(centre))
+	}
+	reach = math.Sqrt(reach) + math.Hypot(b.x-a.x, b.y-a.y) + 1e-6 // for rounding
+	for _, l := range outline {
+		if l.square(centre) <= reach*reach {
+			near = append(near, l)
+		}
+		if min(l.a.y, l.b.y) <= b.y && max(l.a.y, l.b.y) >= a.y {
+			beside = append(beside, l)
+		}
+	}
+	return near, beside
 }
 
 // at interpolates the distance at (x, y); far outside it is -1.
@@ -137,30 +169,46 @@ func outline(segments sfnt.Segments) []line {
 	return lines
 }
 
-// distance is that from p to the nearest line, positive where the outline winds around p.
-func distance(outline []line, p point) float64 {
-	nearest, winding := math.Inf(1), 0
-	for _, l := range outline {
-		dx, dy := l.b.x-l.a.x, l.b.y-l.a.y
-		px, py := p.x-l.a.x, p.y-l.a.y
-		square := float64(dx*dx) + float64(dy*dy)
-		if square == 0 {
-			continue
-		}
-		t := min(1, max(0, (float64(px*dx)+float64(py*dy))/square))
-		ex, ey := px-float64(t*dx), py-float64(t*dy)
-		nearest = min(nearest, float64(ex*ex)+float64(ey*ey))
-		// Lines that cross the ray from p to the right, down or up.
-		side := float64(dx*py) - float64(dy*px)
-		switch {
-		case l.a.y <= p.y && l.b.y > p.y && side > 0:
-			winding++
-		case l.a.y > p.y && l.b.y <= p.y && side < 0:
-			winding--
-		}
+// distance is that from p to the nearest line of near, positive where those of beside wind around p.
+func distance(near, beside []line, p point) float64 {
+	square, winding := math.Inf(1), 0
+	for _, l := range near {
+		square = min(square, l.square(p))
+	}
+	for _, l := range beside {
+		winding += l.winding(p)
 	}
 	if winding == 0 {
-		return -math.Sqrt(nearest)
+		return -math.Sqrt(square)
 	}
-	return math.Sqrt(nearest)
+	return math.Sqrt(square)
+}
+
+// square is the square of the distance from p to l; infinite if l is a point.
+func (l *line) square(p point) float64 {
+	dx, dy := l.b.x-l.a.x, l.b.y-l.a.y
+	px, py := p.x-l.a.x, p.y-l.a.y
+	length := float64(dx*dx) + float64(dy*dy)
+	if length == 0 {
+		return math.Inf(1)
+	}
+	t := min(1, max(0, (float64(px*dx)+float64(py*dy))/length))
+	ex, ey := px-float64(t*dx), py-float64(t*dy)
+	return float64(ex*ex) + float64(ey*ey)
+}
+
+// winding is 1 or -1 if l crosses the ray from p to the right, down or up.
+func (l *line) winding(p point) int {
+	down, up := l.a.y <= p.y && l.b.y > p.y, l.a.y > p.y && l.b.y <= p.y
+	if !down && !up {
+		return 0
+	}
+	side := float64((l.b.x-l.a.x)*(p.y-l.a.y)) - float64((l.b.y-l.a.y)*(p.x-l.a.x))
+	switch {
+	case down && side > 0:
+		return 1
+	case up && side < 0:
+		return -1
+	}
+	return 0
 }
