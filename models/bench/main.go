@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"flag"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"slices"
@@ -76,16 +77,16 @@ func main() {
 	if len(names) == 0 {
 		names = models.Names()
 	}
-	if err := b.run(names); err != nil {
+	if err := b.run(os.Stdout, names); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
 }
 
-func (b *bench) run(names []string) error {
+func (b *bench) run(w io.Writer, names []string) error {
 	torch := exec.Command(b.python, "-c", "import torch").Run() == nil
 	if !torch {
-		fmt.Printf("%s has no torch: no comparison.\n", b.python)
+		fmt.Fprintf(w, "%s has no torch: no comparison.\n", b.python)
 	}
 	head := []string{"network", "gradient ms", "PyTorch", "ratio", "step ms", "PyTorch", "ratio", "of FMA peak", "allocations", "peak MB", "PyTorch", "of it import"}
 	rows := [][]string{head}
@@ -129,8 +130,10 @@ func (b *bench) run(names []string) error {
 				name, other[0].Torch, best, bestStep, bestStep.way()))
 		}
 	}
-	fmt.Print(report.Table(rows, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11))
-	fmt.Println(strings.Join(notes, "\n"))
+	fmt.Fprint(w, report.Table(rows, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11))
+	for _, n := range notes {
+		fmt.Fprintln(w, n)
+	}
 	return nil
 }
 
