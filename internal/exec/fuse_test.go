@@ -12,6 +12,7 @@ import (
 	"gorgonia.org/tensor"
 
 	"github.com/onnx-entropy/onnx-entropy/internal/ops"
+	"github.com/onnx-entropy/onnx-entropy/internal/parallel"
 )
 
 // compare runs n fused and unfused, on several threads, and compares all bits.
@@ -180,4 +181,65 @@ func randomNetwork(t *testing.T, seed uint64) *network {
 		t.Fatal(err)
 	}
 	return n
+}
+
+// same runs the given nodes as results, fused and not, and compares. It fails unless one group has the name given.
+func (n *network) same(t *testing.T, group string, results ...*gorgonia.Node) {
+	t.Helper()
+	var values [2][][]float32
+	for k, o := range []Options{{Unfused: true}, {}} {
+		plan, err := Compile(results, o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if k == 1 && !slices.ContainsFunc(plan.Costs(), func(c Cost) bool { return c.Op == group }) {
+			t.Errorf("no group %s among %+v", group, plan.Costs())
+		}
+		vm := plan.New(parallel.New(1))
+		for node, v := range n.values {
+			h, _ := vm.Input(node)
+			if err := vm.BindF32(h, v.Data().([]float32)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := vm.Run(context.Background(), Draw{}); err != nil {
+			t.Fatal(err)
+		}
+		for _, r := range results {
+			values[k] = append(values[k], slices.Clone(vm.Buf(r).F32))
+		}
+	}
+	for i := range results {
+		if d := differ(values[1][i], values[0][i]); d != "" {
+			t.Errorf("result %d: %s (unfused)", i, d)
+		}
+	}
+}
+
+func empty() *network {
+	return &network{g: gorgonia.NewGraph(), values: map[*gorgonia.Node]*tensor.Dense{}, rand: rand.New(rand.NewPCG(1, 5))}
+}
+
+// The first of a chain reads a view that begins inside of a value and is its last reader. Two later results would fit
+// into the value's memory, the second over the view's end, which is read after the second's beginning is written.
+func TestMemoryStaysUntilTheChainEnds(t *testing.T) {
+	n, m := empty(), must(t)
+	const rows, width = 16, 1000
+	all := m(ops.Concat(0, n.input(t, "top", 1, width), n.input(t, "a", rows, width), n.input(t, "b", rows, width)))
+	view := m(ops.Slice(all, []int{1, 0}, nil, []int{rows, width}))
+	r1 := m(ops.Tanh(view))
+	r2 := m(ops.Sigmoid(r1))
+	r3 := m(ops.Mul(r2, r1))
+	n.same(t, "Tanh+Sigmoid+Mul", r1, r2, r3)
+}
+
+// The first of a chain adds the first row of a value to every row of another; the second, the value's last reader,
+// could be written over it if it were not for that row.
+func TestNoResultOverWhatIsReadWhole(t *testing.T) {
+	n, m := empty(), must(t)
+	const rows, width = 16, 1000
+	x := m(ops.Exp(n.input(t, "x", rows, width)))
+	row := m(ops.Slice(x, []int{0, 0}, nil, []int{1, width}))
+	sum := m(ops.Add(n.input(t, "p", rows, width), row))
+	n.same(t, "Add+Mul", m(ops.Mul(x, sum)))
 }
