@@ -34,11 +34,12 @@ func TestProfile(t *testing.T) {
 		}
 	}
 	for op, want := range map[string][]string{
-		"Conv":                         {"/conv1/Conv", "/conv2/Conv"},
-		"ConvGradX":                    {"/conv2/Conv"},
-		"ConvGradW":                    {"/conv2/Conv", "/conv1/Conv"},
-		"BatchNormTrainGrad+ConvGradB": {"/bn2/BatchNormalization /conv2/Conv", "/bn1/BatchNormalization /conv1/Conv"},
-		"MaxPool":                      {"/pool1/MaxPool", "/pool2/MaxPool"},
+		"Conv":                {"/conv1/Conv", "/conv2/Conv"},
+		"ConvGradX":           {"/conv2/Conv"},
+		"ConvGradW":           {"/conv2/Conv", "/conv1/Conv"},
+		"ConvGradB":           {"/conv2/Conv", "/conv1/Conv"},
+		"BatchNormTrain+Relu": {"/bn1/BatchNormalization /relu1/Relu", "/bn2/BatchNormalization /relu2/Relu"},
+		"MaxPool":             {"/pool1/MaxPool", "/pool2/MaxPool"},
 	} {
 		if !slices.Equal(layers[op], want) {
 			t.Errorf("%s is said to be of %q, want %q", op, layers[op], want)

@@ -108,7 +108,7 @@ func (p *Plan) overwritten(g *group, i int, last []int) int {
 // readByIndex tells whether the instructions of g up to i read a root by the index of their results only, so that
 // one of them may write over it while the others are at work.
 func (p *Plan) readByIndex(g *group, root, i int) bool {
-	if g.rangers == 0 {
+	if !g.fused() {
 		return true
 	}
 	for _, c := range p.code[g.first : i+1] {

@@ -334,17 +334,8 @@ func (vm *VM) Part(worker, part int) {
 		vm.runPart(g, p.instr, worker, p.phase, part)
 		return
 	}
-	r := ops.Ranges{From: part * fusedPart, Len: min(fusedPart, g.len-part*fusedPart), Count: 1}
-	if g.reader != nil {
-		r = g.reader.Reads(part)
-	}
-	for k := range r.Count {
-		for from, end := r.From+k*r.Step, r.From+k*r.Step+r.Len; from < end; from += fusedRange {
-			vm.runRange(g, from, min(from+fusedRange, end))
-		}
-	}
-	if g.reader != nil {
-		vm.runPart(g, g.end-1, worker, 0, part)
+	for from, end := part*fusedPart, min((part+1)*fusedPart, g.len); from < end; from += fusedRange {
+		vm.runRange(g, from, min(from+fusedRange, end))
 	}
 }
 
@@ -357,9 +348,9 @@ func (vm *VM) runPart(g *group, i, worker, phase, part int) {
 
 // runRange computes a range of the results of all fused instructions.
 func (vm *VM) runRange(g *group, from, to int) {
-	for i := range g.rangers {
-		c := &vm.plan.code[g.first+i]
-		if err := c.op.(ops.Ranger).Range(&vm.envs[i], from, to, &vm.bufs[c.out], vm.args[g.first+i]); err != nil {
+	for i := g.first; i < g.end; i++ {
+		c := &vm.plan.code[i]
+		if err := c.op.(ops.Ranger).Range(&vm.envs[i-g.first], from, to, &vm.bufs[c.out], vm.args[i]); err != nil {
 			vm.fail(c, err)
 		}
 	}
