@@ -50,33 +50,44 @@ func same(t *testing.T, got, want *runner.Report) {
 }
 
 // TestResumeIsExact stops a run at every mini-batch, in the middle of outer steps and in evaluations too, and
-// lets another one go on from the folder.
+// lets another one go on from the folder, with every way of drawing samples.
 func TestResumeIsExact(t *testing.T) {
-	want, err := runner.Train(context.Background(), compile(t, runner.Options{Seed: 5}), momentum(), source(t, 50), checkpointed(t, nil))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for at := 1; at < 30; at += 2 {
-		c := &runner.Checkpoints{Dir: filepath.Join(t.TempDir(), "checkpoints"), Gradients: 2}
-		ctx, src := cut(t, at)
-		r, err := runner.Train(ctx, compile(t, runner.Options{Seed: 5}), momentum(), src, checkpointed(t, c))
-		if err == nil {
-			same(t, r, want)
-			continue
-		}
-		if !errors.Is(err, context.Canceled) {
-			t.Fatal(err)
-		}
-		c.Resume = true
-		// On another number of threads, which is no part of what a run is.
-		m := momentum()
-		m.Threads = 2
-		src2 := &counted{Source: source(t, 50)}
-		r, err = runner.Train(context.Background(), compile(t, runner.Options{Seed: 5, Threads: 1}), m, src2, checkpointed(t, c))
-		if err != nil {
-			t.Fatalf("stopped at read %d: %v", at, err)
-		}
-		same(t, r, want)
+	for sampling, every := range map[runner.Sampling]int{runner.Shuffle: 2, runner.Uniform: 7, runner.Oddball: 5} {
+		t.Run(sampling.String(), func(t *testing.T) {
+			config := func(c *runner.Checkpoints) runner.Config {
+				cfg := checkpointed(t, c)
+				cfg.Sampling = sampling
+				if sampling == runner.Oddball {
+					cfg.OddballFloor, cfg.OddballWeights = 0.1, true
+				}
+				return cfg
+			}
+			want, err := runner.Train(context.Background(), compile(t, runner.Options{Seed: 5}), momentum(), source(t, 50), config(nil))
+			if err != nil {
+				t.Fatal(err)
+			}
+			for at := 1; at < 30; at += every {
+				c := &runner.Checkpoints{Dir: filepath.Join(t.TempDir(), "checkpoints"), Gradients: 2}
+				ctx, src := cut(t, at)
+				r, err := runner.Train(ctx, compile(t, runner.Options{Seed: 5}), momentum(), src, config(c))
+				if err == nil {
+					same(t, r, want)
+					continue
+				}
+				if !errors.Is(err, context.Canceled) {
+					t.Fatal(err)
+				}
+				c.Resume = true
+				// On another number of threads, which is no part of what a run is.
+				m := momentum()
+				m.Threads = 2
+				r, err = runner.Train(context.Background(), compile(t, runner.Options{Seed: 5, Threads: 1}), m, source(t, 50), config(c))
+				if err != nil {
+					t.Fatalf("stopped at read %d: %v", at, err)
+				}
+				same(t, r, want)
+			}
+		})
 	}
 }
 
@@ -166,7 +177,7 @@ func TestCheckpointOfAnotherRun(t *testing.T) {
 		"budget":   func(_ *optimizer.EntropySGD, c *runner.Config, _ *runner.Options) { c.Evals = 18 },
 		"batch":    func(_ *optimizer.EntropySGD, c *runner.Config, _ *runner.Options) { c.Batch = 10 },
 		"seed":     func(_ *optimizer.EntropySGD, c *runner.Config, _ *runner.Options) { c.Seed = 4 },
-		"in order": func(_ *optimizer.EntropySGD, c *runner.Config, _ *runner.Options) { c.InOrder = true },
+		"sampling": func(_ *optimizer.EntropySGD, c *runner.Config, _ *runner.Options) { c.InOrder = true },
 		"dropout":  func(_ *optimizer.EntropySGD, _ *runner.Config, o *runner.Options) { o.Dropout = &half },
 		"start":    func(_ *optimizer.EntropySGD, c *runner.Config, _ *runner.Options) { c.Weights[3] = 1 },
 		"model": func(_ *optimizer.EntropySGD, c *runner.Config, _ *runner.Options) {

@@ -14,17 +14,20 @@ import (
 // A Loss adds a loss to a network's graph: a scalar node of the outputs and of new target nodes, which it
 // returns in the order of Batch.Targets; shapes are those of the first batch's targets. It may use any
 // operator of Gorgonia; those that CrossEntropy, NLL and MSE are made of run without allocation.
+//
+// The losses of this package take a second target, float32 of shape (samples), with a factor for the loss of each
+// sample; the mean still divides by the number of positions.
 type Loss func(outputs gorgonia.Nodes, shapes []tensor.Shape) (loss *gorgonia.Node, targets gorgonia.Nodes, err error)
 
 // CrossEntropy is the mean over all positions of -log softmax(output)[target]. Targets are class numbers,
 // int64, of the output's shape without the class axis: axis 1, or the last.
 func CrossEntropy(outputs gorgonia.Nodes, shapes []tensor.Shape) (*gorgonia.Node, gorgonia.Nodes, error) {
-	return classes(outputs, shapes, "cross-entropy", ops.CrossEntropy)
+	return classes(outputs, shapes, "cross-entropy", 0, ops.SmoothCrossEntropy)
 }
 
 // NLL is CrossEntropy for a network whose output is already the logarithm of probabilities.
 func NLL(outputs gorgonia.Nodes, shapes []tensor.Shape) (*gorgonia.Node, gorgonia.Nodes, error) {
-	return classes(outputs, shapes, "nll", ops.NLL)
+	return classes(outputs, shapes, "nll", 0, ops.SmoothNLL)
 }
 
 // LabelSmoothing is CrossEntropy, or NLL if logs, with targets that give the weight e/classes to every class and
@@ -36,48 +39,66 @@ func LabelSmoothing(e float64, logs bool) Loss {
 			return nil, nil, fmt.Errorf("runner: label smoothing of %v; it must be at least 0 and below 1", e)
 		}
 		if logs {
-			return classes(outputs, shapes, "nll", func(y, t *gorgonia.Node) (*gorgonia.Node, error) { return ops.SmoothNLL(y, t, e) })
+			return classes(outputs, shapes, "nll", e, ops.SmoothNLL)
 		}
-		return classes(outputs, shapes, "cross-entropy", func(y, t *gorgonia.Node) (*gorgonia.Node, error) { return ops.SmoothCrossEntropy(y, t, e) })
+		return classes(outputs, shapes, "cross-entropy", e, ops.SmoothCrossEntropy)
 	}
 }
 
 // MSE is the mean over all elements of (output - target)². Targets are float32 of the output's shape.
 func MSE(outputs gorgonia.Nodes, shapes []tensor.Shape) (*gorgonia.Node, gorgonia.Nodes, error) {
 	y := outputs[0]
-	if err := oneTarget("mse", shapes); err != nil {
+	if err := checkTargets("mse", y, shapes); err != nil {
 		return nil, nil, err
 	}
 	if !shapes[0].Eq(y.Shape()) {
 		return nil, nil, fmt.Errorf("runner: mse needs targets of the output's shape %v, not %v", y.Shape(), shapes[0])
 	}
-	t := newTarget(y, y.Dtype(), shapes[0])
-	loss, err := ops.MSE(y, t)
-	return loss, gorgonia.Nodes{t}, err
+	t := newTargets(y, y.Dtype(), shapes)
+	loss, err := ops.MSE(y, t[0], weightsOf(t))
+	return loss, t, err
 }
 
-func classes(outputs gorgonia.Nodes, shapes []tensor.Shape, name string, op func(y, t *gorgonia.Node) (*gorgonia.Node, error)) (*gorgonia.Node, gorgonia.Nodes, error) {
+func classes(outputs gorgonia.Nodes, shapes []tensor.Shape, name string, smooth float64, op func(y, t, weights *gorgonia.Node, smooth float64) (*gorgonia.Node, error)) (*gorgonia.Node, gorgonia.Nodes, error) {
 	y := outputs[0]
-	if err := oneTarget(name, shapes); err != nil {
+	if err := checkTargets(name, y, shapes); err != nil {
 		return nil, nil, err
 	}
 	if y.Dims() < 2 {
 		return nil, nil, fmt.Errorf("runner: %s needs an output of shape (samples, classes, ...), not %v; try the loss mse", name, y.Shape())
 	}
-	t := newTarget(y, tensor.Int64, shapes[0])
-	loss, err := op(y, t)
-	return loss, gorgonia.Nodes{t}, err
+	t := newTargets(y, tensor.Int64, shapes)
+	loss, err := op(y, t[0], weightsOf(t), smooth)
+	return loss, t, err
 }
 
-func oneTarget(name string, shapes []tensor.Shape) error {
-	if len(shapes) != 1 {
-		return fmt.Errorf("runner: %s takes one target tensor, not %d", name, len(shapes))
+func checkTargets(name string, y *gorgonia.Node, shapes []tensor.Shape) error {
+	if len(shapes) != 1 && len(shapes) != 2 {
+		return fmt.Errorf("runner: %s takes a target tensor and perhaps weights of the samples, not %d tensors", name, len(shapes))
+	}
+	if len(shapes) == 2 && (y.Dims() == 0 || !shapes[1].Eq(tensor.Shape{y.Shape()[0]})) {
+		return fmt.Errorf("runner: %s: weights of shape %v for an output of shape %v; one a sample is needed", name, shapes[1], y.Shape())
 	}
 	return nil
 }
 
-func newTarget(y *gorgonia.Node, dt tensor.Dtype, s tensor.Shape) *gorgonia.Node {
-	return gorgonia.NewTensor(y.Graph(), dt, s.Dims(), gorgonia.WithShape(s...), gorgonia.WithName("onnx_entropy/target"))
+// newTargets makes nodes for the targets and the weights, if any.
+func newTargets(y *gorgonia.Node, dt tensor.Dtype, shapes []tensor.Shape) gorgonia.Nodes {
+	input := func(dt tensor.Dtype, s tensor.Shape, name string) *gorgonia.Node {
+		return gorgonia.NewTensor(y.Graph(), dt, s.Dims(), gorgonia.WithShape(s...), gorgonia.WithName("onnx_entropy/"+name))
+	}
+	t := gorgonia.Nodes{input(dt, shapes[0], "target")}
+	if len(shapes) == 2 {
+		t = append(t, input(y.Dtype(), shapes[1], "weights"))
+	}
+	return t
+}
+
+func weightsOf(targets gorgonia.Nodes) *gorgonia.Node {
+	if len(targets) < 2 {
+		return nil
+	}
+	return targets[1]
 }
 
 var losses = map[string]Loss{"cross-entropy": CrossEntropy, "nll": NLL, "mse": MSE}

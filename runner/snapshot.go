@@ -11,13 +11,15 @@ import (
 	"slices"
 
 	"github.com/onnx-entropy/onnx-entropy/internal/checkpoint"
+	"github.com/onnx-entropy/onnx-entropy/internal/dataset"
 	"github.com/onnx-entropy/onnx-entropy/onnxload"
 	"github.com/onnx-entropy/onnx-entropy/optimizer"
 )
 
 // A snapshot is a run between two gradients: with what the caller gives Train again, all that its future depends
 // on. In its file, section "run" is this struct, "running" are the statistics, "0.vec.0" and so on the vectors of
-// the first state, "0.inner.vec.0" those of the state inside it, and "extra" is what the caller added.
+// the first state, "0.inner.vec.0" those of the state inside it, "sampler" is the sampler's and "extra" the
+// caller's.
 type snapshot struct {
 	Identity  map[string]string // what the run is made of; a run goes on with the same only
 	States    []savedState      // the method's; in a run that rolls back also the one to go back to
@@ -32,6 +34,7 @@ type snapshot struct {
 	Best      bits
 
 	running []float32
+	sampler []byte
 	extra   []byte
 }
 
@@ -125,6 +128,9 @@ func (r *run) snapshot(rep *Report) (*snapshot, error) {
 	if r.good != nil {
 		s.States = append(s.States, saved(r.good))
 	}
+	if o, ok := r.sampler.(*dataset.Oddball); ok {
+		s.sampler = o.State()
+	}
 	if rep.Test != nil {
 		s.Test = &testBits{bits(rep.Test.Loss), bits(rep.Test.Error), rep.Test.Count}
 	}
@@ -142,6 +148,7 @@ func (s *snapshot) write(w io.Writer) error {
 	for k, state := range s.States {
 		state.write(c, fmt.Sprint(k))
 	}
+	c.Bytes("sampler", s.sampler)
 	c.Bytes("extra", s.extra)
 	return c.Close()
 }
@@ -166,7 +173,7 @@ func readSnapshot(r io.Reader, size int64) (*snapshot, error) {
 			return nil, err
 		}
 	}
-	s.extra = f["extra"]
+	s.sampler, s.extra = f["sampler"], f["extra"]
 	return s, nil
 }
 
@@ -187,6 +194,11 @@ func (r *run) restore(s *snapshot, rep *Report) error {
 	}
 	if len(s.running) != r.s.net.NumRunning() {
 		return fmt.Errorf("%d running statistics for a network of %d", len(s.running), r.s.net.NumRunning())
+	}
+	if o, ok := r.sampler.(*dataset.Oddball); ok {
+		if err := o.Restore(s.sampler); err != nil {
+			return err
+		}
 	}
 	if restore := r.cfg.Checkpoints.Restore; restore != nil {
 		if err := restore(s.extra); err != nil {
@@ -221,7 +233,7 @@ func (r *run) identify(x []float32) (map[string]string, error) {
 		"batch":    fmt.Sprint(c.Batch),
 		"budget":   fmt.Sprintf("%d gradients, %d outer steps", c.Evals, c.MaxOuter),
 		"seed":     fmt.Sprint(c.Seed),
-		"in order": fmt.Sprint(c.InOrder),
+		"sampling": fmt.Sprintf("%v, floor %v, weights %v, in order %v", c.Sampling, c.OddballFloor, c.OddballWeights, c.InOrder),
 		"samples":  fmt.Sprint(r.src.Len()),
 		"dropout":  fmt.Sprintf("seed %d, ratio %s", r.s.o.Seed, ratioOf(r.s.o.Dropout)),
 		"evaluate": fmt.Sprintf("every %d, statistics of %d, kept %v", c.EvalEvery, c.StatisticsSamples, c.KeepStatistics),

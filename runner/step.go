@@ -45,9 +45,10 @@ type Step struct {
 	o    Options
 	pool *parallel.Pool
 
-	mu    sync.Mutex
-	plans []*compiled
-	crowd crowd
+	mu     sync.Mutex
+	plans  []*compiled
+	errors bool // gradients are wanted with the derivative by the output
+	crowd  crowd
 }
 
 // use is what a graph is compiled for.
@@ -75,6 +76,7 @@ type compiled struct {
 	targets []int     // none if the use has no loss
 
 	trained, derivatives gorgonia.Nodes // weights, and the derivatives of the loss by them
+	outputGrad           *gorgonia.Node // derivative of the loss by the output; nil unless errors of samples are wanted
 	forks                []*compiled    // the same plan with a machine for each replica
 }
 
@@ -189,7 +191,7 @@ func bindAll(vm *exec.VM, handles []int, ts []*tensor.Dense) error {
 // compile returns the machine for a use and the shapes of b, making it the first time.
 func (s *Step) compile(u use, b *Batch) (*compiled, error) {
 	for _, c := range s.plans {
-		if c.use == u && sameShapes(c.shapes[0], b.Inputs) && (!u.hasLoss() || sameShapes(c.shapes[1], b.Targets)) {
+		if c.use == u && (u != forGradient || c.outputGrad != nil || !s.errors) && sameShapes(c.shapes[0], b.Inputs) && (!u.hasLoss() || sameShapes(c.shapes[1], b.Targets)) {
 			return c, nil
 		}
 	}
@@ -298,8 +300,11 @@ func (s *Step) differentiate(net *onnxload.Net, u use, b *Batch) (*compiled, err
 		if len(wrt) == 0 {
 			return nil, fmt.Errorf("runner: no trainable weight influences output %d", s.o.Output)
 		}
-		if direct, err = gorgonia.Grad(c.loss, wrt...); err != nil {
+		if direct, err = s.backpropagate(c, wrt); err != nil {
 			return nil, fmt.Errorf("runner: gradient: %w", err)
+		}
+		if c.outputGrad != nil {
+			results = append(results, c.outputGrad)
 		}
 	}
 	plan, err := exec.Compile(results, exec.Options{Direct: direct})
@@ -315,6 +320,21 @@ func (s *Step) differentiate(net *onnxload.Net, u use, b *Batch) (*compiled, err
 	c.bindings()
 	c.targets = handles(c.vm, targets)
 	return c, nil
+}
+
+// backpropagate returns the derivatives of the loss by wrt. If the errors of samples are wanted, it sets outputGrad
+// too; gorgonia.Grad takes inputs only.
+func (s *Step) backpropagate(c *compiled, wrt gorgonia.Nodes) (gorgonia.Nodes, error) {
+	if !s.errors {
+		return gorgonia.Grad(c.loss, wrt...)
+	}
+	one := c.loss.Graph().AddNode(gorgonia.NewConstant(float32(1)))
+	d, err := gorgonia.Backpropagate(gorgonia.Nodes{c.loss}, gorgonia.Nodes{one}, append(wrt, c.net.Outputs[s.o.Output]))
+	if err != nil {
+		return nil, err
+	}
+	c.outputGrad = d[len(wrt)]
+	return d[:len(wrt)], nil
 }
 
 // bindings finds out how weights, running statistics and inputs are bound.

@@ -24,6 +24,12 @@ type Config struct {
 	// Seed is that of the order of the samples, which is the source's own if InOrder is set.
 	Seed    uint64
 	InOrder bool
+	// Sampling is how mini-batches are drawn. OddballFloor, in [0, 1], is the share of Oddball's draws that are
+	// uniform; with OddballWeights the loss of a sample of probability p, of N, has the weight 1/(N p), so that the
+	// gradient is an unbiased estimate of that of the mean loss.
+	Sampling       Sampling
+	OddballFloor   float64
+	OddballWeights bool
 	// Weights and Running are the start; nil means those of the network's file.
 	Weights, Running []float32
 	// Test, when not nil, is evaluated at the end, and every EvalEvery gradients if that is not 0.
@@ -98,10 +104,13 @@ func Train(ctx context.Context, s *Step, m optimizer.Method, src Source, cfg Con
 		}
 		cfg.Evals = optimizer.RoundBudget(v, cfg.Evals)
 	}
-	sampler, err := dataset.NewSampler(src.Len(), cfg.Batch, cfg.Seed, !cfg.InOrder)
+	sampler, err := newSampler(src.Len(), &cfg, m)
 	if err != nil {
-		return nil, fmt.Errorf("runner: %w", err)
+		return nil, err
 	}
+	s.mu.Lock()
+	s.errors = cfg.Sampling == Oddball
+	s.mu.Unlock()
 	r := &run{s: s, m: m, src: src, cfg: cfg, sampler: sampler, running: cfg.Running, best: math.Inf(1)}
 	x := cfg.Weights
 	if x == nil {
@@ -126,7 +135,7 @@ type run struct {
 	m       optimizer.Method
 	src     Source
 	cfg     Config
-	sampler *dataset.Sampler
+	sampler dataset.Sampler
 	state   *optimizer.State
 	running []float32
 
@@ -146,6 +155,7 @@ type run struct {
 	queries []optimizer.Query
 	results []optimizer.Result
 	batches []*Batch
+	errors  []float32 // of samples, for the sampler
 	stats   optimizer.Stats
 }
 
@@ -219,14 +229,11 @@ func (r *run) step(ctx context.Context) (losses float64, outer bool, err error) 
 		r.results = append(r.results, optimizer.Result{Grad: make([]float32, r.s.Dim())})
 	}
 	r.results = r.results[:len(r.queries)]
-	for len(r.batches) < len(r.queries) {
-		r.batches = append(r.batches, new(Batch))
-	}
 	for i := range r.queries {
 		at := &r.queries[i].At
 		at.Batch += r.skipped
 		at.Eval += r.skipped
-		if err := r.src.Read(r.batches[i], r.sampler.Batch(at.Batch)); err != nil {
+		if err := r.read(i, *at); err != nil {
 			return 0, false, err
 		}
 	}
@@ -239,6 +246,9 @@ func (r *run) step(ctx context.Context) (losses float64, outer bool, err error) 
 			e := &DivergedError{Evals: evals, Outer: r.state.Outer, Loss: loss}
 			e.First, e.Data = r.s.firstNonFinite(ctx, grad, q.Point, r.batches[i], q.At)
 			return 0, false, e
+		}
+		if err := r.tell(i, len(r.queries), q.At); err != nil {
+			return 0, false, err
 		}
 		losses += loss
 		if r.cfg.Gradient != nil {

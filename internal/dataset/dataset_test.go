@@ -121,7 +121,7 @@ func TestNoAllocation(t *testing.T) {
 	if err := s.Use(Transform{}); err != nil {
 		t.Fatal(err)
 	}
-	sampler, err := NewSampler(3, 2, 1, true)
+	sampler, err := NewShuffle(3, 2, 1, true)
 	if err != nil {
 		t.Fatal(err)
 	}

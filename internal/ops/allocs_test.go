@@ -25,7 +25,7 @@ var elementary = []struct {
 	{"Dropout", [][]int{{32, 20, 24, 24}}, 0, of1(func(x *gorgonia.Node) (*gorgonia.Node, error) { return Dropout(x, 0.25, 0) })},
 	{"Softmax", [][]int{{128, 100}}, 0, of1(func(x *gorgonia.Node) (*gorgonia.Node, error) { return Softmax(x, 1) })},
 	{"CrossEntropy", [][]int{{128, 10}, {128}}, 10, of2(CrossEntropy)},
-	{"MSE", [][]int{{128, 100}, {128, 100}}, 0, of2(MSE)},
+	{"MSE", [][]int{{128, 100}, {128, 100}}, 0, of2(plainMSE)},
 	{"Transpose", [][]int{{512, 784}}, 0, of1(func(x *gorgonia.Node) (*gorgonia.Node, error) { return Transpose(x, nil) })},
 	{"TransposeLast", [][]int{{32, 20, 24, 24}}, 0, of1(func(x *gorgonia.Node) (*gorgonia.Node, error) { return Transpose(x, []int{0, 2, 3, 1}) })},
 	{"Pad", [][]int{{32, 20, 24, 24}}, 0, padded([]int{0, 0, 1, 1, 0, 0, 1, 1}, "constant")},

@@ -80,7 +80,7 @@ func TestMSE(t *testing.T) {
 	for _, shape := range [][]int{{}, {1}, {7}, {3, 2, 2}, {2*chunk + 5}} {
 		y, want := randn(1, shape...), randn(2, shape...)
 		if len0(shape) < 100 {
-			checkGradWRT(t, []int{0}, of2(MSE), y, want)
+			checkGradWRT(t, []int{0}, of2(plainMSE), y, want)
 		}
 		var sum float64
 		a, _ := FromValue(y)
@@ -88,7 +88,7 @@ func TestMSE(t *testing.T) {
 		for i, v := range a.F64 {
 			sum += math.Pow(v-b.F64[i], 2)
 		}
-		checkValues(t, of2(MSE), func(int) float64 { return sum / float64(len(a.F64)) }, y, want)
+		checkValues(t, of2(plainMSE), func(int) float64 { return sum / float64(len(a.F64)) }, y, want)
 	}
 }
 
@@ -125,7 +125,59 @@ func TestLossErrors(t *testing.T) {
 	if _, err := CrossEntropy(x, newInput(g, tensor.Int64, "y4", []int{3})); !strings.Contains(err.Error(), "(3)") || !strings.Contains(err.Error(), "(4, 3)") {
 		t.Errorf("%q does not state both shapes", err)
 	}
-	if _, err := MSE(x, newInput(g, tensor.Float32, "t", []int{4})); err == nil {
+	if _, err := MSE(x, newInput(g, tensor.Float32, "t", []int{4}), nil); err == nil {
 		t.Error("MSE of two shapes is accepted")
 	}
+}
+
+func plainMSE(y, t *gorgonia.Node) (*gorgonia.Node, error) { return MSE(y, t, nil) }
+
+// TestWeightedLosses compares with the weighted mean of the losses of the samples one by one.
+func TestWeightedLosses(t *testing.T) {
+	for _, c := range lossShapes {
+		if c.axis == 0 {
+			continue
+		}
+		t.Run(fmt.Sprintf("%v/%d", c.shape, c.axis), func(t *testing.T) {
+			x, y, w := randn(1, c.shape...), labels(2, c.shape[c.axis], without(c.shape, c.axis)...), randn(3, c.shape[0])
+			target := randn(4, c.shape...)
+			mean := func(f func(x, y, target *tensor.Dense) float64) func(int) float64 {
+				return func(int) float64 {
+					var sum float64
+					for i := range c.shape[0] {
+						sum += at64(w, i) * f(sampleOf(x, i), sampleOf(y, i), sampleOf(target, i))
+					}
+					return sum / float64(c.shape[0])
+				}
+			}
+			weighted := func(f func(x, y, w *gorgonia.Node, e float64) (*gorgonia.Node, error)) func(*gorgonia.ExprGraph, []*gorgonia.Node) (*gorgonia.Node, error) {
+				return func(_ *gorgonia.ExprGraph, n []*gorgonia.Node) (*gorgonia.Node, error) { return f(n[0], n[1], n[2], 0) }
+			}
+			mse := func(_ *gorgonia.ExprGraph, n []*gorgonia.Node) (*gorgonia.Node, error) { return MSE(n[0], n[1], n[2]) }
+			checkValues(t, weighted(SmoothCrossEntropy), mean(func(x, y, _ *tensor.Dense) float64 { return naiveCrossEntropy(x, y, c.axis) }), x, y, w)
+			checkValues(t, weighted(SmoothNLL), mean(func(x, y, _ *tensor.Dense) float64 { return naiveNLL(x, y, c.axis) }), x, y, w)
+			checkValues(t, mse, mean(func(x, _, target *tensor.Dense) float64 {
+				var sum float64
+				for k := range len0(x.Shape()) {
+					d := at64(x, k) - at64(target, k)
+					sum += d * d
+				}
+				return sum / float64(len0(x.Shape()))
+			}), x, target, w)
+			checkGradWRT(t, []int{0}, weighted(SmoothCrossEntropy), x, y, w)
+			checkGradWRT(t, []int{0}, weighted(SmoothNLL), x, y, w)
+			checkGradWRT(t, []int{0}, mse, x, target, w)
+		})
+	}
+}
+
+// sampleOf is a copy of sample i, with a first axis of 1.
+func sampleOf(x *tensor.Dense, i int) *tensor.Dense {
+	b, err := FromValue(x)
+	if err != nil {
+		panic(err)
+	}
+	n := len0(b.Shape) / b.Shape[0]
+	one := b.Slice(i*n, (i+1)*n).clone().as(append([]int{1}, b.Shape[1:]...))
+	return one.Value().(*tensor.Dense)
 }

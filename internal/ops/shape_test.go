@@ -409,7 +409,7 @@ func TestEmpty(t *testing.T) {
 		"Expand":         func() (*gorgonia.Node, error) { return Expand(v, []int{0, 3}) },
 		"Take":           func() (*gorgonia.Node, error) { return Take(x, 1, []int{0}) },
 		"CrossEntropy":   func() (*gorgonia.Node, error) { return CrossEntropy(x, l) },
-		"MSE":            func() (*gorgonia.Node, error) { return MSE(x, x) },
+		"MSE":            func() (*gorgonia.Node, error) { return MSE(x, x, nil) },
 		"Slice":          func() (*gorgonia.Node, error) { return Slice(full, []int{0, 3, 0}, nil, []int{2, 0, 2}) },
 		"Pad to 0":       func() (*gorgonia.Node, error) { return Pad(full, []int{-1, 0, 0, -1, 0, 0}, 1, "") },
 		"Gather":         func() (*gorgonia.Node, error) { return Gather(x, newInput(g, tensor.Int64, "i", []int{2}), 1) },

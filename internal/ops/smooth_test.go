@@ -10,8 +10,8 @@ import (
 
 func TestLabelSmoothing(t *testing.T) {
 	const e = 0.15
-	for name, f := range map[string]func(x, y *gorgonia.Node, e float64) (*gorgonia.Node, error){"cross-entropy": SmoothCrossEntropy, "nll": SmoothNLL} {
-		smooth := of2(func(x, y *gorgonia.Node) (*gorgonia.Node, error) { return f(x, y, e) })
+	for name, f := range map[string]func(x, y, w *gorgonia.Node, e float64) (*gorgonia.Node, error){"cross-entropy": SmoothCrossEntropy, "nll": SmoothNLL} {
+		smooth := of2(func(x, y *gorgonia.Node) (*gorgonia.Node, error) { return f(x, y, nil, e) })
 		for _, c := range lossShapes {
 			if len(c.shape) == 1 {
 				continue
@@ -45,7 +45,7 @@ func TestLabelSmoothingIsTorchs(t *testing.T) {
 	const want = 1.51977592090211
 	x := tensor.New(tensor.WithShape(2, 3), tensor.WithBacking([]float64{1, 2, -1, 0.5, 0, 3}))
 	y := tensor.New(tensor.WithShape(2), tensor.WithBacking([]int64{1, 0}))
-	got, err := forward(t, tensor.Float64, of2(func(x, y *gorgonia.Node) (*gorgonia.Node, error) { return SmoothCrossEntropy(x, y, 0.1) }), x, y)
+	got, err := forward(t, tensor.Float64, of2(func(x, y *gorgonia.Node) (*gorgonia.Node, error) { return SmoothCrossEntropy(x, y, nil, 0.1) }), x, y)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -20,6 +20,7 @@ const (
 	Init    uint32 = 3
 	Digits  uint32 = 4
 	Outer   uint32 = 5 // noise of an outer step
+	Draws   uint32 = 6 // samples drawn with replacement
 	Dropout uint32 = 1 << 16
 )
 

@@ -1,0 +1,148 @@
+package runner_test
+
+import (
+	"context"
+	"math"
+	"strings"
+	"testing"
+
+	"github.com/onnx-entropy/onnx-entropy/optimizer"
+	"github.com/onnx-entropy/onnx-entropy/runner"
+)
+
+// hard is a source of 40 samples of which those below 8 have wrong labels: their errors stay large.
+func hard(t *testing.T) *counted {
+	t.Helper()
+	inputs, targets := stripes(40)
+	y := targets[0].Data().([]int64)
+	for i := range 8 {
+		y[i] = (y[i] + 5) % 10
+	}
+	src, err := runner.NewMemory(inputs, targets)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &counted{Source: src}
+}
+
+// TestOddballPrefersErrors trains until the good labels are learnt; the others, a fifth, must then be drawn far
+// more often, and no more often than others where the draws are uniform.
+func TestOddballPrefersErrors(t *testing.T) {
+	share := func(s runner.Sampling) float64 {
+		src := hard(t)
+		m := optimizer.DefaultSGD()
+		m.LR = 0.02
+		none := 0.0
+		_, err := runner.Train(context.Background(), compile(t, runner.Options{Dropout: &none}), m, src,
+			runner.Config{Batch: 20, Evals: 60, Sampling: s, KeepStatistics: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		bad, all := 0, 0
+		for _, idx := range src.batches[10:] {
+			for _, i := range idx {
+				all++
+				if i < 8 {
+					bad++
+				}
+			}
+		}
+		return float64(bad) / float64(all)
+	}
+	odd, uniform := share(runner.Oddball), share(runner.Uniform)
+	if odd < 0.35 || math.Abs(uniform-0.2) > 0.05 {
+		t.Errorf("a fifth of the labels is wrong; Oddball draws them in %.2f of its draws, Uniform in %.2f", odd, uniform)
+	}
+}
+
+// With a floor of 1 Oddball's weights are 1 and its draws uniform; the gradients must be those of the unweighted
+// loss: a run that is given the same mini-batches in order ends at the same weights.
+func TestOddballWeightsOfUniformDraws(t *testing.T) {
+	src := &counted{Source: source(t, 40)}
+	cfg := runner.Config{Batch: 20, Evals: 6, Sampling: runner.Oddball, OddballFloor: 1, OddballWeights: true, KeepStatistics: true}
+	want, err := runner.Train(context.Background(), compile(t, runner.Options{}), entropy(), src, cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	replay := &replayed{Source: source(t, 40), batches: src.batches}
+	got, err := runner.Train(context.Background(), compile(t, runner.Options{}), entropy(), replay, runner.Config{Batch: 20, Evals: 6, KeepStatistics: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, v := range got.Weights {
+		if d := math.Abs(float64(v - want.Weights[i])); d > 1e-5 {
+			t.Fatalf("weight %d is %v, and %v without weights of samples", i, want.Weights[i], v)
+		}
+	}
+}
+
+// replayed gives recorded mini-batches, whatever is asked for.
+type replayed struct {
+	runner.Source
+	batches [][]int
+	next    int
+}
+
+func (r *replayed) Read(dst *runner.Batch, _ []int) error {
+	r.next++
+	return r.Source.Read(dst, r.batches[r.next-1])
+}
+
+// A sample's weight multiplies its part of the gradient: weights of 0 and 2 for halves of a batch give the gradient
+// of the half. Dropout is off and statistics are of the batch, so both halves are read with equal inputs.
+func TestSampleWeights(t *testing.T) {
+	none := 0.0
+	s := compile(t, runner.Options{Dropout: &none})
+	var b runner.Batch
+	if err := source(t, 20).Read(&b, []int{0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9}); err != nil {
+		t.Fatal(err)
+	}
+	y := b.Targets[0].Data().([]int64)
+	x := s.Net().Weights()
+	plain, weighted := make([]float32, s.Dim()), make([]float32, s.Dim())
+	want, err := s.Grad(context.Background(), plain, x, &b, optimizer.Draw{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := runner.Reuse(nil, b.Inputs[0].Dtype(), 20, nil)
+	for i := range 10 {
+		w.Float32s()[i] = 2
+		y[10+i] = (y[10+i] + 1) % 10 // without weight, it does not matter
+	}
+	b.Targets = append(b.Targets, w)
+	got, err := s.Grad(context.Background(), weighted, x, &b, optimizer.Draw{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if math.Abs(got-want) > 1e-6*math.Abs(want) {
+		t.Errorf("the loss is %v, want %v", got, want)
+	}
+	for i, v := range plain {
+		if math.Abs(float64(v-weighted[i])) > 1e-4*(0.1+math.Abs(float64(v))) {
+			t.Fatalf("gradient %d is %v, want %v", i, weighted[i], v)
+		}
+	}
+}
+
+func TestSamplingErrors(t *testing.T) {
+	for want, cfg := range map[string]runner.Config{
+		"InOrder has no effect with uniform": {InOrder: true, Sampling: runner.Uniform},
+		"no effect with shuffle":             {OddballFloor: 0.1},
+		"above 0":                            {Sampling: runner.Oddball, OddballWeights: true},
+		"must be in [0, 1]":                  {Sampling: runner.Oddball, OddballFloor: 1.5},
+	} {
+		cfg.Batch, cfg.Evals = 20, 3
+		_, err := runner.Train(context.Background(), compile(t, runner.Options{}), entropy(), source(t, 50), cfg)
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v, want %q", err, want)
+		}
+	}
+	for _, s := range []runner.Sampling{runner.Shuffle, runner.Uniform, runner.Oddball} {
+		if got, err := runner.SamplingByName(s.String()); err != nil || got != s {
+			t.Errorf("%v: %v, %v", s, got, err)
+		}
+	}
+	if _, err := runner.SamplingByName("random"); err == nil {
+		t.Error(`"random" is known`)
+	}
+}
