@@ -50,8 +50,9 @@ func convDir(t *testing.T) string {
 	return dir
 }
 
-// killed is a run in mid-Langevin with dropout and partial batches, of 12 outer steps of 5 gradients.
-var killed = []string{"train", "m.onnx", "--data", "data", "--batch", "8", "-L", "5", "--max-outer", "12", "--epochs", "100", "--reinit", "4", "--checkpoint-every", "3"}
+// killed is a run in mid-Langevin with dropout and the oddball sampler, of 12 outer steps of 5 gradients.
+var killed = []string{"train", "m.onnx", "--data", "data", "--batch", "8", "-L", "5", "--max-outer", "12", "--epochs", "100", "--reinit", "4", "--checkpoint-every", "3",
+	"--sampler", "oddball", "--oddball-weights"}
 
 // TestKillAndResume kills the program at random moments and resumes it until it is finished; the files are then
 // those of a run that was never killed.

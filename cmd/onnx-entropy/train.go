@@ -22,10 +22,11 @@ import (
 type trainCmd struct {
 	Model string `arg:"" optional:"" help:"ONNX file, or the name of an embedded model (see: onnx-entropy models). Without it: mnistconv, on built-in digits unless there is --data."`
 
-	dataFlags `embed:""`
-	NoShuffle bool   `group:"Data:" help:"Take the samples in file order in every epoch."`
-	Batch     int    `group:"Data:" default:"128" placeholder:"N" help:"Samples a gradient (default ${default}). The last batch of an epoch has the rest."`
-	Loss      string `group:"Data:" default:"" enum:",cross-entropy,nll,mse" placeholder:"NAME" help:"cross-entropy, nll (the model ends in LogSoftmax) or mse (default: mse if the data hold target values, else cross-entropy)."`
+	dataFlags    `embed:""`
+	NoShuffle    bool `group:"Data:" help:"Take the samples in file order in every epoch."`
+	samplerFlags `embed:""`
+	Batch        int    `group:"Data:" default:"128" placeholder:"N" help:"Samples a gradient (default ${default}). The last batch of an epoch has the rest."`
+	Loss         string `group:"Data:" default:"" enum:",cross-entropy,nll,mse" placeholder:"NAME" help:"cross-entropy, nll (the model ends in LogSoftmax) or mse (default: mse if the data hold target values, else cross-entropy)."`
 
 	LabelSmoothing float64 `group:"Data:" placeholder:"X" help:"Weight of all classes alike in the target, while training (default 0)."`
 
@@ -149,6 +150,9 @@ func (c *trainCmd) check() error {
 	if _, _, err := c.interval(); err != nil {
 		return err
 	}
+	if err := c.samplerFlags.check(c.NoShuffle); err != nil {
+		return err
+	}
 	_, err := c.build(1, c.Seed, c.Threads)
 	return err
 }
@@ -248,6 +252,7 @@ func (t *training) configure() error {
 	perEpoch := runner.Budget(n, t.Batch, 1)
 	t.cfg = runner.Config{
 		Batch: t.Batch, Evals: evals, Seed: t.Seed, InOrder: t.NoShuffle,
+		Sampling: t.sampling(), OddballFloor: t.floor(), OddballWeights: t.OddballWeights,
 		OnNaN: onNaN[t.OnNaN], Test: t.test, EvalEvery: max(perEpoch, (evals+evaluations-1)/evaluations),
 	}
 	if t.Reinit != nil {
@@ -433,6 +438,9 @@ func (t *training) provenance(rep *runner.Report) map[string]string {
 	}
 	if t.NoShuffle {
 		meta["onnx_entropy.shuffle"] = "false"
+	}
+	for _, v := range t.sampled() {
+		meta["onnx_entropy."+snake(v.name)] = v.value
 	}
 	record(meta, t.data.Train)
 	return meta

@@ -24,6 +24,7 @@ type config struct {
 	Reinit    *uint64           `json:"reinit,omitempty"`
 	Dropout   *float64          `json:"dropout,omitempty"`
 	Shuffle   bool              `json:"shuffle"`
+	Sampler   string            `json:"sampler"`
 	Threads   int               `json:"threads"`
 	Export    string            `json:"export"`
 	Out       string            `json:"out,omitempty"`
@@ -69,6 +70,7 @@ func (t *training) config() config {
 		Reinit:    t.Reinit,
 		Dropout:   t.Dropout,
 		Shuffle:   !t.NoShuffle,
+		Sampler:   t.Sampler,
 		Threads:   t.threads,
 		Export:    t.Export,
 		Out:       t.Out,

@@ -39,8 +39,12 @@ func (t *training) introduce(e *env) {
 	}
 	e.printf("Optimizer  %s: %s", t.Optimizer, strings.Join(s, ", "))
 	epochs := float64(t.cfg.Evals) / float64(runner.Budget(t.source.Len(), t.Batch, 1))
-	e.printf("Run        %s = %s of %s on %s, loss %s, seed %d", epochsOf(epochs), report.Plural(t.cfg.Evals, "gradient", "gradients"),
-		report.Plural(t.Batch, "sample", "samples"), report.Plural(t.threads, "thread", "threads"), t.loss, t.Seed)
+	drawn := ""
+	for _, v := range t.sampled() {
+		drawn += ", " + v.name + " " + v.value
+	}
+	e.printf("Run        %s = %s of %s on %s, loss %s, seed %d%s", epochsOf(epochs), report.Plural(t.cfg.Evals, "gradient", "gradients"),
+		report.Plural(t.Batch, "sample", "samples"), report.Plural(t.threads, "thread", "threads"), t.loss, t.Seed, drawn)
 }
 
 func epochsOf(n float64) string {
