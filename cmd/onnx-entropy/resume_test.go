@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
@@ -215,19 +216,25 @@ func TestTwoProgramsOnOneRun(t *testing.T) {
 	workDir(t)
 	stopped(t, "--epochs", "10000000", "--scoping", "0")
 	first := program("train", "--resume", "runs/1")
+	out, err := first.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
 	if err := first.Start(); err != nil {
 		t.Fatal(err)
 	}
 	defer first.Wait()
 	defer first.Process.Kill()
-	for start := time.Now(); ; time.Sleep(10 * time.Millisecond) {
-		out, err := program("train", "--resume", "runs/1", "--threads", "1").CombinedOutput()
-		if strings.Contains(string(out), "another program is working in") {
+	for lines := bufio.NewScanner(out); lines.Scan(); {
+		if strings.HasPrefix(lines.Text(), "Resumed") {
 			break
 		}
-		if err == nil || time.Since(start) > 20*time.Second {
-			t.Fatalf("two programs work in one folder: %v\n%s", err, out)
-		}
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	_, errs, code := callContext(t, ctx, "train", "--resume", "runs/1", "--threads", "1")
+	if code != 1 || !strings.Contains(errs, "another program is working in runs") {
+		t.Errorf("exit code %d, %s", code, errs)
 	}
 }
 
