@@ -19,14 +19,15 @@ const version = "0.1.0"
 type cli struct {
 	Version kong.VersionFlag `help:"Print the version and exit."`
 
-	Train   trainCmd   `cmd:"" help:"Train a model and write it back with new weights."`
-	Eval    evalCmd    `cmd:"" help:"Measure loss and error of a model on data."`
-	Predict predictCmd `cmd:"" help:"Write a model's outputs for data."`
-	Inspect inspectCmd `cmd:"" help:"Show a model's layers, parameters and what its export lost."`
-	Verify  verifyCmd  `cmd:"" help:"Run ONNX backend test cases."`
-	Grad    gradCmd    `cmd:"" help:"Print loss and gradients for one case, to compare with other frameworks."`
-	Bench   benchCmd   `cmd:"" help:"Time gradients and Entropy-SGD steps of a model on random data."`
-	Models  modelsCmd  `cmd:"" help:"List the embedded models, or write one to a file."`
+	Train     trainCmd     `cmd:"" help:"Train a model and write it back with new weights."`
+	Eval      evalCmd      `cmd:"" help:"Measure loss and error of a model on data."`
+	Predict   predictCmd   `cmd:"" help:"Write a model's outputs for data."`
+	Inspect   inspectCmd   `cmd:"" help:"Show a model's layers, parameters and what its export lost."`
+	Verify    verifyCmd    `cmd:"" help:"Run ONNX backend test cases."`
+	Grad      gradCmd      `cmd:"" help:"Print loss and gradients for one case, to compare with other frameworks."`
+	Bench     benchCmd     `cmd:"" help:"Time gradients and Entropy-SGD steps of a model on random data."`
+	Reproduce reproduceCmd `cmd:"" help:"Repeat an experiment of the Entropy-SGD paper, both arms over several seeds."`
+	Models    modelsCmd    `cmd:"" help:"List the embedded models, or write one to a file."`
 }
 
 // env is what a verb works with.
@@ -49,10 +50,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		kong.Writers(stdout, stderr),
 		kong.Exit(func(int) { exited = true }),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 110}),
-		kong.Vars{
-			"digits_epochs": fmt.Sprint(digitsEpochs),
-			"version":       fmt.Sprintf("onnx-entropy %s (%s %s/%s)", version, runtime.Version(), runtime.GOOS, runtime.GOARCH),
-		},
+		vars(),
 	)
 	if err != nil {
 		return err
@@ -72,6 +70,29 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		u.verb = verbOf(parser, args)
 	}
 	return err
+}
+
+// vars are what help texts refer to.
+func vars() kong.Vars {
+	return kong.Vars{
+		"digits_epochs": fmt.Sprint(digitsEpochs),
+		"version":       fmt.Sprintf("onnx-entropy %s (%s %s/%s)", version, runtime.Version(), runtime.GOOS, runtime.GOARCH),
+	}
+}
+
+// runIn does the command line args of train with the folder for its run in root.
+func runIn(e *env, root string, args []string) error {
+	var c cli
+	parser, err := kong.New(&c, kong.Name("onnx-entropy"), vars(), kong.Exit(func(int) {}))
+	if err != nil {
+		return err
+	}
+	parsed, err := parser.Parse(args)
+	if err != nil {
+		return err
+	}
+	c.Train.root = root
+	return parsed.Run(e)
 }
 
 // parseError says what is wrong with args in the words of this command line.

@@ -157,6 +157,7 @@ type result struct {
 	Loss      number      `json:"loss"`
 	Test      *evaluation `json:"test,omitempty"`
 	Rollbacks int         `json:"rollbacks,omitempty"`
+	Seconds   float64     `json:"seconds"` // of training
 	Out       string      `json:"out,omitempty"`
 	Pending   bool        `json:"pending,omitempty"` // whether Out is still to be written
 }

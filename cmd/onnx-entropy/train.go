@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -39,7 +40,11 @@ type trainCmd struct {
 	Dropout  *float64 `group:"Run:" placeholder:"P" help:"Ratio of every Dropout node (default: the file's)."`
 	Threads  int      `group:"Run:" placeholder:"N" help:"Threads; the result does not depend on it (default: one a processor)."`
 
+	Evaluations int `group:"Run:" default:"8" placeholder:"N" help:"About how often to measure the test samples, at most once an epoch (default ${default})."`
+
 	checkpointFlags `embed:""`
+
+	root string // where the folder of the run is made; empty: runsDir
 
 	Export string `group:"Output:" default:"inference" enum:"same,inference" placeholder:"NAME" help:"Mode of the written file: inference, or same as it came (default ${default})."`
 	Out    string `group:"Output:" short:"o" placeholder:"FILE" help:"Write the trained model to FILE too. The run's folder runs/N is always made."`
@@ -218,9 +223,6 @@ const evalBatch = 256
 
 var onNaN = map[string]runner.OnNaN{"stop": runner.StopOnNaN, "rollback": runner.RollBackOnNaN}
 
-// evaluations is about how often a run is evaluated.
-const evaluations = 8
-
 // configure makes the optimizer and the configuration of the run.
 func (t *training) configure() error {
 	epochs := float64(defaultEpochs)
@@ -253,7 +255,7 @@ func (t *training) configure() error {
 	t.cfg = runner.Config{
 		Batch: t.Batch, Evals: evals, Seed: t.Seed, InOrder: t.NoShuffle,
 		Sampling: t.sampling(), OddballFloor: t.floor(), OddballWeights: t.OddballWeights,
-		OnNaN: onNaN[t.OnNaN], Test: t.test, EvalEvery: max(perEpoch, (evals+evaluations-1)/evaluations),
+		OnNaN: onNaN[t.OnNaN], Test: t.test, EvalEvery: max(perEpoch, (evals+uint64(t.Evaluations)-1)/uint64(t.Evaluations)),
 	}
 	if t.Reinit != nil {
 		t.cfg.Weights, t.cfg.Running = t.net.Reinit(*t.Reinit)
@@ -304,7 +306,7 @@ func (t *training) batches() []int {
 func (t *training) train(e *env) (err error) {
 	t.introduce(e)
 	if t.run == nil {
-		if t.run, err = report.NewRun(runsDir); err != nil {
+		if t.run, err = report.NewRun(cmp.Or(t.root, runsDir)); err != nil {
 			return err
 		}
 		if err := t.run.WriteJSON(report.ConfigName, t.config()); err != nil {
@@ -323,7 +325,7 @@ func (t *training) train(e *env) (err error) {
 	if err != nil {
 		return t.failed(e, rep, err)
 	}
-	files, err := t.write(rep)
+	files, err := t.write(rep, w.seconds())
 	if err != nil {
 		return err
 	}
@@ -375,13 +377,13 @@ func (t *training) failed(e *env, rep *runner.Report, err error) error {
 const statisticsSamples = 10000
 
 // write puts the trained model where it belongs and returns the paths of all files of the run.
-func (t *training) write(rep *runner.Report) ([]string, error) {
+func (t *training) write(rep *runner.Report, seconds float64) ([]string, error) {
 	path := t.run.Path(report.TrainedName)
 	if err := t.export(rep, path); err != nil {
 		return nil, err
 	}
 	files := []string{path, t.run.Path(report.MetricsName), t.run.Path(report.ConfigName)}
-	r := result{Gradients: rep.Evals, Outer: rep.Outer, Loss: number(rep.Loss), Rollbacks: rep.Rollbacks, Out: t.Out, Pending: t.Out != ""}
+	r := result{Gradients: rep.Evals, Outer: rep.Outer, Loss: number(rep.Loss), Rollbacks: rep.Rollbacks, Seconds: math.Round(seconds*1e3) / 1e3, Out: t.Out, Pending: t.Out != ""}
 	if rep.Test != nil {
 		r.Test = evaluationOf(*rep.Test)
 	}

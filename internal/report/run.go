@@ -125,25 +125,10 @@ const (
 func (r *Run) Path(name string) string { return filepath.Join(r.Dir, name) }
 
 // WriteJSON writes v to the file of that name as indented JSON.
-func (r *Run) WriteJSON(name string, v any) error {
-	b, err := json.MarshalIndent(v, "", "  ")
-	if err != nil {
-		return err
-	}
-	return WriteFile(r.Path(name), append(b, '\n'))
-}
+func (r *Run) WriteJSON(name string, v any) error { return WriteJSON(r.Path(name), v) }
 
 // ReadJSON reads what WriteJSON wrote. The error is fs.ErrNotExist if there is no such file.
-func (r *Run) ReadJSON(name string, v any) error {
-	b, err := os.ReadFile(r.Path(name))
-	if err != nil {
-		return err
-	}
-	if err := json.Unmarshal(b, v); err != nil {
-		return fmt.Errorf("%s: %w", r.Path(name), err)
-	}
-	return nil
-}
+func (r *Run) ReadJSON(name string, v any) error { return ReadJSON(r.Path(name), v) }
 
 // Metrics appends v to metrics.jsonl as one line of JSON.
 func (r *Run) Metrics(v any) error {

@@ -1,0 +1,223 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"math"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"github.com/onnx-entropy/onnx-entropy/internal/report"
+)
+
+type reproduceCmd struct {
+	Name string `arg:"" enum:"mnistfc,mnistconv,allcnn" help:"Network of the paper: mnistfc, mnistconv (its LeNet) or allcnn."`
+
+	Data    string   `required:"" placeholder:"PATH" help:"Directory with the data: MNIST, or CIFAR-10 for allcnn."`
+	Seeds   int      `default:"5" placeholder:"N" help:"Runs of each arm, with the seeds 1 to N (default ${default})."`
+	Budget  *float64 `placeholder:"EPOCHS" help:"Passes over the data, counted in gradients, of every run (default: the paper's of each arm)."`
+	Dir     string   `default:"reproduce" placeholder:"DIR" help:"Where runs, results.json and pictures go (default ${default}). What is there already is not done again."`
+	Threads int      `placeholder:"N" help:"Threads; results do not depend on it (default: one a processor)."`
+}
+
+// An experiment is a row of the paper's table of results.
+type experiment struct {
+	paper string // its name there
+	arms  []arm
+}
+
+// An arm is an optimizer in an experiment, as a command line of train.
+type arm struct {
+	name   string
+	epochs float64
+	flags  string
+	error  string // of the paper, in percent
+}
+
+// experiments holds the settings and results of the paper's sections 5.2 and 5.3 (tables 1 to 3 of its appendix), as
+// far as the networks are embedded.
+var experiments = map[string]experiment{
+	"mnistfc": {"small MNIST, fully connected", []arm{
+		{"entropy-sgd", 120, "--optimizer entropy-sgd --lr-schedule step:0.1@0.4 --dropout 0.15", "1.37 ± 0.03"},
+		{"adam", 100, "--optimizer adam --lr 0.001 --lr-schedule step:0.2@0.3,0.6,0.9 --dropout 0.15", "1.39 ± 0.03"},
+	}},
+	"mnistconv": {"LeNet", []arm{
+		{"entropy-sgd", 100, "--optimizer entropy-sgd --lr-schedule step:0.1@0.4 --dropout 0.25", "0.50 ± 0.01"},
+		{"adam", 100, "--optimizer adam --lr 0.001 --lr-schedule step:0.2@0.3,0.6,0.9 --dropout 0.25", "0.51 ± 0.01"},
+	}},
+	"allcnn": {"All-CNN-BN on CIFAR-10", []arm{
+		{"entropy-sgd", 200, "--optimizer entropy-sgd --gamma 0.03 --noise 0.0001 --weight-decay 0.001 --lr-schedule step:0.2@0.4,0.8", "7.81 ± 0.09"},
+		{"sgd", 200, "--optimizer sgd --lr 0.1 --weight-decay 0.001 --lr-schedule step:0.2@0.3,0.6,0.9", "7.71 ± 0.19"},
+	}},
+}
+
+// A reproduced is the outcome of one run: a network, an arm and a seed.
+type reproduced struct {
+	Network   string  `json:"network"`
+	Arm       string  `json:"arm"`
+	Seed      int     `json:"seed"`
+	Epochs    float64 `json:"epochs"`
+	Error     float64 `json:"test_error"` // a fraction, at the last weights
+	Loss      number  `json:"test_loss"`
+	Count     int     `json:"test_samples"`
+	Gradients uint64  `json:"gradients"`
+	Outer     uint64  `json:"outer_steps"`
+	Seconds   float64 `json:"seconds"` // of training, with evaluations
+	Threads   int     `json:"threads"`
+	Command   string  `json:"command"` // without data and folders
+	Version   string  `json:"version"`
+	// Curve has the epoch, counted in gradients, and the test error of each evaluation.
+	Curve [][2]float64 `json:"curve"`
+}
+
+// resultsName is the file of all outcomes.
+const resultsName = "results.json"
+
+// reproduceEvaluations is how often each run is evaluated, for the picture.
+const reproduceEvaluations = 25
+
+// Run does what is missing of the experiment, one run after the other, and shows the table.
+func (c *reproduceCmd) Run(e *env) error {
+	if c.Seeds < 1 {
+		return usagef("--seeds is %d; it must be at least 1", c.Seeds)
+	}
+	if c.Budget != nil && !(*c.Budget > 0) {
+		return usagef("--budget is %v; it must be above 0", *c.Budget)
+	}
+	x := experiments[c.Name]
+	all, err := c.results()
+	if err != nil {
+		return err
+	}
+	for seed := 1; seed <= c.Seeds; seed++ {
+		for _, a := range x.arms {
+			if c.Budget != nil {
+				a.epochs = *c.Budget
+			}
+			if find(all, c.Name, a, seed) != nil {
+				continue
+			}
+			e.printf("%s, %s, seed %d of %d", c.Name, a.name, seed, c.Seeds)
+			r, err := c.run(e, a, seed)
+			if err != nil {
+				return fmt.Errorf("%w (the same command goes on from here)", err)
+			}
+			all = append(all, *r)
+			if err := c.save(all); err != nil {
+				return err
+			}
+			e.printf("")
+		}
+	}
+	if err := c.picture(x, all); err != nil {
+		return err
+	}
+	e.printf("%s", c.table(x, all))
+	e.printf("Files      %s  %s", filepath.Join(c.Dir, resultsName), c.pictureName())
+	return nil
+}
+
+func (c *reproduceCmd) results() (all []reproduced, err error) {
+	err = report.ReadJSON(filepath.Join(c.Dir, resultsName), &all)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	return all, err
+}
+
+func (c *reproduceCmd) save(all []reproduced) error {
+	return report.WriteJSON(filepath.Join(c.Dir, resultsName), all)
+}
+
+func find(all []reproduced, network string, a arm, seed int) *reproduced {
+	for i := range all {
+		if r := &all[i]; r.Network == network && r.Arm == a.name && r.Seed == seed && r.Epochs == a.epochs {
+			return r
+		}
+	}
+	return nil
+}
+
+// folder holds the run of an arm and a seed.
+func (c *reproduceCmd) folder(a arm, seed int) string {
+	return filepath.Join(c.Dir, c.Name, fmt.Sprintf("%s-%g-epochs-seed-%d", a.name, a.epochs, seed))
+}
+
+// run does the run of an arm and a seed, or what is left of it.
+func (c *reproduceCmd) run(e *env, a arm, seed int) (*reproduced, error) {
+	command := fmt.Sprintf("train %s %s --epochs %g --seed %d --reinit %d", c.Name, a.flags, a.epochs, seed, seed)
+	args := append(strings.Fields(command), "--data", c.Data, "--evaluations", strconv.Itoa(reproduceEvaluations))
+	folder := c.folder(a, seed)
+	if _, err := os.Stat(filepath.Join(folder, "1", report.ConfigName)); err == nil {
+		args = []string{"train", "--resume", filepath.Join(folder, "1")}
+	} else if err := os.MkdirAll(folder, 0o755); err != nil {
+		return nil, err
+	}
+	if c.Threads > 0 {
+		args = append(args, "--threads", strconv.Itoa(c.Threads))
+	}
+	if err := runIn(e, folder, args); err != nil {
+		return nil, err
+	}
+	run := filepath.Join(folder, "1")
+	var r result
+	if err := report.ReadJSON(filepath.Join(run, report.ResultName), &r); err != nil {
+		return nil, err
+	}
+	if r.Test == nil || r.Test.Error == nil {
+		return nil, fmt.Errorf("%s has no test samples with labels", c.Data)
+	}
+	var cfg struct {
+		Threads int `json:"threads"`
+	}
+	if err := report.ReadJSON(filepath.Join(run, report.ConfigName), &cfg); err != nil {
+		return nil, err
+	}
+	points, err := curve(filepath.Join(run, report.MetricsName))
+	if err != nil {
+		return nil, err
+	}
+	return &reproduced{
+		Network: c.Name, Arm: a.name, Seed: seed, Epochs: a.epochs, Error: float64(*r.Test.Error), Loss: number(r.Test.Loss), Count: r.Test.Count,
+		Gradients: r.Gradients, Outer: r.Outer, Seconds: r.Seconds, Threads: cfg.Threads, Command: "onnx-entropy " + command, Version: version, Curve: points,
+	}, nil
+}
+
+// table shows the mean and the standard deviation of each arm beside the paper's.
+func (c *reproduceCmd) table(x experiment, all []reproduced) string {
+	rows := [][]string{{c.Name, "epochs", "runs", "test error %", "paper", "gradients", "minutes a run"}}
+	for _, a := range x.arms {
+		if c.Budget != nil {
+			a.epochs = *c.Budget
+		}
+		var errs, minutes []float64
+		var gradients uint64
+		for seed := 1; seed <= c.Seeds; seed++ {
+			r := find(all, c.Name, a, seed)
+			errs, minutes = append(errs, 100*r.Error), append(minutes, r.Seconds/60)
+			gradients = r.Gradients
+		}
+		mean, sd := meanSD(errs)
+		text := fmt.Sprintf("%.2f", mean)
+		if len(errs) > 1 {
+			text += fmt.Sprintf(" ± %.2f", sd)
+		}
+		took, _ := meanSD(minutes)
+		rows = append(rows, []string{a.name, fmt.Sprintf("%g", a.epochs), fmt.Sprint(len(errs)), text, a.error, report.Count(gradients), fmt.Sprintf("%.1f", took)})
+	}
+	return report.Table(rows, 1, 2, 5, 6)
+}
+
+// meanSD is the mean and the sample standard deviation.
+func meanSD(x []float64) (mean, sd float64) {
+	for _, v := range x {
+		mean += v / float64(len(x))
+	}
+	for _, v := range x {
+		sd += (v - mean) * (v - mean)
+	}
+	return mean, math.Sqrt(sd / float64(max(1, len(x)-1)))
+}

@@ -1,0 +1,70 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"image/png"
+	"math"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/onnx-entropy/onnx-entropy/internal/report"
+)
+
+// TestReproduce does an experiment with a small budget, twice: the second time nothing is left to do, and what was
+// stopped is gone on with.
+func TestReproduce(t *testing.T) {
+	t.Chdir(t.TempDir())
+	squaresDir(t, "data", 28)
+	args := []string{"reproduce", "mnistconv", "--data", "data", "--budget", "4", "--seeds", "2"}
+	// The squares are fewer than a batch of 128.
+	if _, errs, code := call(t, args...); code != 2 || !strings.Contains(errs, "--batch") {
+		t.Fatalf("exit code %d, %s", code, errs)
+	}
+	images, labels := squares(130, 28, 1)
+	write(t, "data/train-images-idx3-ubyte", idx(images, 130, 28, 28))
+	write(t, "data/train-labels-idx1-ubyte", idx(labels, 130))
+	out := must(t, args...)
+	if !strings.Contains(out, "entropy-sgd  ") || !strings.Contains(out, "0.50 ± 0.01") || !strings.Contains(out, "reproduce/mnistconv.png") {
+		t.Errorf("%s", out)
+	}
+	var all []reproduced
+	if err := report.ReadJSON("reproduce/results.json", &all); err != nil || len(all) != 4 {
+		t.Fatalf("%v; %d results", err, len(all))
+	}
+	if r := all[0]; r.Arm != "entropy-sgd" || r.Seed != 1 || r.Gradients != 20 || r.Count != 30 || len(r.Curve) == 0 || all[3].Arm != "adam" || all[3].Gradients != 8 {
+		b, _ := json.Marshal(all)
+		t.Errorf("%s", b)
+	}
+	picture, err := png.Decode(bytes.NewReader(read(t, "reproduce/mnistconv.png")))
+	if err != nil || picture.Bounds().Dx() < 300 {
+		t.Errorf("%v", err)
+	}
+	before := read(t, "reproduce/results.json")
+	os.RemoveAll("reproduce/mnistconv") // the runs themselves are not needed again
+	again := must(t, args...)
+	if !bytes.Equal(read(t, "reproduce/results.json"), before) || strings.Contains(again, "Trained") {
+		t.Errorf("what was done is done again:\n%s", again)
+	}
+}
+
+func TestMeanSD(t *testing.T) {
+	mean, sd := meanSD([]float64{1.2, 1.4, 1.9, 1.5})
+	if math.Abs(mean-1.5) > 1e-12 || math.Abs(sd-0.29439202887759486) > 1e-12 {
+		t.Errorf("%v, %v", mean, sd)
+	}
+}
+
+// Every arm is a command line that train takes, and every network is embedded.
+func TestExperimentsParse(t *testing.T) {
+	t.Chdir(t.TempDir())
+	for name, x := range experiments {
+		for _, a := range x.arms {
+			_, errs, code := call(t, append([]string{"train", name, "--data", "nowhere"}, strings.Fields(a.flags)...)...)
+			if code != 1 || !strings.Contains(errs, "nowhere") {
+				t.Errorf("%s, %s: exit code %d, %s", name, a.name, code, errs)
+			}
+		}
+	}
+}
