@@ -243,33 +243,6 @@ func broadcastShape(a, b []int) ([]int, error) {
 	return out, nil
 }
 
-// walk calls f with every position of a tensor of the given shape, in row-major order, and with the offset
-// that the position has under each of the strides.
-func walk(shape []int, strides [][]int, f func(k int, at []int)) {
-	n, ok := elements(shape, hostLimit)
-	if !ok || n == 0 {
-		return
-	}
-	idx := make([]int, len(shape))
-	at := make([]int, len(strides))
-	for k := range n {
-		f(k, at)
-		for d := len(shape) - 1; d >= 0; d-- {
-			idx[d]++
-			for s := range at {
-				at[s] += strides[s][d]
-			}
-			if idx[d] < shape[d] {
-				break
-			}
-			for s := range at {
-				at[s] -= shape[d] * strides[s][d]
-			}
-			idx[d] = 0
-		}
-	}
-}
-
 // rowMajor returns the strides of a shape.
 func rowMajor(shape []int) []int {
 	s := make([]int, len(shape))
@@ -277,18 +250,6 @@ func rowMajor(shape []int) []int {
 	for d := len(shape) - 1; d >= 0; d-- {
 		s[d] = n
 		n *= shape[d]
-	}
-	return s
-}
-
-// broadcastStrides returns the strides with which a tensor of shape from is read as one of shape to.
-func broadcastStrides(from, to []int) []int {
-	own := rowMajor(from)
-	s := make([]int, len(to))
-	for d := range from {
-		if from[d] != 1 {
-			s[len(to)-len(from)+d] = own[d]
-		}
 	}
 	return s
 }
