@@ -76,3 +76,21 @@ func matMul(c *nodeCtx) error {
 	}
 	return nil
 }
+
+// einsum is Einsum.
+func einsum(c *nodeCtx) error {
+	equation, err := c.string("equation", "")
+	if err != nil {
+		return err
+	}
+	var xs []*gorgonia.Node
+	for i := range c.in {
+		x, err := c.data(i)
+		if err != nil {
+			return err
+		}
+		xs = append(xs, x)
+	}
+	y, err := ops.Einsum(equation, xs...)
+	return c.set(0, y, err)
+}

@@ -18,6 +18,7 @@ func init() {
 		"ConvTranspose":      {inputs: 2, most: 3, graph: convTranspose},
 		"Gemm":               {inputs: 2, most: 3, graph: gemm},
 		"MatMul":             {inputs: 2, most: 2, graph: matMul},
+		"Einsum":             {inputs: 1, most: -1, graph: einsum},
 		"BatchNormalization": {inputs: 5, most: 5, graph: batchNorm},
 		"LSTM":               {inputs: 3, most: 8, graph: recurrent(lstm, "Sigmoid", "Tanh", "Tanh")},
 		"GRU":                {inputs: 3, most: 6, graph: recurrent(gru, "Sigmoid", "Tanh")},
@@ -50,7 +51,7 @@ func init() {
 	}
 	for _, family := range []map[string]operator{
 		elementwiseOperators(), pairwiseOperators(), reductionOperators(), indexOperators(), quantizationOperators(), integerOperators(),
-		poolOperators(), normOperators(), lossOperators(), controlOperators(),
+		poolOperators(), normOperators(), lossOperators(), controlOperators(), resizeOperators(), attentionOperators(),
 	} {
 		maps.Copy(operators, family)
 	}
