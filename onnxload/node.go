@@ -155,6 +155,13 @@ func (c *nodeCtx) apply(op operator) error {
 	if op.expand != nil {
 		return op.expand(c)
 	}
+	for i, v := range c.in {
+		if v != nil && v.isList {
+			return fmt.Errorf("its input %d (%q) is a sequence where a tensor is needed", i, v.name)
+		} else if v != nil && v.isNone {
+			return fmt.Errorf("its input %d (%q) has no value", i, v.name)
+		}
+	}
 	if constant {
 		return c.fold(op, roots)
 	}

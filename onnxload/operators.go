@@ -52,6 +52,7 @@ func init() {
 	for _, family := range []map[string]operator{
 		elementwiseOperators(), pairwiseOperators(), reductionOperators(), indexOperators(), quantizationOperators(), integerOperators(),
 		poolOperators(), normOperators(), lossOperators(), controlOperators(), resizeOperators(), attentionOperators(),
+		sequenceOperators(), imageOperators(),
 	} {
 		maps.Copy(operators, family)
 	}

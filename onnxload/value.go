@@ -33,6 +33,10 @@ type value struct {
 	missing  string
 	poisoned bool
 
+	list   []*value // the elements of a sequence
+	isList bool
+	isNone bool // an optional value that is not there
+
 	statistic bool // missing because it is a running statistic
 	absent    bool // an input of a function that the call leaves out
 }
