@@ -7,6 +7,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -65,7 +66,7 @@ type reproduced struct {
 	Count     int     `json:"test_samples"`
 	Gradients uint64  `json:"gradients"`
 	Outer     uint64  `json:"outer_steps"`
-	Seconds   float64 `json:"seconds"` // of training, with evaluations
+	Seconds   float64 `json:"seconds,omitempty"` // of training, with evaluations; 0: not known, as of a run that shared its processors
 	Threads   int     `json:"threads"`
 	Command   string  `json:"command"` // without data and folders
 	Version   string  `json:"version"`
@@ -205,8 +206,11 @@ func (c *reproduceCmd) table(x experiment, all []reproduced) string {
 		if len(errs) > 1 {
 			text += fmt.Sprintf(" ± %.2f", sd)
 		}
-		took, _ := meanSD(minutes)
-		rows = append(rows, []string{a.name, fmt.Sprintf("%g", a.epochs), fmt.Sprint(len(errs)), text, a.error, report.Count(gradients), fmt.Sprintf("%.1f", took)})
+		took := "-"
+		if m, _ := meanSD(minutes); !slices.Contains(minutes, 0) {
+			took = fmt.Sprintf("%.1f", m)
+		}
+		rows = append(rows, []string{a.name, fmt.Sprintf("%g", a.epochs), fmt.Sprint(len(errs)), text, a.error, report.Count(gradients), took})
 	}
 	return report.Table(rows, 1, 2, 5, 6)
 }

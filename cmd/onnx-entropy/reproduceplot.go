@@ -28,7 +28,6 @@ func (c *reproduceCmd) picture(x experiment, all []reproduced) error {
 	p.Title.Text = fmt.Sprintf("%s (%s)", c.Name, x.paper)
 	p.X.Label.Text = "epochs, counted in gradient evaluations"
 	p.Y.Label.Text = "test error, %"
-	p.Y.Scale, p.Y.Tick.Marker = plot.LogScale{}, plot.LogTicks{Prec: -1}
 	p.Legend.Top = true
 	p.Add(plotter.NewGrid())
 	for i, a := range x.arms {
@@ -38,9 +37,7 @@ func (c *reproduceCmd) picture(x experiment, all []reproduced) error {
 		for seed := 1; seed <= c.Seeds; seed++ {
 			var points plotter.XYs
 			for _, v := range find(all, c.Name, a, seed).Curve {
-				if v[1] > 0 { // 0 has no place on a logarithmic axis
-					points = append(points, plotter.XY{X: v[0], Y: 100 * v[1]})
-				}
+				points = append(points, plotter.XY{X: v[0], Y: 100 * v[1]})
 			}
 			if len(points) == 0 {
 				continue
@@ -55,9 +52,6 @@ func (c *reproduceCmd) picture(x experiment, all []reproduced) error {
 				p.Legend.Add(a.name, line)
 			}
 		}
-	}
-	if p.Y.Min >= p.Y.Max { // a single point, or none
-		p.Y.Min, p.Y.Max = 0.1, 100
 	}
 	w, err := p.WriterTo(16*vg.Centimeter, 10*vg.Centimeter, "png")
 	if err != nil {
