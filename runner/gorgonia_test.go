@@ -88,7 +88,7 @@ func BenchmarkGorgonia(b *testing.B) {
 	for name, batch := range map[string]int{
 		"mnistfc":   128,
 		"mnistconv": 128,
-		"allcnn":    16, // 128 take half a minute
+		"allcnn":    16, // 128 take more than 6 GB
 	} {
 		b.Run(name, func(b *testing.B) {
 			run := stockNetwork(b, name, batch)
