@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"reflect"
 	"regexp"
 	"runtime"
 	"strings"
@@ -65,11 +66,30 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if err != nil {
 		return parseError(parser, args, err)
 	}
-	err = parsed.Run(&env{ctx, stdout, stderr})
+	if err = emptyFlag(parsed); err == nil {
+		err = parsed.Run(&env{ctx, stdout, stderr})
+	}
 	if u := (*usageError)(nil); errors.As(err, &u) && u.verb == "" {
 		u.verb = verbOf(parser, args)
 	}
 	return err
+}
+
+// emptyFlag is the error of a flag that was given with nothing, as a script does whose variable is not set: it would
+// be taken as one that was not given.
+func emptyFlag(k *kong.Context) error {
+	for _, p := range k.Path {
+		if p.Flag == nil {
+			continue
+		}
+		switch v := p.Flag.Target; v.Kind() {
+		case reflect.String, reflect.Slice:
+			if v.Len() == 0 {
+				return usagef("--%s is empty; give it a value, or leave it out", p.Flag.Name)
+			}
+		}
+	}
+	return nil
 }
 
 // vars are what help texts refer to.

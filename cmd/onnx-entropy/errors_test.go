@@ -72,6 +72,8 @@ func TestErrors(t *testing.T) {
 		{"train mnistconv", 2, []string{"1x28x28", "labels from 0 to 9", "--data builtin:digits"}},
 		{"eval m.onnx", 2, []string{"--data"}},
 		{"predict m.onnx", 2, []string{"--data or --input"}},
+		{"train m.onnx --data data --out=", 2, []string{"--out is empty"}},
+		{"train m.onnx --data data --mean=", 2, []string{"--mean is empty"}},
 		// Options without effect.
 		{"train m.onnx --data data --optimizer sgd --gamma 1", 2, []string{"--gamma has no effect with --optimizer sgd"}},
 		{"train m.onnx --data data --optimizer sgd -L 5", 2, []string{"--langevin-steps has no effect"}},
