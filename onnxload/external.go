@@ -73,7 +73,8 @@ func readExternalTensor(t *onnxpb.TensorProto, dir *os.Root) error {
 	if location == "" || !filepath.IsLocal(location) {
 		return fmt.Errorf("its numbers lie in %q, which is not a path below the model's folder", location)
 	}
-	f, err := dir.Open(location)
+	// Before it is opened: to open a named pipe waits for somebody who writes into it.
+	info, err := dir.Stat(location)
 	if errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("its numbers lie in file %q, which is not there; copy it next to the model, or export "+
 			"the model as one file with torch.onnx.export(..., external_data=False)", location)
@@ -81,14 +82,14 @@ func readExternalTensor(t *onnxpb.TensorProto, dir *os.Root) error {
 	if err != nil {
 		return err
 	}
-	defer f.Close()
-	info, err := f.Stat()
+	if !info.Mode().IsRegular() {
+		return fmt.Errorf("its numbers lie in %q, which is no regular file", location)
+	}
+	f, err := dir.Open(location)
 	if err != nil {
 		return err
 	}
-	if !info.Mode().IsRegular() {
-		return fmt.Errorf("%q is no regular file", location)
-	}
+	defer f.Close()
 	// Compared before the memory is allocated. No sum, which could overflow.
 	if int64(want) > info.Size() || offset > info.Size()-int64(want) {
 		return fmt.Errorf("its %d bytes from offset %d do not fit in file %q of %d bytes; copy or export it again",

@@ -4,9 +4,11 @@ import (
 	"errors"
 	"math"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"google.golang.org/protobuf/proto"
 	"gorgonia.org/tensor"
@@ -148,5 +150,24 @@ func TestExternalData(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), `tensor "b"`) || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: %v, want %q", name, err, c.want)
 		}
+	}
+
+	// A named pipe, which would be waited for if it were opened.
+	if out, err := exec.Command("mkfifo", filepath.Join(dir, "pipe")).CombinedOutput(); err != nil {
+		t.Skipf("no named pipe can be made here: %v %s", err, out)
+	}
+	pipe := write("pipe.onnx", external("location", "pipe"))
+	answer := make(chan error, 1)
+	go func() {
+		_, err := onnxload.ParseFile(pipe)
+		answer <- err
+	}()
+	select {
+	case err := <-answer:
+		if err == nil || !strings.Contains(err.Error(), "no regular file") {
+			t.Errorf("pipe: %v", err)
+		}
+	case <-time.After(20 * time.Second):
+		t.Error("a pipe in the model's folder is waited for")
 	}
 }
