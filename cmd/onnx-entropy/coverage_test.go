@@ -6,6 +6,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"maps"
 	"os"
 	"path/filepath"
@@ -66,20 +67,29 @@ func TestCoverage(t *testing.T) {
 		{"ONNX 1.12, operators", filepath.Join(oldCases, "node")},
 		{"ONNX 1.12, pytorch-converted", filepath.Join(oldCases, "pytorch-converted")},
 		{"ONNX 1.12, pytorch-operator", filepath.Join(oldCases, "pytorch-operator")},
+		{"ONNX " + opsets.ONNX + ", light (whole networks)", filepath.Join(*newestCases, "light")},
 		{"ONNX " + opsets.ONNX + ", operators", filepath.Join(*newestCases, "node")},
 	} {
 		dirs, err := cases(s.dir)
 		if err != nil {
 			t.Fatal(err)
 		}
-		count := map[string]int{}
+		all := &tally{}
+		kinds := map[string]*tally{}
 		for _, d := range dirs {
 			v := verify(context.Background(), d)
-			count[v.Result]++
+			all.add(v)
 			if v.Result == "wrong" || v.Result == "error" {
 				t.Errorf("%s: %s", d, v.Detail)
 			}
-			if r := rows[onlyOperator(t, d)]; r != nil {
+			op, kind := onlyOperator(t, d)
+			if kind != "" {
+				if kinds[kind] == nil {
+					kinds[kind] = &tally{}
+				}
+				kinds[kind].add(v)
+			}
+			if r := rows[op]; r != nil {
 				n := &r.old
 				if strings.HasPrefix(s.dir, *newestCases) {
 					n = &r.new
@@ -91,7 +101,12 @@ func TestCoverage(t *testing.T) {
 				}
 			}
 		}
-		fmt.Fprintf(&text, "| %s | %d | %d | %d | %d |\n", s.name, len(dirs), count["pass"], count["unsupported"], count["wrong"]+count["error"])
+		all.print(&text, s.name)
+		if strings.HasSuffix(s.name, "operators") {
+			for _, kind := range slices.Sorted(maps.Keys(kinds)) {
+				kinds[kind].print(&text, "- "+kind)
+			}
+		}
 	}
 	fmt.Fprintf(&text, "\n<details><summary>All operators</summary>\n\n| operator | versions | forward | gradient | cases of 1.12 | cases of %s |\n|---|---|---|---|---|---|\n", opsets.ONNX)
 	for _, name := range slices.Sorted(maps.Keys(rows)) {
@@ -131,17 +146,48 @@ func share(n [2]int) string {
 	return fmt.Sprintf("%d of %d", n[0], n[1])
 }
 
-// onlyOperator returns the operator of a case whose model is one node, else "".
-func onlyOperator(t *testing.T, dir string) string {
+// A tally counts verdicts.
+type tally struct{ cases, pass, unsupported, wrong int }
+
+func (n *tally) add(v verdict) {
+	n.cases++
+	switch v.Result {
+	case "pass":
+		n.pass++
+	case "unsupported":
+		n.unsupported++
+	default:
+		n.wrong++
+	}
+}
+
+func (n *tally) print(w io.Writer, name string) {
+	fmt.Fprintf(w, "| %s | %d | %d | %d | %d |\n", name, n.cases, n.pass, n.unsupported, n.wrong)
+}
+
+// onlyOperator returns the operator of a case whose model is one node, and what kind of results it has; else "", "".
+func onlyOperator(t *testing.T, dir string) (op, kind string) {
 	b, err := os.ReadFile(filepath.Join(dir, "model.onnx"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	var p onnxpb.ModelProto
 	if err := proto.Unmarshal(b, &p); err != nil || len(p.GetGraph().GetNode()) != 1 {
-		return ""
+		return "", ""
 	}
-	return p.Graph.Node[0].GetOpType()
+	floats, ints := true, true
+	for _, o := range p.Graph.Output {
+		elem := o.GetType().GetTensorType().GetElemType()
+		floats = floats && elem == int32(onnxpb.TensorProto_FLOAT)
+		ints = ints && onnxpb.IsInt(elem)
+	}
+	switch {
+	case floats:
+		kind = "one operator, float32 results"
+	case ints:
+		kind = "one operator, integers or booleans as results"
+	}
+	return p.Graph.Node[0].GetOpType(), kind
 }
 
 // measure finds out how a case that passes is computed, and whether its output has a derivative.
