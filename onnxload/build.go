@@ -89,6 +89,7 @@ type builder struct {
 	inlined int // nodes of bodies that became a part of the graph
 	inners  int // names made for them
 	masks   int // Dropout nodes among them
+	draws   int // nodes that draw random numbers among them
 
 	dropouts    map[int]int    // number of each Dropout in file order, by index of the node
 	unsupported map[int]string // reasons by index of the node

@@ -3,6 +3,7 @@ package onnxload
 import (
 	"fmt"
 	"math"
+	"slices"
 
 	"gorgonia.org/gorgonia"
 	"gorgonia.org/tensor"
@@ -31,6 +32,7 @@ func elementwiseOperators() map[string]operator {
 		"Celu":            shaped(ops.Celu, "alpha", 1),
 		"ThresholdedRelu": shaped(ops.ThresholdedRelu, "alpha", 1),
 		"Swish":           shaped(ops.Swish, "alpha", 1),
+		"SwiGLU":          {inputs: 2, most: 2, graph: swiGLU},
 		"Selu":            shaped2(ops.Selu, "alpha", 1.67326319217681884765625, "gamma", 1.05070102214813232421875),
 		"HardSigmoid":     shaped2(ops.HardSigmoid, "alpha", 0.2, "beta", 0.5),
 		"Shrink":          shaped2(ops.Shrink, "bias", 0, "lambd", 0.5),
@@ -278,4 +280,28 @@ func clipInputs(c *nodeCtx, x *gorgonia.Node) error {
 		y, err = back(y)
 	}
 	return c.setAs(0, elem, y, err)
+}
+
+// swiGLU is SwiGLU (opset 28): the second input times Swish of the first, which is of the same shape.
+func swiGLU(c *nodeCtx) error {
+	a, err := c.data(0)
+	if err != nil {
+		return err
+	}
+	b, err := c.data(1)
+	if err != nil {
+		return err
+	}
+	if !slices.Equal(a.Shape(), b.Shape()) {
+		return fmt.Errorf("a gate of shape %v for values of shape %v", a.Shape(), b.Shape())
+	}
+	alpha, err := c.float("alpha", 1)
+	if err != nil {
+		return err
+	}
+	if a, err = ops.Swish(a, alpha); err != nil {
+		return err
+	}
+	y, err := ops.Mul(a, b)
+	return c.set(0, y, err)
 }

@@ -38,6 +38,7 @@ func init() {
 		"Concat":          {inputs: 1, most: -1, graph: concat, fold: true},
 		"Slice":           {inputs: 1, most: 5, graph: slice, fold: true},
 		"Pad":             {inputs: 1, most: 4, graph: pad, fold: true},
+		"CenterCropPad":   {inputs: 2, most: 2, graph: centerCropPad, fold: true},
 		"Expand":          {inputs: 2, most: 2, graph: expand, fold: true},
 		"Shape":           {inputs: 1, most: 1, host: hostShape, shapeOnly: true},
 		"Size":            {inputs: 1, most: 1, host: hostSize, shapeOnly: true},
@@ -52,7 +53,7 @@ func init() {
 	for _, family := range []map[string]operator{
 		elementwiseOperators(), pairwiseOperators(), reductionOperators(), indexOperators(), quantizationOperators(), integerOperators(),
 		poolOperators(), normOperators(), lossOperators(), controlOperators(), resizeOperators(), attentionOperators(),
-		sequenceOperators(), imageOperators(),
+		sequenceOperators(), imageOperators(), randomOperators(), signalOperators(),
 	} {
 		maps.Copy(operators, family)
 	}

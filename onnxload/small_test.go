@@ -1,6 +1,8 @@
 package onnxload_test
 
 import (
+	"fmt"
+
 	"google.golang.org/protobuf/proto"
 
 	"github.com/onnx-entropy/onnx-entropy/internal/onnxpb"
@@ -57,6 +59,8 @@ func node(op string, in, out []string, attrs ...any) *onnxpb.NodeProto {
 			a.Type, a.Floats = onnxpb.AttributeProto_FLOATS.Enum(), v
 		case *onnxpb.TensorProto:
 			a.Type, a.T = onnxpb.AttributeProto_TENSOR.Enum(), v
+		default:
+			panic(fmt.Sprintf("attribute %v of type %T", attrs[i], v))
 		}
 		n.Attribute = append(n.Attribute, a)
 	}
@@ -77,6 +81,13 @@ func floats(name string, dims []int64, x ...float32) *onnxpb.TensorProto {
 
 func ints(name string, x ...int64) *onnxpb.TensorProto {
 	return &onnxpb.TensorProto{Name: proto.String(name), DataType: proto.Int32(int32(onnxpb.TensorProto_INT64)), Dims: []int64{int64(len(x))}, Int64Data: x}
+}
+
+// scalar is one number without dimensions.
+func scalar(name string, x int64) *onnxpb.TensorProto {
+	t := ints(name, x)
+	t.Dims = nil
+	return t
 }
 
 func list[T any](x ...T) []T { return x }

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"slices"
 
+	"gorgonia.org/gorgonia"
+
 	"github.com/onnx-entropy/onnx-entropy/internal/ops"
 )
 
@@ -53,6 +55,13 @@ func pad(c *nodeCtx) error {
 	if len(list) != 2*rank {
 		return fmt.Errorf("%d pads for an input of %d dimensions; there must be two for each", len(list), rank)
 	}
+	return c.padded(x, list, value, mode)
+}
+
+// padded sets output 0 to x with so many elements more before each axis and, in the second half of the list, after it;
+// negative numbers cut.
+func (c *nodeCtx) padded(x *gorgonia.Node, list []int, value float64, mode string) error {
+	rank := x.Dims()
 	shape := []int(x.Shape())
 	starts, steps, sizes, out := make([]int, rank), make([]int, rank), slices.Clone(shape), make([]int, rank)
 	pads := make([]int, 2*rank)
@@ -73,6 +82,7 @@ func pad(c *nodeCtx) error {
 		return fmt.Errorf("its output of shape %v has more than %d elements", out, c.b.opts.MaxElements)
 	}
 	if !slices.Equal(sizes, shape) {
+		var err error
 		if x, err = ops.Slice(x, starts, steps, sizes); err != nil {
 			return err
 		}
@@ -82,6 +92,44 @@ func pad(c *nodeCtx) error {
 	}
 	y, err := ops.Pad(x, pads, value, mode)
 	return c.set(0, y, err)
+}
+
+// centerCropPad is CenterCropPad (opset 18): it cuts axes to a length around their middle, or lengthens them by zeros. Of an odd
+// number, the larger half is after.
+func centerCropPad(c *nodeCtx) error {
+	x, err := c.any(0)
+	if err != nil {
+		return err
+	}
+	rank := x.Dims()
+	size, err := c.constInts(1)
+	if err != nil {
+		return err
+	}
+	which, err := c.ints("axes")
+	if err != nil {
+		return err
+	}
+	if which == nil {
+		for a := range rank {
+			which = append(which, a)
+		}
+	}
+	if which, err = axes(which, rank); err != nil {
+		return err
+	}
+	if len(size) != len(which) {
+		return fmt.Errorf("%d sizes for %d axes", len(size), len(which))
+	}
+	list := make([]int, 2*rank)
+	for k, a := range which {
+		if size[k] < 0 {
+			return fmt.Errorf("sizes %v", size)
+		}
+		more := size[k] - x.Shape()[a]
+		list[a], list[rank+a] = more/2, more-more/2
+	}
+	return c.padded(x, list, 0, "constant")
 }
 
 // spreadPads gives every dimension its two pads where input 3 names the axes that list is for.

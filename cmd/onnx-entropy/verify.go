@@ -154,6 +154,9 @@ func verifyCase(ctx context.Context, dir string) error {
 	if m.TrainingMode() {
 		return unsupported("a node is in training mode, whose outputs a model has no use for")
 	}
+	if m.Random() {
+		return unsupported("it draws random numbers, which no two implementations have in common")
+	}
 	sets, err := filepath.Glob(filepath.Join(dir, "test_data_set_*"))
 	if err != nil {
 		return err

@@ -13,7 +13,7 @@ type Stream struct {
 	Eval    uint64 // number of the gradient evaluation, or of the epoch; 48 bits are used
 }
 
-// Purposes. Dropout nodes use Dropout plus their number in the graph.
+// Purposes. Dropout nodes use Dropout plus their number in the graph, nodes that draw numbers Random plus theirs.
 const (
 	Noise   uint32 = 1
 	Shuffle uint32 = 2
@@ -22,6 +22,7 @@ const (
 	Outer   uint32 = 5 // noise of an outer step
 	Draws   uint32 = 6 // samples drawn with replacement
 	Dropout uint32 = 1 << 16
+	Random  uint32 = 1 << 30
 )
 
 const (
