@@ -18,19 +18,28 @@ import (
 // input; Options.Shapes gives other shapes. If nodes are not supported, the error is an *UnsupportedError that
 // lists them all.
 func (m *Model) Build(batch int, o Options) (net *Net, err error) {
-	err = ops.Building(func() (err error) {
-		net, err = m.build(batch, o)
-		return err
-	})
-	return net, err
+	b, err := m.builder(batch, o)
+	if err != nil {
+		return nil, err
+	}
+	return b.net, nil
 }
 
-func (m *Model) build(batch int, o Options) (net *Net, err error) {
+// builder builds, and returns what knows the values by name.
+func (m *Model) builder(batch int, o Options) (b *builder, err error) {
+	err = ops.Building(func() (err error) {
+		b, err = m.build(batch, o)
+		return err
+	})
+	return b, err
+}
+
+func (m *Model) build(batch int, o Options) (b *builder, err error) {
 	// A broken file must not stop the program that reads it: Gorgonia and onnx-go panic where they should
 	// return errors.
 	defer func() {
 		if p := recover(); p != nil {
-			net, err = nil, fmt.Errorf("onnxload: the graph cannot be built: %v", p)
+			b, err = nil, fmt.Errorf("onnxload: the graph cannot be built: %v", p)
 		}
 	}()
 	if batch < 1 {
@@ -52,7 +61,7 @@ func (m *Model) build(batch int, o Options) (net *Net, err error) {
 	if err != nil {
 		return nil, err
 	}
-	b := &builder{
+	b = &builder{
 		model: m, opts: o, values: map[string]*value{}, names: map[string]bool{}, unsupported: map[int]string{}, dropouts: map[int]int{},
 		net: &Net{Graph: gorgonia.NewGraph(), Batch: batch, model: m, opts: o, names: map[int64]string{}},
 	}
@@ -74,7 +83,7 @@ func (m *Model) build(batch int, o Options) (net *Net, err error) {
 	if err := b.finish(); err != nil {
 		return nil, err
 	}
-	return b.net, nil
+	return b, nil
 }
 
 // A builder makes one Net.

@@ -13,6 +13,8 @@ const (
 
 	graphNode        protowire.Number = 1
 	graphInitializer protowire.Number = 5
+	graphInput       protowire.Number = 11
+	graphOutput      protowire.Number = 12
 	graphValueInfo   protowire.Number = 13
 )
 

@@ -213,7 +213,7 @@ func (s *source) classes(m *model, net *onnxload.Net, loss string) error {
 	per := product(s.target)
 	for i, l := range s.set.Labels {
 		if l < 0 || l >= int64(out[axis]) {
-			return fmt.Errorf("%s: the label of sample %d is %d, and %s has %s, 0 to %d; correct the labels, or export the network with more outputs",
+			return fmt.Errorf("%s: the label of sample %d is %d, and %s has %s, 0 to %d; correct the labels, or train with --head K for K classes",
 				s.set.Name, i/per, l, m.label, report.Plural(out[axis], "class", "classes"), out[axis]-1)
 		}
 	}

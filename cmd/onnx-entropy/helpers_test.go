@@ -119,14 +119,15 @@ func squaresDir(t *testing.T, dir string, side int) string {
 	return dir
 }
 
-// A linear model of side x side images: Flatten, Dropout if asked for, Gemm with 3 outputs, and perhaps a last operator.
+// A linear model of side x side images: Flatten, Dropout if asked for, Gemm with an output for each number of the bias, and perhaps a last operator.
 type linear struct {
 	side    int
 	fixed   int // if not 0, the only batch that the model works for: Reshape stands in for Flatten
 	dropout bool
 	last    string
-	weights []float32 // (3, side*side)
-	bias    []float32
+	weights []float32 // (classes, side*side)
+
+	bias []float32
 }
 
 func newLinear(side int) linear {
@@ -172,10 +173,10 @@ func (l linear) onnx() []byte {
 		Graph: &onnxpb.GraphProto{
 			Name: proto.String("linear"), Node: nodes,
 			Input:  []*onnxpb.ValueInfoProto{info("x", batch, 1, l.side, l.side)},
-			Output: []*onnxpb.ValueInfoProto{info("y", batch, 3)},
+			Output: []*onnxpb.ValueInfoProto{info("y", batch, len(l.bias))},
 			Initializer: append(shape,
-				floatTensor("w", l.weights, 3, l.side*l.side),
-				floatTensor("b", l.bias, 3),
+				floatTensor("w", l.weights, len(l.bias), l.side*l.side),
+				floatTensor("b", l.bias, len(l.bias)),
 			),
 		},
 	}

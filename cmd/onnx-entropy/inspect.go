@@ -25,6 +25,7 @@ type inspection struct {
 	Inputs       []port            `json:"inputs"`
 	Outputs      []port            `json:"outputs"`
 	Layers       []layer           `json:"layers"`
+	Head         *onnxload.Head    `json:"head"`       // null if there is no layer that train --head could replace
 	Tensors      int               `json:"tensors"`    // trainable
 	Weights      int               `json:"weights"`    // numbers in them
 	Statistics   int               `json:"statistics"` // running means and variances
@@ -69,6 +70,9 @@ func (c *inspectCmd) Run(e *env) error {
 		if strings.HasPrefix(k, "onnx_entropy.") {
 			v.Metadata[k] = s
 		}
+	}
+	if h, err := m.Head(""); err == nil {
+		v.Head = &h
 	}
 	problem := v.look(m)
 	if c.JSON {
@@ -158,6 +162,10 @@ func (v *inspection) print(e *env, built bool) {
 		e.printf("Total    %s, %d trainable; %s in %s; %s", report.Plural(len(v.Layers), "layer", "layers"), trainable,
 			report.Plural(v.Weights, "weight", "weights"), report.Plural(v.Tensors, "tensor", "tensors"),
 			report.Plural(v.Statistics, "running statistic", "running statistics"))
+	}
+	if h := v.Head; h != nil {
+		e.printf("Head     %s (%s): %s, %s; train --head K replaces it by a new one for K classes", h.Node, h.Op,
+			report.Plural(h.Features, "feature", "features"), report.Plural(h.Classes, "class", "classes"))
 	}
 	for _, w := range v.Warnings {
 		e.printf("Warning  %s", w)

@@ -120,6 +120,9 @@ func (t *training) checkpoints(e *env, w *watch) (*runner.Checkpoints, error) {
 		s = append(s, v.name+" "+v.value)
 	}
 	id["settings"] = strings.Join(s, ", ")
+	if t.Head != nil {
+		id["head"] = fmt.Sprintf("%d classes", *t.Head)
+	}
 	if t.data.Test != nil {
 		id["test data"] = t.data.Test.Digest()
 	}

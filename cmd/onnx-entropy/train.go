@@ -44,6 +44,8 @@ type trainCmd struct {
 
 	checkpointFlags `embed:""`
 
+	finetuneFlags `embed:""`
+
 	root string // where the folder of the run is made; empty: runsDir
 
 	Export string `group:"Output:" default:"inference" enum:"same,inference" placeholder:"NAME" help:"Mode of the written file: inference, or same as it came (default ${default})."`
@@ -78,6 +80,7 @@ func (c *trainCmd) Run(e *env, k *kong.Context) error {
 type training struct {
 	*trainCmd
 	model   *model
+	head    *onnxload.Head // the layer that --head replaced
 	net     *onnxload.Net
 	step    *runner.Step
 	data    *dataset.Data
@@ -106,6 +109,9 @@ func (c *trainCmd) prepare(e *env) (*training, error) {
 		t.model, err = openModel(c.Model)
 	}
 	if err != nil {
+		return nil, err
+	}
+	if err := t.adapt(); err != nil {
 		return nil, err
 	}
 	if c.Data == "" {
@@ -150,6 +156,9 @@ func (c *trainCmd) check() error {
 		return usagef("--label-smoothing is %v; it must be at least 0 and below 1", e)
 	}
 	if err := checkThreads(c.Threads); err != nil {
+		return err
+	}
+	if err := c.finetuneFlags.check(); err != nil {
 		return err
 	}
 	if _, _, err := c.interval(); err != nil {
@@ -431,6 +440,9 @@ func (t *training) provenance(rep *runner.Report) map[string]string {
 	}
 	if t.LabelSmoothing != 0 {
 		meta["onnx_entropy.label_smoothing"] = report.Number(t.LabelSmoothing)
+	}
+	if t.Head != nil {
+		meta["onnx_entropy.head"] = fmt.Sprint(*t.Head)
 	}
 	if t.Reinit != nil {
 		meta["onnx_entropy.reinit"] = fmt.Sprint(*t.Reinit)

@@ -22,6 +22,7 @@ type config struct {
 	MaxOuter  *uint64           `json:"max_outer,omitempty"`
 	Seed      uint64            `json:"seed"`
 	Reinit    *uint64           `json:"reinit,omitempty"`
+	Head      *int              `json:"head,omitempty"`
 	Dropout   *float64          `json:"dropout,omitempty"`
 	Shuffle   bool              `json:"shuffle"`
 	Sampler   string            `json:"sampler"`
@@ -68,6 +69,7 @@ func (t *training) config() config {
 		MaxOuter:  t.MaxOuter,
 		Seed:      t.Seed,
 		Reinit:    t.Reinit,
+		Head:      t.Head,
 		Dropout:   t.Dropout,
 		Shuffle:   !t.NoShuffle,
 		Sampler:   t.Sampler,

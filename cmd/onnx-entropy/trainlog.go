@@ -30,6 +30,9 @@ func (t *training) introduce(e *env) {
 	}
 	e.printf("Model      %s (%s), %s, %s -> %s", t.model.label, kind, report.Plural(t.net.NumWeights(), "weight", "weights"),
 		report.Shape(t.source.sample), report.Shape(t.net.Outputs[0].Shape()[1:]))
+	if h := t.head; h != nil {
+		e.printf("Head       %s (%s), new: %s, %d classes where there were %d", h.Node, h.Op, report.Plural(h.Features, "feature", "features"), *t.Head, h.Classes)
+	}
 	e.printf("Data       %s", describe(t.data))
 	var s []string
 	for _, v := range t.settings(t.method) {

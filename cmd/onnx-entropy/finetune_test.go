@@ -1,0 +1,74 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"strings"
+	"testing"
+
+	"google.golang.org/protobuf/proto"
+
+	"github.com/onnx-entropy/onnx-entropy/internal/onnxpb"
+)
+
+// A model of ten classes becomes one of three, learns them, and is used like any other.
+func TestHead(t *testing.T) {
+	workDir(t)
+	ten := newLinear(6)
+	ten.weights, ten.bias = make([]float32, 10*36), make([]float32, 10)
+	write(t, "ten.onnx", ten.onnx())
+	if _, errs, code := call(t, "train", "m.onnx", "--data", "data", "--head", "2"); code != 1 || !strings.Contains(errs, "--head K for K classes") {
+		t.Errorf("labels of three classes for a head of two: %d, %s", code, errs)
+	}
+	args := []string{"train", "ten.onnx", "--data", "data", "--epochs", "40", "--batch", "16", "--head", "3"}
+	out := must(t, append(args, "--out", "three.onnx")...)
+	for _, want := range []string{"ten.onnx (file), 111 weights, 1x6x6 -> 3", "Head       gemm (Gemm), new: 36 features, 3 classes where there were 10", "test error 0.00 %"} {
+		if !strings.Contains(out, want) {
+			t.Errorf("the output lacks %q:\n%s", want, out)
+		}
+	}
+	if out := must(t, "eval", "three.onnx", "--data", "data"); !strings.Contains(out, "error 0.00 %") {
+		t.Errorf("eval prints %s", out)
+	}
+	var v inspection
+	if err := json.Unmarshal([]byte(must(t, "inspect", "three.onnx", "--json")), &v); err != nil {
+		t.Fatal(err)
+	}
+	if v.Head == nil || v.Head.Classes != 3 || v.Head.Features != 36 || v.Head.Weight != "w" || v.Outputs[0].Shape[1] != "3" || v.Metadata["onnx_entropy.head"] != "3" {
+		t.Errorf("inspect shows %+v", v)
+	}
+	must(t, append(args, "--seed", "2", "--out", "other.onnx")...)
+	must(t, append(args, "--threads", "1", "--out", "again.onnx")...)
+	if !bytes.Equal(read(t, "three.onnx"), read(t, "again.onnx")) || bytes.Equal(read(t, "three.onnx"), read(t, "other.onnx")) {
+		t.Error("the file is no function of the seed")
+	}
+
+	// Nothing but the layer has changed.
+	var before, after onnxpb.ModelProto
+	if proto.Unmarshal(read(t, "ten.onnx"), &before) != nil || proto.Unmarshal(read(t, "three.onnx"), &after) != nil {
+		t.Fatal("not ONNX")
+	}
+	after.MetadataProps = nil
+	before.Graph.Output[0] = info("y", "batch", 3)
+	before.Graph.Initializer, after.Graph.Initializer = nil, nil
+	if !proto.Equal(&before, &after) {
+		t.Errorf("the file has become %v", &after)
+	}
+}
+
+// A run with a new head is resumed to the same bytes.
+func TestHeadResumed(t *testing.T) {
+	workDir(t)
+	resumed(t, "--head", "4")
+}
+
+// resumed compares a run that was interrupted and resumed with one that was not. Runs are numbers 1 and 2.
+func resumed(t *testing.T, args ...string) {
+	t.Helper()
+	stopped(t, args...)
+	must(t, "train", "--resume", "runs/1")
+	must(t, append([]string{"train", "m.onnx", "--data", "data", "--batch", "16", "--epochs", "5000"}, args...)...)
+	if !bytes.Equal(read(t, "runs/1/trained.onnx"), read(t, "runs/2/trained.onnx")) {
+		t.Error("the resumed run has written another file")
+	}
+}
