@@ -41,6 +41,15 @@ func (c *nodeCtx) int(name string, def int) (int, error) {
 	return int(a.GetI()), nil
 }
 
+// groups is the attribute group of a convolution.
+func (c *nodeCtx) groups() (int, error) {
+	g, err := c.int("group", 1)
+	if err == nil && g < 1 {
+		err = fmt.Errorf("its attribute \"group\" is %d; it must be at least 1", g)
+	}
+	return g, err
+}
+
 func (c *nodeCtx) bool(name string, def bool) (bool, error) {
 	i, err := c.int(name, int(boolInt(def)))
 	return i != 0, err

@@ -57,13 +57,16 @@ func (m *Model) build(batch int, o Options) (b *builder, err error) {
 	if o.MaxElements <= 0 {
 		o.MaxElements = 1 << 31
 	}
+	if o.MaxMemory <= 0 {
+		o.MaxMemory = DefaultMaxMemory
+	}
 	shapes, err := m.inputShapes(batch, o)
 	if err != nil {
 		return nil, err
 	}
 	b = &builder{
-		model: m, opts: o, values: map[string]*value{}, names: map[string]bool{}, unsupported: map[int]string{}, dropouts: map[int]int{},
-		net: &Net{Graph: gorgonia.NewGraph(), Batch: batch, model: m, opts: o, names: map[int64]string{}},
+		model: m, opts: o, values: map[string]*value{}, names: map[string]int{}, unsupported: map[int]string{}, dropouts: map[int]int{},
+		net: &Net{Graph: gorgonia.NewGraph(), Batch: batch, model: m, opts: o, names: map[int64]string{}, held: m.held},
 	}
 	if err := b.declare(shapes); err != nil {
 		return nil, err
@@ -80,6 +83,9 @@ func (m *Model) build(batch int, o Options) (b *builder, err error) {
 	if err := b.outputs(); err != nil {
 		return nil, err
 	}
+	if err := b.newNodes(); err != nil {
+		return nil, fmt.Errorf("onnxload: output: %w", err)
+	}
 	if err := b.finish(); err != nil {
 		return nil, err
 	}
@@ -92,8 +98,9 @@ type builder struct {
 	opts   Options
 	net    *Net
 	values map[string]*value
-	names  map[string]bool // names given to graph inputs that are no values of the file
-	folded int             // numbers computed so far while folding
+	names  map[string]int // names given to graph inputs that are no values of the file, and the last number behind each
+	folded int            // numbers computed so far while folding
+	seen   int            // nodes of the graph that newNodes has looked at
 
 	inlined int // nodes of bodies that became a part of the graph
 	inners  int // names made for them
@@ -164,6 +171,9 @@ func (b *builder) declare(shapes map[string][]int) error {
 			return fmt.Errorf("onnxload: input %q of shape %v is larger than %d elements", name, shapes[name], b.opts.MaxElements)
 		}
 		n := b.input(name, dt, shapes[name])
+		if err := b.newNodes(); err != nil {
+			return fmt.Errorf("onnxload: input %q: %w", name, err)
+		}
 		b.net.Inputs = append(b.net.Inputs, n)
 		b.values[name] = &value{name: name, elem: elem, shape: shapes[name], node: n}
 	}
@@ -187,10 +197,11 @@ func inputNode(g *gorgonia.ExprGraph, name string, dt tensor.Dtype, shape []int,
 // unique returns name, or name with a number behind it if the file or the builder already uses that.
 func (b *builder) unique(name string) string {
 	c := name
-	for k := 2; b.names[c] || b.model.info.has(c); k++ {
-		c = fmt.Sprintf("%s.%d", name, k)
+	for b.names[c] > 0 || b.model.info.has(c) {
+		b.names[name] = max(b.names[name], 1) + 1
+		c = fmt.Sprintf("%s.%d", name, b.names[name])
 	}
-	b.names[c] = true
+	b.names[c] = max(b.names[c], 1)
 	return c
 }
 
@@ -242,6 +253,9 @@ func (b *builder) constNode(name string, h *host) (*gorgonia.Node, error) {
 			return nil, err
 		}
 		return ops.Nothing(n, h.shape)
+	}
+	if err := b.spend(h.shape, int64(h.size())*bytesOf(dt)); err != nil {
+		return nil, err
 	}
 	n := b.input(name, dt, h.shape)
 	var backing any

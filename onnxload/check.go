@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/onnx-entropy/onnx-entropy/internal/onnxpb"
 )
@@ -14,12 +15,25 @@ const maxOpset = 28
 // maxLinks bounds inputs times outputs of all nodes, which is what onnx-go's edges cost.
 const maxLinks = 1 << 22
 
+// maxNested bounds how deep subgraphs may be inside each other.
+const maxNested = 64
+
 // index finds what a value's name stands for in a graph.
 type index struct {
 	initializer map[string]int // into graph.Initializer
 	producer    map[string]int // into graph.Node
 	input       map[string]int // into graph.Input
+	sparse      map[string]bool
+	opset       map[string]int // version of each domain but the default
+	function    map[call]*onnxpb.FunctionProto
+
+	once    sync.Once
+	readers map[string][]int // nodes that read a value; -1 is the graph, which gives it out
+	any     []int            // nodes with subgraphs, which may read any value
 }
+
+// call is what a node says to call a function.
+type call struct{ domain, name, overload string }
 
 // check finds what is wrong with the file whatever it is used for, sets m.Opset and m.order, and builds m.info.
 func (m *Model) check() error {
@@ -27,8 +41,26 @@ func (m *Model) check() error {
 		return err
 	}
 	g := m.proto.Graph
-	ix := &index{map[string]int{}, map[string]int{}, map[string]int{}}
+	ix := &index{
+		initializer: map[string]int{}, producer: map[string]int{}, input: map[string]int{}, sparse: map[string]bool{},
+		opset: map[string]int{}, function: map[call]*onnxpb.FunctionProto{},
+	}
 	m.info = ix
+	for _, s := range g.SparseInitializer {
+		ix.sparse[s.GetValues().GetName()] = true
+	}
+	for _, o := range m.proto.OpsetImport {
+		if _, twice := ix.opset[o.GetDomain()]; !twice {
+			ix.opset[o.GetDomain()] = int(o.GetVersion())
+		}
+	}
+	for _, f := range m.proto.Functions {
+		c := call{domainOf(f.GetDomain()), f.GetName(), f.GetOverload()}
+		if ix.function[c] != nil {
+			return fmt.Errorf("two functions are named %q in domain %q; a name must be unique", f.GetName(), f.GetDomain())
+		}
+		ix.function[c] = f
+	}
 	for i, v := range g.Input {
 		name := v.GetName()
 		if _, twice := ix.input[name]; twice || name == "" {
@@ -109,6 +141,9 @@ func (m *Model) checkNodes() error {
 		if links += len(n.Output) * (1 + len(n.Input)); links > maxLinks {
 			return fmt.Errorf("%s: the nodes have more inputs and outputs than any real network", m.nodeName(i))
 		}
+		if !nestedUpTo(n, maxNested) {
+			return fmt.Errorf("%s: its subgraphs are inside each other more than %d deep", m.nodeName(i), maxNested)
+		}
 		for _, a := range n.Attribute {
 			if a.T == nil {
 				continue
@@ -120,12 +155,32 @@ func (m *Model) checkNodes() error {
 	}
 	for i, n := range g.Node {
 		for _, in := range n.Input {
-			if in != "" && !ix.has(in) && !m.sparse(in) {
+			if in != "" && !ix.has(in) && !ix.sparse[in] {
 				return fmt.Errorf("%s reads %q, which is no input, no initializer and computed by no node", m.nodeName(i), in)
 			}
 		}
 	}
 	return nil
+}
+
+// nestedUpTo tells whether the subgraphs of a node are at most depth deep.
+func nestedUpTo(n *onnxpb.NodeProto, depth int) bool {
+	for _, a := range n.Attribute {
+		for _, g := range graphsOf(a) {
+			if depth == 0 || slices.ContainsFunc(g.Node, func(n *onnxpb.NodeProto) bool { return !nestedUpTo(n, depth-1) }) {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// graphsOf returns the subgraphs of an attribute.
+func graphsOf(a *onnxpb.AttributeProto) []*onnxpb.GraphProto {
+	if a.G == nil {
+		return a.Graphs
+	}
+	return append(slices.Clip(a.Graphs), a.G)
 }
 
 func (ix *index) has(name string) bool {
@@ -135,13 +190,12 @@ func (ix *index) has(name string) bool {
 	return a || b || c
 }
 
-func (m *Model) sparse(name string) bool {
-	for _, s := range m.proto.Graph.SparseInitializer {
-		if s.GetValues().GetName() == name {
-			return true
-		}
+// domainOf is a domain without the long name of the default one.
+func domainOf(d string) string {
+	if d == "ai.onnx" {
+		return ""
 	}
-	return false
+	return d
 }
 
 // nodeName is how errors name node i.
@@ -176,12 +230,7 @@ func (m *Model) opsetOf(n *onnxpb.NodeProto) int {
 	if d == "" || d == "ai.onnx" {
 		return m.Opset
 	}
-	for _, o := range m.proto.OpsetImport {
-		if o.GetDomain() == d {
-			return int(o.GetVersion())
-		}
-	}
-	return 0
+	return m.info.opset[d]
 }
 
 // sort sets m.order: the file's order where that is already right, as the specification asks. It walks depth

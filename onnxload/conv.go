@@ -33,7 +33,7 @@ func conv(c *nodeCtx) error {
 	if a.Strides, a.Dilations, a.Pads, err = c.window(x.Shape()[2:], kernel); err != nil {
 		return err
 	}
-	if a.Group, err = c.int("group", 1); err != nil {
+	if a.Group, err = c.groups(); err != nil {
 		return err
 	}
 	fanIn := w.Shape()[1:].TotalSize()

@@ -59,7 +59,7 @@ func (c *nodeCtx) spread(spatial, kernel []int) (a ops.ConvAttr, extra []int, er
 	if extra, err = c.sizes("output_padding", rank, 0, 0); err != nil {
 		return
 	}
-	if a.Group, err = c.int("group", 1); err != nil {
+	if a.Group, err = c.groups(); err != nil {
 		return
 	}
 	auto, err := c.string("auto_pad", "NOTSET")

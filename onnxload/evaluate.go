@@ -40,15 +40,20 @@ func (c *nodeCtx) evaluate(op operator) ([]*host, error) {
 	if err := op.graph(&own); err != nil {
 		return nil, err
 	}
+	done := func(v *value) bool { return v != nil && v.node != nil }
+	for _, v := range own.out {
+		if done(v) {
+			if _, err := c.b.eval(s, v.node); err != nil {
+				return nil, err
+			}
+		}
+	}
 	for k, v := range own.out {
-		if v == nil || v.node == nil {
+		if !done(v) {
 			continue
 		}
-		b, err := c.b.eval(s, v.node)
-		if err != nil {
-			return nil, err
-		}
-		out[k] = hostFrom(b, v.elem)
+		b := s.bufs[v.node]
+		out[k] = hostFrom(b, v.elem, v.node.Op() != nil)
 	}
 	return out, nil
 }
@@ -102,14 +107,15 @@ func (b *builder) eval(s *scratch, root *gorgonia.Node) (*ops.Buf, error) {
 	return s.bufs[root], nil
 }
 
-// hostFrom takes over the numbers of b as numbers of the type.
-func hostFrom(b *ops.Buf, elem int32) *host {
-	h := &host{elem: elem, shape: append([]int{}, b.Shape...)}
+// hostFrom takes the numbers of b as numbers of the type, in the memory of b if that is free.
+func hostFrom(b *ops.Buf, elem int32, free bool) *host {
+	h := &host{elem: elem, shape: append([]int{}, b.Shape...), i: b.I64, f: b.F64}
 	if b.I64 != nil {
-		h.i = append([]int64{}, b.I64...)
-		return h
+		return h // nobody changes a host
 	}
-	h.f = make([]float64, len(b.F64))
+	if !free {
+		h.f = make([]float64, len(b.F64))
+	}
 	for k, v := range b.F64 {
 		h.f[k] = onnxpb.Round(elem, v)
 	}

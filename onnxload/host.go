@@ -59,7 +59,7 @@ func (b *builder) charge(shape []int) error {
 		return fmt.Errorf("its constant result of shape %v is too large to be computed ahead (limit %d numbers)", shape, hostLimit)
 	}
 	b.folded += n
-	return nil
+	return b.spend(shape, 8*int64(n))
 }
 
 // elements is the product of shape, if no dimension is negative and it is at most limit.
@@ -81,14 +81,18 @@ func elements(shape []int, limit int) (int, bool) {
 
 // read returns the numbers of a tensor of the file.
 func (b *builder) read(s *source) (*host, error) {
-	h, err := b.newHost(s.elem(), s.shape)
-	if err != nil {
+	if err := b.charge(s.shape); err != nil {
 		return nil, err
 	}
-	if h.f != nil {
+	var err error
+	h := &host{elem: s.elem(), shape: append([]int{}, s.shape...)}
+	switch {
+	case onnxpb.IsFloat(h.elem):
 		h.f, err = s.tensor.Doubles()
-	} else {
+	case onnxpb.IsInt(h.elem):
 		h.i, err = s.tensor.Ints()
+	default:
+		err = fmt.Errorf("constants of type %s cannot be computed with", onnxpb.TypeName(h.elem))
 	}
 	return h, err
 }

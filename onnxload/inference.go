@@ -162,20 +162,24 @@ func (m *Model) isRead(name string) bool {
 // readers returns the nodes that read a value, and -1 if it is an output of the graph. A subgraph may read any
 // value that is visible where it stands, so a node with subgraphs counts as a reader.
 func (m *Model) readers(name string) []int {
-	var r []int
-	for i, n := range m.proto.Graph.Node {
-		if slices.Contains(n.Input, name) {
-			r = append(r, i)
-			continue
+	ix := m.info
+	ix.once.Do(func() {
+		ix.readers = map[string][]int{}
+		for i, n := range m.proto.Graph.Node {
+			for _, in := range n.Input {
+				if l := ix.readers[in]; len(l) == 0 || l[len(l)-1] != i {
+					ix.readers[in] = append(l, i)
+				}
+			}
+			if slices.ContainsFunc(n.Attribute, func(a *onnxpb.AttributeProto) bool { return len(graphsOf(a)) > 0 }) {
+				ix.any = append(ix.any, i)
+			}
 		}
-		if slices.ContainsFunc(n.Attribute, func(a *onnxpb.AttributeProto) bool { return a.G != nil || len(a.Graphs) > 0 }) {
-			r = append(r, i)
+		for _, o := range m.proto.Graph.Output {
+			ix.readers[o.GetName()] = append(ix.readers[o.GetName()], -1)
 		}
-	}
-	for _, o := range m.proto.Graph.Output {
-		if o.GetName() == name {
-			r = append(r, -1)
-		}
-	}
-	return r
+	})
+	r := slices.Concat(ix.readers[name], ix.any)
+	slices.Sort(r)
+	return slices.Compact(r)
 }

@@ -191,18 +191,7 @@ func (v *value) alias(in *value) {
 
 // functionOf returns the function of the model that a node calls, nil if it calls none.
 func (m *Model) functionOf(n *onnxpb.NodeProto) *onnxpb.FunctionProto {
-	domain := func(d string) string {
-		if d == "ai.onnx" {
-			return ""
-		}
-		return d
-	}
-	for _, f := range m.proto.Functions {
-		if domain(f.GetDomain()) == domain(n.GetDomain()) && f.GetName() == n.GetOpType() && f.GetOverload() == n.GetOverload() {
-			return f
-		}
-	}
-	return nil
+	return m.info.function[call{domainOf(n.GetDomain()), n.GetOpType(), n.GetOverload()}]
 }
 
 // call puts the body of a function of the model in the place of node c.
@@ -301,11 +290,7 @@ func (c *nodeCtx) subgraph(g *onnxpb.GraphProto, what string, bind []*value) ([]
 // captured adds to names what the subgraphs of a node read from outside of them.
 func captured(n *onnxpb.NodeProto, names []string) []string {
 	for _, a := range n.Attribute {
-		graphs := a.Graphs
-		if a.G != nil {
-			graphs = append(slices.Clone(graphs), a.G)
-		}
-		for _, g := range graphs {
+		for _, g := range graphsOf(a) {
 			own := map[string]bool{}
 			for _, v := range g.Input {
 				own[v.GetName()] = true

@@ -19,7 +19,6 @@ import (
 	"path/filepath"
 
 	"google.golang.org/protobuf/encoding/protowire"
-	"google.golang.org/protobuf/proto"
 
 	"github.com/onnx-entropy/onnx-entropy/internal/onnxpb"
 )
@@ -35,6 +34,7 @@ type Model struct {
 	proto *onnxpb.ModelProto
 	order []int // nodes in an order in which every node follows those it reads
 	info  *index
+	held  int64 // bytes that the file and its decoded form take
 }
 
 // ValueInfo describes an input or output of a model.
@@ -81,14 +81,14 @@ func parse(path string, b []byte, dir *os.Root) (*Model, error) {
 	if reason := notONNX(b); reason != "" {
 		return nil, fmt.Errorf("onnxload: %s is not an ONNX file (%s)", what, reason)
 	}
-	p := new(onnxpb.ModelProto)
-	if err := proto.Unmarshal(b, p); err != nil {
-		return nil, fmt.Errorf("onnxload: %s is damaged: a message inside it cannot be read; copy or export it again", what)
+	p, size, err := decode(b)
+	if err != nil {
+		return nil, fmt.Errorf("onnxload: %s is damaged: %w", what, err)
 	}
 	if p.Graph == nil {
 		return nil, fmt.Errorf("onnxload: %s is not an ONNX file (it holds no graph); export the network with torch.onnx.export", what)
 	}
-	m := &Model{raw: b, proto: p, IRVersion: int(p.GetIrVersion()), Producer: p.GetProducerName()}
+	m := &Model{raw: b, proto: p, held: int64(len(b)) + size, IRVersion: int(p.GetIrVersion()), Producer: p.GetProducerName()}
 	if v := p.GetProducerVersion(); v != "" {
 		m.Producer += " " + v
 	}

@@ -27,6 +27,10 @@ type Options struct {
 	// MaxElements bounds the elements of each tensor of the graph; 0 stands for 2^31. A file of a few bytes
 	// can ask for more memory than there is.
 	MaxElements int
+	// MaxMemory bounds the bytes that the model, its graph's constants and weights, and what runs the graph may take; 0
+	// stands for DefaultMaxMemory. What a file asks for is added up from shapes, and if it is more, the error is a
+	// *MemoryError. The data of the caller do not count.
+	MaxMemory int64
 }
 
 // A Net is the graph of a model for one batch size. Weights and running statistics are not in it: they are two
@@ -52,6 +56,7 @@ type Net struct {
 	opts  Options
 	names map[int64]string // of ONNX nodes by Gorgonia node
 	edits []rewire
+	held  int64 // see Memory
 }
 
 // A Param is a trainable tensor.
@@ -155,10 +160,13 @@ func (b *builder) finish() error {
 		p.From, p.To = at, at+p.src.size()
 		at = p.To
 		s := p.src
-		p.Decay, p.Op, p.Type, p.Tied = s.role.decay(len(p.Shape)), s.op, s.typeName(), len(s.nodeUses) > 1
+		p.Decay, p.Op, p.Type, p.Tied = s.role.decay(len(p.Shape)), s.op, s.typeName(), len(s.nodeUses.list) > 1
 		if err := b.splitConstant(s); err != nil {
 			return err
 		}
+	}
+	if err := b.checkWeights(); err != nil {
+		return err
 	}
 	return b.finishBuffers()
 }
@@ -166,11 +174,11 @@ func (b *builder) finish() error {
 // splitConstant deals with an initializer that is a weight in one place and a constant, such as a bound of
 // Clip, in another, which exporters make of equal numbers: export gives the second place a copy.
 func (b *builder) splitConstant(s *source) error {
-	for _, h := range s.hostUses {
+	for _, h := range s.hostUses.list {
 		if h.input < 0 {
 			return b.errorAt(h.node, "inside its body %q is needed as a constant, and elsewhere it is trained; export with do_constant_folding=False", s.name)
 		}
-		if slices.Contains(s.nodeUses, h) {
+		if s.nodeUses.seen[h] {
 			return b.errorAt(h.node, "its input %q is needed both as a weight and as a constant; export with do_constant_folding=False", s.name)
 		}
 		b.net.edits = append(b.net.edits, rewire{at: h, name: b.unique(s.name + ".const"), src: s, constant: true})
@@ -192,7 +200,7 @@ func (b *builder) finishBuffers() error {
 	for i := range n.Buffers {
 		f := &n.Buffers[i]
 		order[i] = i
-		if f.own = !taken[f.src] && len(f.src.hostUses) == 0; f.own {
+		if f.own = !taken[f.src] && len(f.src.hostUses.list) == 0; f.own {
 			taken[f.src] = true
 			f.Name = f.src.name
 		} else if f.at.input < 0 {

@@ -146,14 +146,20 @@ func (c *nodeCtx) apply(op operator) error {
 		case !v.constant():
 			constant = constant && op.shapeOnly
 		default:
-			roots = append(roots, v.roots...)
+			var ok bool
+			if roots, ok = union(roots, v.roots); !ok {
+				return unsupportedf("more than %d weights go into one tensor that does not depend on the data", maxRoots)
+			}
 		}
 	}
 	if c.n.GetOpType() == "Dropout" {
 		return dropout(c)
 	}
 	if op.expand != nil {
-		return op.expand(c)
+		if err := op.expand(c); err != nil {
+			return err
+		}
+		return c.b.newNodes()
 	}
 	for i, v := range c.in {
 		if v != nil && v.isList {
@@ -170,6 +176,9 @@ func (c *nodeCtx) apply(op operator) error {
 	}
 	before := len(c.b.net.Params)
 	if err := op.graph(c); err != nil {
+		return err
+	}
+	if err := c.b.newNodes(); err != nil {
 		return err
 	}
 	c.layer(before)
@@ -238,7 +247,11 @@ func (c *nodeCtx) foldLater(op operator, roots []*source) error {
 		}
 		v.makeNode = func(train bool) (*gorgonia.Node, error) {
 			c.train = train
-			if err := op.graph(c); err != nil {
+			err := op.graph(c)
+			if err == nil {
+				err = c.b.newNodes()
+			}
+			if err != nil {
 				return nil, c.b.errorAt(c.index, "%w", err)
 			}
 			if v.node == nil {
@@ -248,6 +261,30 @@ func (c *nodeCtx) foldLater(op operator, roots []*source) error {
 		}
 	}
 	return nil
+}
+
+// maxRoots bounds the weights that a constant may be computed from: they are remembered with each.
+const maxRoots = 1024
+
+// union returns the roots of a and b together, each once, and whether they are at most maxRoots.
+func union(a, b []*source) ([]*source, bool) {
+	if len(a) == 0 || len(b) > 0 && len(a) == len(b) && &a[0] == &b[0] {
+		return b, true
+	}
+	if len(b) == 0 {
+		return a, true
+	}
+	seen := make(map[*source]bool, len(a))
+	for _, s := range a {
+		seen[s] = true
+	}
+	all := slices.Clip(a)
+	for _, s := range b {
+		if !seen[s] {
+			all = append(all, s)
+		}
+	}
+	return all, len(all) <= maxRoots
 }
 
 func (c *nodeCtx) poison() {
@@ -272,7 +309,7 @@ func (c *nodeCtx) layer(before int) {
 			continue
 		}
 		for _, s := range v.roots {
-			l.Trainable = l.Trainable || slices.ContainsFunc(s.nodeUses, func(u slot) bool { return u.node == c.index })
+			l.Trainable = l.Trainable || s.nodeUses.byNode(c.index)
 		}
 	}
 	c.b.net.Layers = append(c.b.net.Layers, l)
@@ -342,10 +379,8 @@ func (c *nodeCtx) node(i int, train bool) (*gorgonia.Node, error) {
 		if s.op == "" {
 			s.op = c.n.GetOpType()
 		}
-		if v.src == s && !slices.Contains(s.nodeUses, at) {
-			s.nodeUses = append(s.nodeUses, at)
-		} else if v.src == nil && !slices.ContainsFunc(s.nodeUses, func(u slot) bool { return u.node == c.index }) {
-			s.nodeUses = append(s.nodeUses, at)
+		if v.src == s || v.src == nil && !s.nodeUses.byNode(c.index) {
+			s.nodeUses.add(at)
 		}
 	}
 	return n, nil
@@ -377,9 +412,7 @@ func (c *nodeCtx) constant(i int) (*host, error) {
 		return nil, unsupportedf("its input %d (%q) must be a constant, or follow from the shapes of the inputs", i, v.name)
 	}
 	if s := v.src; s != nil {
-		if at := c.slot(i); !slices.Contains(s.hostUses, at) {
-			s.hostUses = append(s.hostUses, at)
-		}
+		s.hostUses.add(c.slot(i))
 	}
 	return v.numbers()
 }

@@ -96,9 +96,28 @@ type source struct {
 
 	role     role
 	op       string // operator that first used it as a node
-	hostUses []slot // read as numbers
-	nodeUses []slot // read as a node
+	hostUses uses   // where it is read as numbers
+	nodeUses uses   // where it is read as a node
 }
+
+// uses is a list of places, each once.
+type uses struct {
+	list  []slot
+	seen  map[slot]bool
+	nodes map[int]bool
+}
+
+func (u *uses) add(at slot) {
+	if u.seen[at] {
+		return
+	}
+	if u.seen == nil {
+		u.seen, u.nodes = map[slot]bool{}, map[int]bool{}
+	}
+	u.list, u.seen[at], u.nodes[at.node] = append(u.list, at), true, true
+}
+
+func (u *uses) byNode(i int) bool { return u.nodes[i] }
 
 func (s *source) elem() int32      { return s.tensor.GetDataType() }
 func (s *source) typeName() string { return s.tensor.TypeName() }

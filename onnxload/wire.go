@@ -6,7 +6,7 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 )
 
-// Numbers of the fields that export touches.
+// Numbers of fields that are read or changed without decoding what is around them.
 const (
 	modelGraph    protowire.Number = 7
 	modelMetadata protowire.Number = 14
@@ -16,6 +16,10 @@ const (
 	graphInput       protowire.Number = 11
 	graphOutput      protowire.Number = 12
 	graphValueInfo   protowire.Number = 13
+
+	nodeName   protowire.Number = 3
+	tensorName protowire.Number = 8
+	tensorRaw  protowire.Number = 9
 )
 
 var errWire = errors.New("onnxload: the file's bytes cannot be read as protocol buffer")

@@ -26,7 +26,15 @@ func Outputs(ctx context.Context, net *onnxload.Net, x, running []float32, input
 	if err != nil {
 		return nil, err
 	}
-	c := &compiled{net: net, vm: plan.New(parallel.New(0))}
+	pool := parallel.New(0)
+	width := int64(1)
+	if net.Options().Dtype == tensor.Float64 {
+		width = 3
+	}
+	if err := fits(net, plan, net.Memory()+4*width*int64(net.NumWeights()+net.NumRunning()), 1, pool.Threads()); err != nil {
+		return nil, err
+	}
+	c := &compiled{net: net, vm: plan.New(pool)}
 	c.bindings()
 	if net.Options().Dtype == tensor.Float64 {
 		if err := c.bindWide(x, running); err != nil {

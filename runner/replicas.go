@@ -50,6 +50,11 @@ func (c *crowd) run(ctx context.Context, s *Step, q []optimizer.Query, b []*Batc
 		if err != nil {
 			return err
 		}
+		if !plan.forked(i) {
+			if err := s.fits(plan.net, plan.vm.Plan(), 1); err != nil {
+				return err
+			}
+		}
 		c.machines[i] = plan.fork(i, c.pools[i])
 	}
 	c.s, c.ctx, c.queries, c.batches, c.results = s, ctx, q, b, r
@@ -82,6 +87,9 @@ func (c *crowd) Part(_, i int) {
 	r := &c.results[i]
 	r.Loss, c.errs[i] = c.machines[i].gradient(c.ctx, r.Grad, c.queries[i].Point, c.batches[i], d)
 }
+
+// forked tells whether there is a machine of replica i.
+func (c *compiled) forked(i int) bool { return i < len(c.forks) && c.forks[i] != nil }
 
 // fork returns the machine of replica i, making it the first time. It has c's plan and the same handles, because
 // its direct results are asked for in the same order.

@@ -49,6 +49,8 @@ type Step struct {
 	plans  []*compiled
 	errors bool // gradients are wanted with the derivative by the output
 	crowd  crowd
+
+	vectors, replicas int // of the optimizer, see Fits
 }
 
 // use is what a graph is compiled for.
@@ -309,6 +311,13 @@ func (s *Step) differentiate(net *onnxload.Net, u use, b *Batch) (*compiled, err
 	}
 	plan, err := exec.Compile(results, exec.Options{Direct: direct})
 	if err != nil {
+		return nil, err
+	}
+	machines := 1
+	if u == forGradient && s.replicas > 1 {
+		machines += s.replicas
+	}
+	if err := s.fits(net, plan, machines); err != nil {
 		return nil, err
 	}
 	c.vm = plan.New(s.pool)

@@ -104,6 +104,9 @@ func Train(ctx context.Context, s *Step, m optimizer.Method, src Source, cfg Con
 		}
 		cfg.Evals = optimizer.RoundBudget(v, cfg.Evals)
 	}
+	if err := s.Fits(m); err != nil {
+		return nil, err
+	}
 	sampler, err := newSampler(src.Len(), &cfg, m)
 	if err != nil {
 		return nil, err

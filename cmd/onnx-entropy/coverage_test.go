@@ -77,7 +77,7 @@ func TestCoverage(t *testing.T) {
 		all := &tally{}
 		kinds := map[string]*tally{}
 		for _, d := range dirs {
-			v := verify(context.Background(), d)
+			v := verify(context.Background(), d, machineMemory())
 			all.add(v)
 			if v.Result == "wrong" || v.Result == "error" {
 				t.Errorf("%s: %s", d, v.Detail)
@@ -204,7 +204,7 @@ func (r *row) measure(dir string) {
 		r.forward = "constants"
 	}
 	for free := len(inputs); free > 0; free-- {
-		if _, err := outputsWith(context.Background(), m, inputs, free, tensor.Float64); err != nil {
+		if _, err := outputsWith(context.Background(), m, inputs, free, tensor.Float64, machineMemory()); err != nil {
 			continue
 		}
 		r.forward = "data"

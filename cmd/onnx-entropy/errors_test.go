@@ -50,6 +50,12 @@ func TestErrors(t *testing.T) {
 		{"bench no.onnx", 1, []string{"no.onnx", "no such file"}},
 		{"verify nowhere", 1, []string{"nowhere", "no such directory"}},
 		{"verify none", 1, []string{"none", "no test case"}},
+		// Memory.
+		{"inspect m.onnx --max-memory much", 2, []string{"--max-memory", `"much"`, "4GiB"}},
+		{"inspect m.onnx --max-memory 0", 2, []string{"--max-memory", `"0"`}},
+		{"train m.onnx --data data --max-memory 1KiB", 1, []string{"m.onnx", "the limit is 1.0 KiB"}},
+		{"eval m.onnx --data data --max-memory 1KiB", 1, []string{"m.onnx", "the limit is 1.0 KiB"}},
+		{"predict m.onnx --data data --max-memory 1KiB", 1, []string{"m.onnx", "the limit is 1.0 KiB"}},
 		// Data.
 		{"train m.onnx --data nowhere", 1, []string{"nowhere", "no such file or directory"}},
 		{"train m.onnx --data none", 1, []string{"none", "no data found"}},

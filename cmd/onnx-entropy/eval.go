@@ -16,8 +16,9 @@ type evalCmd struct {
 	Loss      string `group:"Data:" default:"" enum:",cross-entropy,nll,mse" placeholder:"NAME" help:"cross-entropy, nll or mse (default: what the model was trained with here, else mse if the data hold target values, else cross-entropy)."`
 	Batch     int    `group:"Data:" default:"256" placeholder:"N" help:"Samples at a time (default ${default}); fewer take less memory."`
 
-	Threads int  `placeholder:"N" help:"Threads (default: one a processor)."`
-	JSON    bool `name:"json" help:"Print one JSON object: loss, error (a fraction), count."`
+	Threads     int `placeholder:"N" help:"Threads (default: one a processor)."`
+	memoryFlags `embed:""`
+	JSON        bool `name:"json" help:"Print one JSON object: loss, error (a fraction), count."`
 }
 
 // evaluation is what eval prints as JSON.
@@ -54,6 +55,7 @@ func (c *evalCmd) Run(e *env) error {
 	if err != nil {
 		return err
 	}
+	m.limit = c.limit()
 	if c.Data == "" {
 		return usagef("no data to evaluate %s on: it takes %s; give --data", m.label, m.asks())
 	}

@@ -14,7 +14,7 @@ import (
 // outputsOf computes the outputs of a model, by name, for inputs of any shapes in file order. Shapes, axes and bounds
 // may be among the inputs, which a graph must know when it is built: if the graph cannot be built with all inputs
 // free, the last is given to it as a known value, then the last two, and so on.
-func outputsOf(ctx context.Context, m *onnxload.Model, inputs []value) (map[string]value, error) {
+func outputsOf(ctx context.Context, m *onnxload.Model, inputs []value, limit int64) (map[string]value, error) {
 	dtype := tensor.Float32
 	for _, v := range append(m.Inputs[:len(m.Inputs):len(m.Inputs)], m.Outputs...) {
 		if v.Type == "DOUBLE" {
@@ -23,7 +23,7 @@ func outputsOf(ctx context.Context, m *onnxload.Model, inputs []value) (map[stri
 	}
 	var first error
 	for known := 0; known <= len(inputs); known++ {
-		got, err := outputsWith(ctx, m, inputs, len(inputs)-known, dtype)
+		got, err := outputsWith(ctx, m, inputs, len(inputs)-known, dtype, limit)
 		var u *onnxload.UnsupportedError
 		if err == nil || !errors.As(err, &u) {
 			return got, err
@@ -37,8 +37,8 @@ func outputsOf(ctx context.Context, m *onnxload.Model, inputs []value) (map[stri
 
 // outputsWith gives the first inputs, as many as free says and of those the ones that have elements, when the graph
 // runs.
-func outputsWith(ctx context.Context, m *onnxload.Model, inputs []value, free int, dtype tensor.Dtype) (map[string]value, error) {
-	o := onnxload.Options{Dtype: dtype, Known: map[string]*tensor.Dense{}, Shapes: map[string][]int{}}
+func outputsWith(ctx context.Context, m *onnxload.Model, inputs []value, free int, dtype tensor.Dtype, limit int64) (map[string]value, error) {
+	o := onnxload.Options{Dtype: dtype, MaxMemory: limit, Known: map[string]*tensor.Dense{}, Shapes: map[string][]int{}}
 	var data []*tensor.Dense
 	for i, v := range inputs {
 		name := m.Inputs[i].Name

@@ -14,11 +14,12 @@ import (
 )
 
 type gradCmd struct {
-	Model   string `arg:"" help:"ONNX file, or the name of an embedded model."`
-	Case    string `required:"" placeholder:"DIR" help:"Directory with input_0.pb, ... and target_0.pb, each a TensorProto."`
-	Loss    string `default:"" enum:",cross-entropy,nll,mse" placeholder:"NAME" help:"cross-entropy, nll or mse (default: mse if the target is of floats, else cross-entropy)."`
-	Threads int    `placeholder:"N" help:"Threads (default: one a processor)."`
-	JSON    bool   `name:"json" help:"Print one JSON object: loss, and shape, l2 and sum of the gradient of each parameter."`
+	Model       string `arg:"" help:"ONNX file, or the name of an embedded model."`
+	Case        string `required:"" placeholder:"DIR" help:"Directory with input_0.pb, ... and target_0.pb, each a TensorProto."`
+	Loss        string `default:"" enum:",cross-entropy,nll,mse" placeholder:"NAME" help:"cross-entropy, nll or mse (default: mse if the target is of floats, else cross-entropy)."`
+	Threads     int    `placeholder:"N" help:"Threads (default: one a processor)."`
+	memoryFlags `embed:""`
+	JSON        bool `name:"json" help:"Print one JSON object: loss, and shape, l2 and sum of the gradient of each parameter."`
 }
 
 // gradients is what grad prints as JSON.
@@ -42,6 +43,7 @@ func (c *gradCmd) Run(e *env) error {
 	if err != nil {
 		return err
 	}
+	m.limit = c.limit()
 	b, target, err := c.batch(m)
 	if err != nil {
 		return err

@@ -13,6 +13,8 @@ import (
 type inspectCmd struct {
 	Model string `arg:"" help:"ONNX file, or the name of an embedded model."`
 	JSON  bool   `name:"json" help:"Print one JSON object."`
+
+	memoryFlags `embed:""`
 }
 
 // inspection is what inspect shows.
@@ -62,6 +64,7 @@ func (c *inspectCmd) Run(e *env) error {
 	if err != nil {
 		return err
 	}
+	m.limit = c.limit()
 	v := inspection{
 		Model: m.label, Producer: m.Producer, IRVersion: m.IRVersion, Opset: m.Opset, TrainingMode: m.TrainingMode(),
 		Inputs: ports(m.Inputs), Outputs: ports(m.Outputs), Layers: []layer{}, Warnings: append([]string{}, m.Warnings()...), Metadata: map[string]string{},

@@ -18,6 +18,7 @@ type model struct {
 	label string            // as the user called it
 	bytes []byte            // of the file
 	meta  map[string]string // metadata_props
+	limit int64             // of memory, see onnxload.Options.MaxMemory
 }
 
 // openModel reads a file or, if there is none of that name, an embedded model.
@@ -58,11 +59,12 @@ func openEmbedded(name string) (*model, error) {
 }
 
 func newModel(label string, m *onnxload.Model) *model {
-	return &model{Model: m, label: label, bytes: m.Bytes(), meta: m.Metadata()}
+	return &model{Model: m, label: label, bytes: m.Bytes(), meta: m.Metadata(), limit: machineMemory()}
 }
 
 // build makes the model's graph for a batch.
 func (m *model) build(batch int, o onnxload.Options) (*onnxload.Net, error) {
+	o.MaxMemory = m.limit
 	net, err := m.Build(batch, o)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", m.label, err)

@@ -22,6 +22,8 @@ type predictCmd struct {
 
 	Out     string `short:"o" placeholder:"FILE" help:"y.npy, float32 of the output's shape, or y.csv, a line a sample (default: CSV on the standard output)."`
 	Threads int    `placeholder:"N" help:"Threads (default: one a processor)."`
+
+	memoryFlags `embed:""`
 }
 
 // Run writes the outputs in inference mode, for the test samples if there are any.
@@ -83,6 +85,7 @@ func (c *predictCmd) open(e *env) (*model, *dataset.Set, error) {
 	if err != nil {
 		return nil, nil, err
 	}
+	m.limit = c.limit()
 	if c.Out != "" {
 		if err := report.CheckWritable(c.Out); err != nil {
 			return nil, nil, err

@@ -20,7 +20,7 @@ import (
 // checkpointFlags say how a run survives what may happen to it.
 type checkpointFlags struct {
 	CheckpointEvery string `group:"Run:" default:"1m" placeholder:"T|N" help:"Save the run after each time T (30s, 10m) or N gradients, to be resumed (default ${default}; 0: at the start and when interrupted)."`
-	Resume          string `group:"Run:" placeholder:"RUN" help:"Go on with the run in folder RUN, with its own settings; of others only --threads and --checkpoint-every may be given."`
+	Resume          string `group:"Run:" placeholder:"RUN" help:"Go on with the run in folder RUN, with its own settings; of others only --threads, --checkpoint-every and --max-memory may be given."`
 	OnNaN           string `group:"Run:" name:"on-nan" default:"stop" enum:"stop,rollback" placeholder:"NAME" help:"When the loss or gradient is NaN or infinite: stop, or go back to a good state and on with the next mini-batches (default ${default})."`
 }
 
@@ -47,7 +47,7 @@ func (c *trainCmd) resume(e *env, k *kong.Context) error {
 		}
 	}
 	for name := range given {
-		if name != "resume" && name != "threads" && name != "checkpoint-every" {
+		if name != "resume" && name != "threads" && name != "checkpoint-every" && name != "max-memory" {
 			return usagef("--%s has no effect with --resume, which keeps the run's own settings", name)
 		}
 	}
@@ -73,6 +73,9 @@ func (c *trainCmd) resume(e *env, k *kong.Context) error {
 	}
 	if given["checkpoint-every"] {
 		old.CheckpointEvery = c.CheckpointEvery
+	}
+	if given["max-memory"] {
+		old.MaxMemory = c.MaxMemory
 	}
 	t, err := old.prepare(e)
 	if err != nil {

@@ -43,6 +43,7 @@ type trainCmd struct {
 	Evaluations int `group:"Run:" default:"8" placeholder:"N" help:"About how often to measure the test samples, at most once an epoch (default ${default})."`
 
 	checkpointFlags `embed:""`
+	memoryFlags     `embed:"" group:"Run:"`
 
 	finetuneFlags `embed:""`
 
@@ -111,6 +112,7 @@ func (c *trainCmd) prepare(e *env) (*training, error) {
 	if err != nil {
 		return nil, err
 	}
+	t.model.limit = c.limit()
 	if err := t.adapt(); err != nil {
 		return nil, err
 	}
@@ -275,6 +277,9 @@ func (t *training) configure() error {
 // try builds the graph for each size of batch that will occur and evaluates a gradient, so that what the checks
 // before have overlooked ends the run before it leaves a trace. It has no influence on the run.
 func (t *training) try(ctx context.Context) error {
+	if err := t.step.Fits(t.method); err != nil {
+		return fmt.Errorf("%s: %w", t.model.label, err)
+	}
 	for _, batch := range t.batches() {
 		if _, err := t.model.build(batch, t.net.Options()); err != nil {
 			return err
@@ -288,6 +293,9 @@ func (t *training) try(ctx context.Context) error {
 	if err := t.source.Read(&b, idx); err != nil {
 		return err
 	}
+	if err := t.reserve(&b); err != nil {
+		return err
+	}
 	x := t.cfg.Weights
 	if x == nil {
 		x = t.net.Weights()
@@ -297,6 +305,25 @@ func (t *training) try(ctx context.Context) error {
 		return fmt.Errorf("%s: %w", t.model.label, err)
 	}
 	return err
+}
+
+// reserve finds out whether there is memory for all that the run will do; b is a mini-batch.
+func (t *training) reserve(b *runner.Batch) error {
+	var test *runner.Batch
+	if t.test != nil {
+		idx := make([]int, min(t.test.Len(), evalBatch))
+		for i := range idx {
+			idx[i] = i
+		}
+		test = new(runner.Batch)
+		if err := t.test.Read(test, idx); err != nil {
+			return err
+		}
+	}
+	if err := t.step.Reserve(b, test); err != nil {
+		return fmt.Errorf("%s: %w", t.model.label, err)
+	}
+	return nil
 }
 
 // batches are the sizes of batch besides --batch: the last one of the training samples, of those for the running

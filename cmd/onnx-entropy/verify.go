@@ -18,8 +18,9 @@ import (
 )
 
 type verifyCmd struct {
-	Dirs []string `arg:"" name:"dir" help:"A test case (model.onnx and test_data_set_0, ...), or a directory with cases in it."`
-	JSON bool     `name:"json" help:"Print one JSON object a case: case, result (pass, wrong, unsupported, error), detail."`
+	Dirs        []string `arg:"" name:"dir" help:"A test case (model.onnx and test_data_set_0, ...), or a directory with cases in it."`
+	memoryFlags `embed:""`
+	JSON        bool `name:"json" help:"Print one JSON object a case: case, result (pass, wrong, unsupported, error), detail."`
 }
 
 // Tolerances of the ONNX backend tests.
@@ -53,7 +54,7 @@ func (c *verifyCmd) Run(e *env) error {
 		if err := e.ctx.Err(); err != nil {
 			return errors.New("interrupted")
 		}
-		v := verify(e.ctx, d)
+		v := verify(e.ctx, d, c.limit())
 		count[v.Result]++
 		if c.JSON {
 			if err := enc.Encode(v); err != nil {
@@ -110,7 +111,7 @@ func unsupported(format string, args ...any) error {
 func wrong(format string, args ...any) error { return &outcome{"wrong", fmt.Sprintf(format, args...)} }
 
 // verify runs one case. Whatever happens in it becomes its verdict.
-func verify(ctx context.Context, dir string) (v verdict) {
+func verify(ctx context.Context, dir string, limit int64) (v verdict) {
 	v.Case = filepath.Base(dir)
 	if abs, err := filepath.Abs(dir); err == nil {
 		v.Case = filepath.Base(abs)
@@ -120,7 +121,7 @@ func verify(ctx context.Context, dir string) (v verdict) {
 			v.Result, v.Detail = "error", fmt.Sprintf("panic: %v", p)
 		}
 	}()
-	err := verifyCase(ctx, dir)
+	err := verifyCase(ctx, dir, limit)
 	oneLine := func(s string) string { return strings.Join(strings.Fields(s), " ") }
 	var o *outcome
 	var u *onnxload.UnsupportedError
@@ -138,7 +139,7 @@ func verify(ctx context.Context, dir string) (v verdict) {
 	return v
 }
 
-func verifyCase(ctx context.Context, dir string) error {
+func verifyCase(ctx context.Context, dir string, limit int64) error {
 	m, err := onnxload.ParseFile(filepath.Join(dir, "model.onnx"))
 	if err != nil {
 		return err
@@ -166,7 +167,7 @@ func verifyCase(ctx context.Context, dir string) error {
 		return errors.New("there is no directory test_data_set_0 with inputs and outputs")
 	}
 	for _, set := range sets {
-		if err := verifySet(ctx, m, set); err != nil {
+		if err := verifySet(ctx, m, set, limit); err != nil {
 			if len(sets) > 1 {
 				return fmt.Errorf("%s: %w", filepath.Base(set), err)
 			}
@@ -177,7 +178,7 @@ func verifyCase(ctx context.Context, dir string) error {
 }
 
 // verifySet compares the outputs for one set of inputs.
-func verifySet(ctx context.Context, m *onnxload.Model, dir string) error {
+func verifySet(ctx context.Context, m *onnxload.Model, dir string, limit int64) error {
 	inputs, err := readValues(dir, "input")
 	if err != nil {
 		return err
@@ -198,7 +199,7 @@ func verifySet(ctx context.Context, m *onnxload.Model, dir string) error {
 	for i := range want {
 		want[i].bfloat(m.Outputs[i].Type)
 	}
-	got, err := outputsOf(ctx, m, inputs)
+	got, err := outputsOf(ctx, m, inputs, limit)
 	if err != nil {
 		return err
 	}

@@ -27,6 +27,8 @@ const (
 	// fusedPart is the number of elements of a part of the fused phase, and fusedRange of the ranges it goes
 	// through memory in: a few tensors' ranges of float32 fit in a first-level cache.
 	fusedPart, fusedRange = 1 << 14, 1 << 12
+	// longest is the number of instructions of a group; without a bound the time to plan would grow with its square.
+	longest = 256
 )
 
 // fuse cuts the code into groups. It may move a later instruction to the end of a group if it reads the
@@ -53,13 +55,14 @@ func (p *Plan) startsGroup(c *instr) bool {
 // extend adds instructions to g as long as there are fitting ones among the next few.
 func (p *Plan) extend(g *group) {
 	const ahead = 8
-	for at := g.end; at < min(g.end+ahead, len(p.code)); at++ {
+	for at := g.end; at < min(g.end+ahead, len(p.code)) && g.end-g.first < longest; at++ {
 		c := &p.code[at]
 		if !p.readsAny(c, g.first, g.end) || p.readsAny(c, g.end, at) || !p.fits(c, g) {
 			continue
 		}
 		moved := p.code[at]
-		p.code = slices.Insert(slices.Delete(p.code, at, at+1), g.end, moved)
+		copy(p.code[g.end+1:at+1], p.code[g.end:at])
+		p.code[g.end] = moved
 		g.end++
 		at = g.end - 1
 	}

@@ -41,6 +41,12 @@ func (p *Plan) place(results, direct []*gorgonia.Node) {
 			ends[i] = g.end - 1
 		}
 	}
+	aliases := map[int][]int{} // of each root
+	for j := range p.slots {
+		if s := &p.slots[j]; s.home == alias {
+			aliases[s.root] = append(aliases[s.root], j)
+		}
+	}
 	groups := p.groupOf()
 	var heaps [kinds]heap
 	death := make([][]int, len(p.code)+1) // roots that die with an instruction
@@ -52,11 +58,10 @@ func (p *Plan) place(results, direct []*gorgonia.Node) {
 				// The result takes over the operand's memory and its lifetime.
 				out.home, out.root, out.offset = alias, from, 0
 				last[from] = last[c.out]
-				for j := range p.slots {
-					if s := &p.slots[j]; s.home == alias && s.root == c.out {
-						s.root = from
-					}
+				for _, j := range aliases[c.out] {
+					p.slots[j].root = from
 				}
+				aliases[from] = append(aliases[from], aliases[c.out]...)
 				if l := last[from]; l < len(p.code) {
 					death[ends[l]] = append(death[ends[l]], from)
 				}
@@ -174,3 +179,19 @@ func (h *heap) free(at, n int) {
 }
 
 func roundUp(n int) int { return (n + align - 1) / align * align }
+
+// Memory is about how many bytes a machine of p takes with so many threads, inputs, constants and direct results apart. It also
+// returns the intermediate value that takes most, nil if there is none, and its bytes.
+func (p *Plan) Memory(threads int) (all int64, most *gorgonia.Node, size int64) {
+	width := [kinds]int64{f32: 4, f64: 8, i64: 8}
+	for k, w := range width {
+		all += w * (int64(p.size[k]) + int64(p.shared[k]) + int64(threads)*int64(p.worker[k]))
+	}
+	for i := range p.slots {
+		s := &p.slots[i]
+		if n := width[s.kind] * int64(s.len); s.home == arena && n > size {
+			most, size = s.node, n
+		}
+	}
+	return all, most, size
+}

@@ -30,8 +30,8 @@ type gridSample struct {
 }
 
 // GridSample returns x (N, C, d1, ..., dr) at the places that grid (N, o1, ..., or, r) names, as (N, C, o1, ..., or). The last
-// axis of grid has coordinates from -1 to 1, of the last spatial axis first. It is differentiable in x and, for the mode
-// linear, in grid; in the other modes the derivative by grid is taken as 0.
+// axis of grid has coordinates from -1 to 1, of the last spatial axis first. It is differentiable in x and in grid; in the mode
+// nearest the derivative by grid is 0, for the result is constant between two elements.
 func GridSample(x, grid *gorgonia.Node, a GridAttr) (*gorgonia.Node, error) {
 	sx, sg := x.Shape(), grid.Shape()
 	rank := len(sx) - 2
@@ -157,7 +157,8 @@ func (p *gridPlace) locate(a GridAttr, d, n int, v float64) {
 		p.taps[d] = 4
 		base--
 		for k := range 4 {
-			p.weight[d][k], p.slope[d][k] = keys(float64(k)-1-f), 0
+			w, change := keys(f + 1 - float64(k))
+			p.weight[d][k], p.slope[d][k] = w, slope*change
 		}
 	}
 	for k := range p.taps[d] {
@@ -192,17 +193,20 @@ func foldInside(a GridAttr, x, slope, lo, hi, size float64) (folded, change floa
 	return min(max(x, 0), size-1), slope
 }
 
-// keys is the cubic convolution kernel with a = -0.75 (Keys 1981, equation 4).
-func keys(d float64) float64 {
+// keys is the cubic convolution kernel with a = -0.75 (Keys 1981, equation 4), and its derivative.
+func keys(x float64) (w, slope float64) {
 	const a = -0.75
-	d = math.Abs(d)
+	d := math.Abs(x)
 	switch {
 	case d <= 1:
-		return ((a+2)*d-(a+3))*d*d + 1
+		w, slope = ((a+2)*d-(a+3))*d*d+1, (3*(a+2)*d-2*(a+3))*d
 	case d < 2:
-		return ((a*d-5*a)*d+8*a)*d - 4*a
+		w, slope = ((a*d-5*a)*d+8*a)*d-4*a, (3*a*d-10*a)*d+8*a
 	}
-	return 0
+	if x < 0 {
+		slope = -slope
+	}
+	return w, slope
 }
 
 func (o *gridSample) SymDiff(in gorgonia.Nodes, _, dy *gorgonia.Node) (gorgonia.Nodes, error) {

@@ -23,7 +23,7 @@ func TestGridSample(t *testing.T) {
 							return GridSample(in[0], in[1], GridAttr{mode, padding, corners})
 						}
 						x, grid := randn(uint64(i), c.x...), uniform(uint64(i), -1.4, 1.4, c.grid...)
-						if mode == "linear" {
+						if mode != "nearest" {
 							checkGrad(t, build, x, grid)
 						} else {
 							checkGradWRT(t, []int{0}, build, x, grid)

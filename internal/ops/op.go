@@ -194,6 +194,9 @@ func apply(op Op, operands ...*gorgonia.Node) (*gorgonia.Node, error) {
 	if b.dt == (tensor.Dtype{}) {
 		b.dt = b.inDt[0]
 	}
+	if !countable(b.out) {
+		return nil, fmt.Errorf("ops: %s: a result of shape %v, which has more than 2^40 elements", b.name, b.out)
+	}
 	for range 8 {
 		b.id = opID.Add(1)
 		n, err := gorgonia.ApplyOp(op, operands...)
@@ -315,6 +318,18 @@ func len0(shape []int) int {
 		n *= d
 	}
 	return n
+}
+
+// countable tells whether a shape has at most 2^40 elements, so that no sum or product with their number overflows.
+func countable(shape []int) bool {
+	n := 1
+	for _, d := range shape {
+		if d < 0 || d > 0 && n > 1<<40/d {
+			return false
+		}
+		n *= max(d, 1)
+	}
+	return true
 }
 
 func sameShape(a, b []int) bool {

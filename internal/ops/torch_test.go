@@ -97,6 +97,11 @@ func TestTorch(t *testing.T) {
 		"Where": func(_ *gorgonia.ExprGraph, in []*gorgonia.Node) (*gorgonia.Node, error) {
 			return Where(in[0], in[1], in[2])
 		},
+		"GridCubicZeros":    gridded("cubic", "zeros", false),
+		"GridCubicBorder":   gridded("cubic", "border", true),
+		"GridCubicReflect":  gridded("cubic", "reflection", false),
+		"GridLinearZeros":   gridded("linear", "zeros", true),
+		"GridLinearReflect": gridded("linear", "reflection", true),
 		"TopK": of1(func(x *gorgonia.Node) (*gorgonia.Node, error) {
 			i, err := TopKIndex(x, 2, 1, true)
 			if err != nil {
@@ -153,6 +158,12 @@ func TestTorch(t *testing.T) {
 
 func padded(pads []int, mode string) builder {
 	return of1(func(x *gorgonia.Node) (*gorgonia.Node, error) { return Pad(x, pads, 1.5, mode) })
+}
+
+func gridded(mode, padding string, corners bool) builder {
+	return of2(func(x, grid *gorgonia.Node) (*gorgonia.Node, error) {
+		return GridSample(x, grid, GridAttr{mode, padding, corners})
+	})
 }
 
 // operand is the only operand of n.

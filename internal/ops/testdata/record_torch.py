@@ -115,5 +115,17 @@ case("ScatterMax", lambda x, i, u: torch.scatter_reduce(x, 1, i, u, "amax"), tor
 case("Where", lambda c, x, y: torch.where(c != 0, x, y), torch.tensor([[1, 0, 1]]), randn(2, 1), randn(2, 3))
 case("TopK", lambda x: torch.topk(x, 2, 1)[0], randn(3, 5))
 
+
+def grid_case(name, mode, padding, corners):
+    # Places inside, between and outside of the elements, none on a kink of the paddings.
+    case(name, lambda x, g: F.grid_sample(x, g, mode, padding, corners), randn(2, 2, 4, 5), 1.6 * torch.rand(2, 3, 2, 2) - 0.8 + 0.3 * randn(2, 3, 2, 2))
+
+
+grid_case("GridCubicZeros", "bicubic", "zeros", False)
+grid_case("GridCubicBorder", "bicubic", "border", True)
+grid_case("GridCubicReflect", "bicubic", "reflection", False)
+grid_case("GridLinearZeros", "bilinear", "zeros", True)
+grid_case("GridLinearReflect", "bilinear", "reflection", True)
+
 json.dump({"torch": torch.__version__.split("+")[0], "cases": cases}, sys.stdout)
 print()
