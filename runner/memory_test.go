@@ -68,7 +68,10 @@ func TestMaxMemory(t *testing.T) {
 	}
 	// What all batches together take counts.
 	refused(step(4<<20).Reserve(batch(16), batch(64)), "smaller batch")
-	refused(func() error { s := step(20 << 20); return errors.Join(s.Reserve(batch(16), batch(16)), s.Reserve(batch(300), batch(16))) }(), "/conv1/Conv")
+	refused(func() error {
+		s := step(20 << 20)
+		return errors.Join(s.Reserve(batch(16), batch(16)), s.Reserve(batch(300), batch(16)))
+	}(), "/conv1/Conv")
 	// So does the optimizer's state: of Parle three vectors and the gradient for each replica, and a machine each.
 	replicas := &optimizer.Parle{N: 8}
 	refused(step(12<<20).Fits(replicas), "the optimizer's state")
