@@ -42,8 +42,29 @@ func maxPool(c *nodeCtx) error {
 			return err
 		}
 	}
+	if len(c.out) == 1 && c.onlyReader() {
+		if y, ok, err := ops.PoolFirst(x, a); ok || err != nil {
+			return c.set(0, y, err)
+		}
+	}
 	y, err := ops.MaxPool(x, a)
 	return c.set(0, y, err)
+}
+
+// onlyReader tells whether nothing but this node reads its input and, where that is a Relu, what Relu reads.
+func (c *nodeCtx) onlyReader() bool {
+	if c.scope != nil {
+		return false
+	}
+	m, name := c.b.model, c.n.Input[0]
+	for len(m.readers(name)) == 1 {
+		i, ok := m.info.producer[name]
+		if !ok || m.proto.Graph.Node[i].GetOpType() != "Relu" {
+			return ok
+		}
+		name = m.proto.Graph.Node[i].Input[0]
+	}
+	return false
 }
 
 func averagePool(c *nodeCtx) error {

@@ -86,6 +86,16 @@ func (c *compiled) layers(costs []exec.Cost) map[*gorgonia.Node]string {
 			names[n] = names[c.trained[i]]
 		}
 	}
+	// What an ONNX node is made of besides its result.
+	for i := len(nodes) - 1; i >= 0; i-- {
+		if name := names[nodes[i]]; name != "" && nodes[i].ID() < c.loss.ID() {
+			for _, in := range operands(nodes[i]) {
+				if names[in] == "" && in.Op() != nil {
+					names[in] = name
+				}
+			}
+		}
+	}
 	for _, n := range nodes {
 		if names[n] != "" {
 			continue

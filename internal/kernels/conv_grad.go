@@ -256,10 +256,10 @@ func sumChunks[T Float](dst, src []T, chunks, stride int) {
 // ConvGradB sets db[m] to the sum of dy over samples and positions, accumulated in float64, for m in [m0, m1).
 func ConvGradB[T Float](c *Conv, db, dy []T, m0, m1 int) {
 	for m := m0; m < m1; m++ {
-		var total float64
+		var s Sums
 		for n := range c.N {
-			total += Sum(dy[(n*c.M+m)*c.area():][:c.area()])
+			AddSum(&s, dy[(n*c.M+m)*c.area():][:c.area()])
 		}
-		db[m] = T(total)
+		db[m] = T(s.Total())
 	}
 }

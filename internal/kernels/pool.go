@@ -41,6 +41,18 @@ func MaxPool[T Float](p *Pool, y, x []T) {
 	}
 }
 
+// FirstOfWindows sets y to the first element of each window. Where y is NaN or infinite before, it stays, and where the
+// window is empty.
+func FirstOfWindows[T Float](p *Pool, y, x []T) {
+	for i := range p.OH {
+		for j := range p.OW {
+			if w, v := p.window(i, j), y[i*p.OW+j]; v-v == 0 && w.h0 < w.h1 && w.w0 < w.w1 {
+				y[i*p.OW+j] = x[w.h0*p.W+w.w0]
+			}
+		}
+	}
+}
+
 // MaxPoolGrad sets dx to the gradient of MaxPool, whose result was y: each window gives its dy to its first
 // maximum in row-major order or, if it holds NaN, to its last NaN, as PyTorch does.
 func MaxPoolGrad[T Float](p *Pool, dx, dy, x, y []T) {

@@ -1,26 +1,75 @@
 package kernels
 
-// Sums over a row are accumulated in float64, in several running sums that do not wait for each other: element i
-// goes to that of number i modulo their count. At the end the second half of them is added to the first, until
-// one is left.
+// Sums are sums over many elements in float64, in several running sums that do not wait for each other: element i
+// of a call goes to that of number i modulo their count. Total adds the second half of them to the first, until one is
+// left. The zero value is empty.
+type Sums [16]float64
+
+// Total is the sum that AddSum made.
+func (s *Sums) Total() float64 { return fold(s[:]) }
+
+// Totals are the two sums that AddMoments or AddDotCentred made.
+func (s *Sums) Totals() (a, b float64) { return fold(s[:8]), fold(s[8:]) }
 
 // fold adds up running sums.
 func fold(s []float64) float64 {
-	for w := len(s) / 2; w > 0; w /= 2 {
+	var left [16]float64
+	n := copy(left[:], s)
+	for w := n / 2; w > 0; w /= 2 {
 		for i := range w {
-			s[i] += s[i+w]
+			left[i] += left[i+w]
 		}
 	}
-	return s[0]
+	return left[0]
 }
 
-// Sum returns the sum of x, accumulated in float64 in 16 running sums.
-func Sum[T Float](x []T) float64 {
-	var s [16]float64
-	for i, v := range x[sumAsm(x, &s):] {
+// AddSum adds x, to 16 running sums.
+func AddSum[T Float](s *Sums, x []T) {
+	for i, v := range x[sumAsm(x, s):] {
 		s[i%16] += float64(v)
 	}
-	return fold(s[:])
+}
+
+// AddMoments adds x[i]-k to the first sum and its square to the second, of 8 running sums each.
+func AddMoments[T Float](s *Sums, x []T, k float64) {
+	for i, v := range x[momentsAsm(x, k, s):] {
+		a := float64(v) - k
+		s[i%8] += a
+		s[8+i%8] += float64(a * a)
+	}
+}
+
+// AddDotCentred adds dy[i] to the first sum and dy[i]*(x[i]-mean) to the second, of 8 running sums each.
+func AddDotCentred[T Float](s *Sums, x, dy []T, mean T) {
+	dy = dy[:len(x)]
+	m := float64(mean)
+	done := dotCentredAsm(x, dy, m, s)
+	for i, v := range x[done:] {
+		g := float64(dy[done+i])
+		s[i%8] += g
+		s[8+i%8] += float64(g * (float64(v) - m))
+	}
+}
+
+// Sum returns the sum of x.
+func Sum[T Float](x []T) float64 {
+	var s Sums
+	AddSum(&s, x)
+	return s.Total()
+}
+
+// Moments returns the sum of x[i]-k and of its square.
+func Moments[T Float](x []T, k float64) (sum, square float64) {
+	var s Sums
+	AddMoments(&s, x, k)
+	return s.Totals()
+}
+
+// DotCentred returns the sum of dy[i] and of dy[i]*(x[i]-mean).
+func DotCentred[T Float](x, dy []T, mean T) (sum, dot float64) {
+	var s Sums
+	AddDotCentred(&s, x, dy, mean)
+	return s.Totals()
 }
 
 // SumStrided returns the sum of n elements of x that are stride apart, in float64, in order.
@@ -44,31 +93,6 @@ func AddRow[T Float](acc *[Tile]float64, x []T) {
 	for i, v := range x[done:] {
 		acc[done+i] += float64(v)
 	}
-}
-
-// Moments returns the sum of x[i]-k and of its square, accumulated in float64 in 8 running sums each.
-func Moments[T Float](x []T, k float64) (sum, square float64) {
-	var s [16]float64
-	for i, v := range x[momentsAsm(x, k, &s):] {
-		a := float64(v) - k
-		s[i%8] += a
-		s[8+i%8] += float64(a * a)
-	}
-	return fold(s[:8]), fold(s[8:])
-}
-
-// DotCentred returns the sum of dy[i] and of dy[i]*(x[i]-mean), accumulated in float64 in 8 running sums each.
-func DotCentred[T Float](x, dy []T, mean T) (sum, dot float64) {
-	var s [16]float64
-	dy = dy[:len(x)]
-	m := float64(mean)
-	done := dotCentredAsm(x, dy, m, &s)
-	for i, v := range x[done:] {
-		g := float64(dy[done+i])
-		s[i%8] += g
-		s[8+i%8] += float64(g * (float64(v) - m))
-	}
-	return fold(s[:8]), fold(s[8:])
 }
 
 // MomentsRow adds x[i]-k[i] to sum[i] and its square to square[i], for at most Tile columns.

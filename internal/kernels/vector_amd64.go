@@ -181,7 +181,7 @@ func vectorsOf[T Float](n, w int) int {
 	return n / w * w
 }
 
-func sumAsm[T Float](x []T, s *[16]float64) int {
+func sumAsm[T Float](x []T, s *Sums) int {
 	n := vectorsOf[T](len(x), 16)
 	if n > 0 {
 		sumAVX2(first(x), n, &s[0])
@@ -197,7 +197,7 @@ func addRowAsm[T Float](acc *[Tile]float64, x []T) int {
 	return n
 }
 
-func momentsAsm[T Float](x []T, k float64, s *[16]float64) int {
+func momentsAsm[T Float](x []T, k float64, s *Sums) int {
 	n := vectorsOf[T](len(x), 8)
 	if n > 0 {
 		momentsAVX2(first(x), n, k, &s[0])
@@ -205,7 +205,7 @@ func momentsAsm[T Float](x []T, k float64, s *[16]float64) int {
 	return n
 }
 
-func dotCentredAsm[T Float](x, dy []T, mean float64, s *[16]float64) int {
+func dotCentredAsm[T Float](x, dy []T, mean float64, s *Sums) int {
 	n := vectorsOf[T](len(x), 8)
 	if n > 0 {
 		dotCentredAVX2(first(dy[:n]), first(x), n, mean, &s[0])

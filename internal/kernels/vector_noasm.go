@@ -14,10 +14,10 @@ func normaliseRowAsm[T Float](y, x, mean, a, b []T) int                         
 func normaliseGradAsm[T Float](dx, x, dy []T, mean, a, b, c T) int                 { return 0 }
 func normaliseGradRowAsm[T Float](dx, x, dy, mean, a, b, c []T) int                { return 0 }
 
-func sumAsm[T Float](x []T, s *[16]float64) int                                    { return 0 }
+func sumAsm[T Float](x []T, s *Sums) int                                           { return 0 }
 func addRowAsm[T Float](acc *[Tile]float64, x []T) int                             { return 0 }
-func momentsAsm[T Float](x []T, k float64, s *[16]float64) int                     { return 0 }
-func dotCentredAsm[T Float](x, dy []T, mean float64, s *[16]float64) int           { return 0 }
+func momentsAsm[T Float](x []T, k float64, s *Sums) int                            { return 0 }
+func dotCentredAsm[T Float](x, dy []T, mean float64, s *Sums) int                  { return 0 }
 func momentsRowAsm[T Float](sum, square *[Tile]float64, x, k []T) int              { return 0 }
 func dotCentredRowAsm[T Float](sum, dot *[Tile]float64, x, dy, mean []T) int       { return 0 }
 func lstmStepAsm[T Float](gates, bias []T, stride int, before, c, tanh, h []T) int { return 0 }

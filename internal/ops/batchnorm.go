@@ -64,8 +64,9 @@ func checkNorm(x *gorgonia.Node, eps float64, params ...*gorgonia.Node) error {
 
 // channels is a tensor seen as n samples of c channels of s elements.
 //
-// Sums over a channel are cut into slices of samples and blocks of channels. Where a channel has one element a
-// sample, its elements are not neighbours, and a loop takes kernels.Tile channels at a time.
+// Sums over a channel are cut into slices of samples and blocks of channels, such that a part reads memory in its
+// order where it can. Where a channel has one element a sample, its elements are not neighbours, and a loop takes
+// kernels.Tile channels at a time.
 type channels struct{ n, c, s int }
 
 func channelsOf(shape tensor.Shape) channels {
@@ -74,9 +75,11 @@ func channelsOf(shape tensor.Shape) channels {
 
 func (d channels) count() int { return d.n * d.s }
 
-// sliceLen is the number of samples of a slice: enough for half a chunk of a channel.
+// sliceLen is the number of samples of a slice: those of a chunk of all channels, and enough for the merging of slices
+// to cost little beside their sums.
 func (d channels) sliceLen() int {
-	return max(1, min(d.n, ceilDiv(chunk/2, max(1, d.s))))
+	const least = 1 << 10 // elements of a channel
+	return max(1, min(d.n, max(ceilDiv(chunk, max(1, d.c*d.s)), ceilDiv(least, max(1, d.s)))))
 }
 
 func (d channels) slices() int { return max(1, ceilDiv(d.n, d.sliceLen())) }
@@ -142,13 +145,12 @@ func batchStatsPart[T kernels.Float](o *batchStats, phase, part int, y, x, parti
 				kernels.MomentsRow(&sum, &square, x[n*o.c+c:][:w], first)
 			}
 		} else {
-			sum[0], square[0] = 0, 0
+			var s kernels.Sums
 			k := float64(x[(n0*o.c+c)*o.s])
 			for n := n0; n < n1; n++ {
-				a, b := kernels.Moments(x[(n*o.c+c)*o.s:][:o.s], k)
-				sum[0] += a
-				square[0] += b
+				kernels.AddMoments(&s, x[(n*o.c+c)*o.s:][:o.s], k)
 			}
+			sum[0], square[0] = s.Totals()
 		}
 		for i := range w {
 			delta := sum[i] / m
@@ -242,9 +244,9 @@ func (o *normalise) Run(env *Env, _, phase, part int, out *Buf, in []*Buf) error
 		from, to := o.cut(part)
 		return o.Range(env, from, to, out, in)
 	case o.dt == tensor.Float64:
-		normaliseFactors(o, in, env.Shared.F64)
+		scaleFactors(o.eps, in[1].F64, in[4].F64, env.Shared.F64)
 	default:
-		normaliseFactors(o, in, env.Shared.F32)
+		scaleFactors(o.eps, in[1].F32, in[4].F32, env.Shared.F32)
 	}
 	return nil
 }
@@ -258,10 +260,10 @@ func (o *normalise) Range(env *Env, from, to int, out *Buf, in []*Buf) error {
 	return nil
 }
 
-func normaliseFactors[T kernels.Float](o *normalise, in []*Buf, a []T) {
-	scale, variance := floats[T](in[1]), floats[T](in[4])
-	for c := range o.c {
-		a[c] = T(float64(scale[c]) / math.Sqrt(float64(variance[c])+o.eps))
+// scaleFactors sets a to scale/sqrt(variance+eps).
+func scaleFactors[T kernels.Float](eps float64, scale, variance, a []T) {
+	for c, v := range variance {
+		a[c] = T(float64(scale[c]) / math.Sqrt(float64(v)+eps))
 	}
 }
 
@@ -280,20 +282,24 @@ func normaliseRange[T kernels.Float](o *normalise, from, to int, out *Buf, in []
 
 func (o *normalise) SymDiff(in gorgonia.Nodes, _, dy *gorgonia.Node) (gorgonia.Nodes, error) {
 	x, scale, mean, variance := in[0], in[1], in[3], in[4]
-	p := &normParamsGrad{base{name: o.name + "ParamsGrad", out: tensor.Shape{2, o.c}}, o.channels, o.eps}
-	params, err := apply(p, x, mean, variance, dy)
-	if err != nil {
-		return nil, err
-	}
-	dscale, err := viewOf(params, 0, tensor.Shape{o.c})
-	if err != nil {
-		return nil, err
-	}
-	dbias, err := viewOf(params, o.c, tensor.Shape{o.c})
+	params, dscale, dbias, err := normParams(o, x, mean, variance, dy)
 	if err != nil {
 		return nil, err
 	}
 	d := &normGrad{base{name: o.name + "Grad", out: x.Shape()}, o.channels, o.eps, o.train}
 	dx, err := apply(d, x, scale, mean, variance, params, dy)
 	return gorgonia.Nodes{dx, dscale, dbias, nil, nil}, err
+}
+
+// normParams returns the derivatives by scale and bias, together as shape (2, C) and apart.
+func normParams(o *normalise, x, mean, variance, dy *gorgonia.Node) (params, dscale, dbias *gorgonia.Node, err error) {
+	p := &normParamsGrad{base{name: o.name + "ParamsGrad", out: tensor.Shape{2, o.c}}, o.channels, o.eps}
+	if params, err = apply(p, x, mean, variance, dy); err != nil {
+		return
+	}
+	if dscale, err = viewOf(params, 0, tensor.Shape{o.c}); err != nil {
+		return
+	}
+	dbias, err = viewOf(params, o.c, tensor.Shape{o.c})
+	return
 }

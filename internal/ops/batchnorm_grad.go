@@ -31,12 +31,7 @@ func (o *normParamsGrad) Run(env *Env, _, phase, part int, out *Buf, in []*Buf) 
 func normParamsPart[T kernels.Float](o *normParamsGrad, phase, part int, out *Buf, in []*Buf, partial []T) {
 	x, mean, variance, dy := floats[T](in[0]), floats[T](in[1]), floats[T](in[2]), floats[T](in[3])
 	if phase == 1 {
-		y := floats[T](out)
-		for c := range o.c {
-			dot := kernels.SumStrided(partial[c:], o.slices(), 2*o.c)
-			y[c] = T(dot / math.Sqrt(float64(variance[c])+o.eps))
-			y[o.c+c] = T(kernels.SumStrided(partial[o.c+c:], o.slices(), 2*o.c))
-		}
+		mergeParamsGrad(o.channels, o.eps, floats[T](out), variance, partial)
 		return
 	}
 	slice, n0, n1, c0, c1 := o.part(part)
@@ -51,18 +46,26 @@ func normParamsPart[T kernels.Float](o *normParamsGrad, phase, part int, out *Bu
 				kernels.DotCentredRow(&sum, &dot, x[n*o.c+c:][:w], dy[n*o.c+c:][:w], mean[c:c+w])
 			}
 		} else {
-			sum[0], dot[0] = 0, 0
+			var s kernels.Sums
 			for n := n0; n < n1; n++ {
 				at := (n*o.c + c) * o.s
-				a, b := kernels.DotCentred(x[at:at+o.s], dy[at:at+o.s], mean[c])
-				sum[0] += a
-				dot[0] += b
+				kernels.AddDotCentred(&s, x[at:at+o.s], dy[at:at+o.s], mean[c])
 			}
+			sum[0], dot[0] = s.Totals()
 		}
 		for i := range w {
 			partial[c+i], partial[o.c+c+i] = T(dot[i]), T(sum[i])
 		}
 		c += w
+	}
+}
+
+// mergeParamsGrad adds up the slices' sum(dy*(x-mean)) and sum(dy).
+func mergeParamsGrad[T kernels.Float](d channels, eps float64, params, variance, partial []T) {
+	for c := range d.c {
+		dot := kernels.SumStrided(partial[c:], d.slices(), 2*d.c)
+		params[c] = T(dot / math.Sqrt(float64(variance[c])+eps))
+		params[d.c+c] = T(kernels.SumStrided(partial[d.c+c:], d.slices(), 2*d.c))
 	}
 }
 
@@ -89,22 +92,22 @@ func (o *normGrad) Run(env *Env, _, phase, part int, out *Buf, in []*Buf) error 
 		from, to := o.cut(part)
 		return o.Range(env, from, to, out, in)
 	case o.dt == tensor.Float64:
-		normGradFactors(o, in, env.Shared.F64)
+		gradFactors(o.channels, o.eps, o.train, in[1].F64, in[3].F64, in[4].F64, env.Shared.F64)
 	default:
-		normGradFactors(o, in, env.Shared.F32)
+		gradFactors(o.channels, o.eps, o.train, in[1].F32, in[3].F32, in[4].F32, env.Shared.F32)
 	}
 	return nil
 }
 
-func normGradFactors[T kernels.Float](o *normGrad, in []*Buf, shared []T) {
-	scale, variance, params := floats[T](in[1]), floats[T](in[3]), floats[T](in[4])
-	a, b, k := shared[:o.c], shared[o.c:2*o.c], shared[2*o.c:3*o.c]
-	m := float64(max(1, o.count()))
-	for c := range o.c {
-		r := 1 / math.Sqrt(float64(variance[c])+o.eps)
+// gradFactors sets shared to the factors a, b and c of kernels.NormaliseGrad.
+func gradFactors[T kernels.Float](d channels, eps float64, train bool, scale, variance, params, shared []T) {
+	a, b, k := shared[:d.c], shared[d.c:2*d.c], shared[2*d.c:3*d.c]
+	m := float64(max(1, d.count()))
+	for c := range d.c {
+		r := 1 / math.Sqrt(float64(variance[c])+eps)
 		a[c], b[c], k[c] = T(float64(scale[c])*r), 0, 0
-		if o.train {
-			b[c] = T(float64(params[o.c+c]) / m)
+		if train {
+			b[c] = T(float64(params[d.c+c]) / m)
 			k[c] = T(float64(params[c]) * r / m)
 		}
 	}

@@ -208,19 +208,20 @@ func sumTerms[T kernels.Float](dims []dim, first, last int, x []T) float64 {
 	outer, inner := dims[:len(dims)-1], dims[len(dims)-1]
 	var c cursor
 	c.seek(outer, first/inner.n)
+	var runs kernels.Sums
 	var sum float64
 	for skip := first % inner.n; first < last; skip = 0 {
 		k := min(inner.n-skip, last-first)
 		at := c.a + skip*inner.a
 		if inner.a == 1 {
-			sum += kernels.Sum(x[at : at+k])
+			kernels.AddSum(&runs, x[at:at+k])
 		} else {
 			sum += kernels.SumStrided(x[at:], k, inner.a)
 		}
 		first += k
 		c.next(outer)
 	}
-	return sum
+	return sum + runs.Total()
 }
 
 // sumColumns sets y to factor times the sums of terms [first, last) of the nest dims, for each of len(y)

@@ -37,11 +37,21 @@ type state struct {
 	helpers  []*helper // one for each goroutine besides the caller's
 
 	task    Task
-	parts   int64
-	next    atomic.Int64 // part that nobody has begun
+	ranges  []span // of each worker
 	waiting atomic.Bool  // the caller sleeps, or is about to
 	done    chan struct{}
 	failure atomic.Pointer[Panic]
+}
+
+// span is the parts that a worker begins with, in a cache line of its own. Whoever has done its own takes from the others.
+//
+// A worker's parts are neighbours, and those of one task mostly work on what those of the same numbers wrote in the
+// task before. So each processor finds its share in caches near it, and reads memory in order. Dealt out one by one, parts
+// took a quarter longer in a gradient of mnistconv (8.3 ms, not 6.7) on two processors that share no cache.
+type span struct {
+	next atomic.Int64 // part that nobody has begun
+	end  int64
+	_    [48]byte
 }
 
 // helper is a goroutine of the pool, in a cache line of its own.
@@ -73,7 +83,7 @@ func New(threads int) *Pool {
 		threads = runtime.GOMAXPROCS(0)
 	}
 	threads = min(threads, max(64, 2*runtime.NumCPU()))
-	s := &state{threads: threads, done: make(chan struct{}, 1)}
+	s := &state{threads: threads, ranges: make([]span, threads), done: make(chan struct{}, 1)}
 	if threads <= min(runtime.GOMAXPROCS(0), runtime.NumCPU()) {
 		s.patience = patience
 	}
@@ -107,9 +117,14 @@ func (p *Pool) Run(parts int, t Task) {
 		}
 		return
 	}
-	s.task, s.parts = t, int64(parts)
-	s.next.Store(0)
-	helpers := s.helpers[:min(s.threads, parts)-1]
+	s.task = t
+	workers := min(s.threads, parts)
+	for w := range s.ranges {
+		r := &s.ranges[w]
+		r.next.Store(int64(min(w, workers) * parts / workers))
+		r.end = int64(min(w+1, workers) * parts / workers)
+	}
+	helpers := s.helpers[:workers-1]
 	for _, h := range helpers {
 		h.phase.Store(posted)
 		if h.asleep.Load() {
@@ -193,19 +208,20 @@ func signal(c chan struct{}) {
 	}
 }
 
-// work runs parts that nobody has begun.
+// work runs parts that nobody has begun: the worker's own, then the others'.
 func (s *state) work(worker int) {
 	defer func() {
 		if r := recover(); r != nil {
 			s.failure.CompareAndSwap(nil, &Panic{r, debug.Stack()})
-			s.next.Store(s.parts)
+			for w := range s.ranges {
+				s.ranges[w].next.Store(s.ranges[w].end)
+			}
 		}
 	}()
-	for {
-		i := s.next.Add(1) - 1
-		if i >= s.parts {
-			return
+	for w := range s.ranges {
+		r := &s.ranges[(worker+w)%len(s.ranges)]
+		for i := r.next.Add(1) - 1; i < r.end; i = r.next.Add(1) - 1 {
+			s.task.Part(worker, int(i))
 		}
-		s.task.Part(worker, int(i))
 	}
 }
