@@ -34,10 +34,10 @@ func TestProfile(t *testing.T) {
 		}
 	}
 	for op, want := range map[string][]string{
-		"Conv":                {"/conv1/Conv", "/conv2/Conv"},
-		"ConvGradX":           {"/conv2/Conv"},
-		"ConvGradW":           {"/conv2/Conv", "/conv1/Conv"},
-		"ConvGradB":           {"/conv2/Conv", "/conv1/Conv"},
+		"Conv":        {"/conv1/Conv", "/conv2/Conv"},
+		"ConvGradX":   {"/conv2/Conv"},
+		"ConvGradW":   {"/conv2/Conv", "/conv1/Conv"},
+		"ConvGradB":   {"/conv2/Conv", "/conv1/Conv"},
 		"BatchStats":  {"/bn1/BatchNormalization", "/bn2/BatchNormalization", "/bn3/BatchNormalization"},
 		"ExtremePool": {"/pool1/MaxPool", "/pool2/MaxPool"},
 	} {

@@ -37,8 +37,8 @@ type state struct {
 	helpers  []*helper // one for each goroutine besides the caller's
 
 	task    Task
-	ranges  []span // of each worker
-	waiting atomic.Bool  // the caller sleeps, or is about to
+	ranges  []span      // of each worker
+	waiting atomic.Bool // the caller sleeps, or is about to
 	done    chan struct{}
 	failure atomic.Pointer[Panic]
 }
