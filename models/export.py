@@ -14,6 +14,8 @@ The layers are those of the authors' PyTorch program, where it and the paper agr
   mnistconv  conv5x5(20) BN ReLU maxpool3 dropout, conv5x5(50) BN ReLU maxpool2 dropout, 500 BN ReLU dropout, 10;
              dropout 0.25.
   charlstm   embedding 128 of 87 symbols, LSTM 2 x 128, linear 87; the input is [N,50] symbols (int64), the output [N,50,87].
+  ptblstm    embedding 200 of 10,000 words, LSTM 200, LSTM 200, linear 10,000, dropout 0.2 before, between and behind the two; the
+             input is [N,35] words (int64), the output [N,35,10000]. The paper's has 1500 units: this one is for a CPU.
   allcnn     input dropout 0.2; 3x3 convolutions 96, 96, 96/2, dropout 0.5, 192, 192, 192/2, dropout 0.5, 192, 192,
              then 1x1 to 10 planes, average over the 8x8 plane. BN + ReLU follow EVERY convolution, the last too,
              and the eighth is 3x3, not 1x1: so it is in both programs, and so it has the paper's 1.67 M weights.
@@ -92,7 +94,21 @@ class CharLSTM(nn.Module):
         return self.out(self.lstm(self.embed(x))[0])
 
 
-NETWORKS = {"mnistfc": (mnistfc, (1, 28, 28)), "mnistconv": (mnistconv, (1, 28, 28)), "allcnn": (allcnn, (3, 32, 32)), "charlstm": (CharLSTM, (50,))}
+class PTBLSTM(nn.Module):
+    def __init__(self, words=10000, width=200, drop=0.2):
+        super().__init__()
+        self.embed = nn.Embedding(words, width)
+        self.lstm1, self.lstm2 = (nn.LSTM(width, width, batch_first=True) for _ in range(2))
+        self.drop0, self.drop1, self.drop2 = (nn.Dropout(drop) for _ in range(3))
+        self.out = nn.Linear(width, words)
+
+    def forward(self, x):
+        x = self.lstm1(self.drop0(self.embed(x)))[0]
+        return self.out(self.drop2(self.lstm2(self.drop1(x))[0]))
+
+
+NETWORKS = {"mnistfc": (mnistfc, (1, 28, 28)), "mnistconv": (mnistconv, (1, 28, 28)), "allcnn": (allcnn, (3, 32, 32)),
+            "charlstm": (CharLSTM, (50,)), "ptblstm": (PTBLSTM, (35,))}
 MODES = ("eval", "preserve", "training")
 
 
@@ -130,7 +146,7 @@ def export_fresh(name, mode, **options):
 
 def dtype(name):
     """The element type of the network's input."""
-    return torch.int64 if name == "charlstm" else torch.float32
+    return torch.int64 if name in ("charlstm", "ptblstm") else torch.float32
 
 
 def export_dynamo(model, shape, dir, dtype=torch.float32):
@@ -186,7 +202,7 @@ def main():
     if dir:
         return export_all(dir)
     (HERE / "mnistconv.onnx").write_bytes(embedded("mnistconv"))
-    for name in ("mnistfc", "allcnn", "charlstm"):
+    for name in ("mnistfc", "allcnn", "charlstm", "ptblstm"):
         (HERE / f"{name}.onnx.gz").write_bytes(gzip.compress(without_weights(embedded(name)), 9, mtime=0))
 
 

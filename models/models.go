@@ -19,7 +19,7 @@ import (
 	"github.com/onnx-entropy/onnx-entropy/internal/rng"
 )
 
-// mnistconv comes with the initial weights that PyTorch gave it. The others are too large for that (up to 7 MB
+// mnistconv comes with the initial weights that PyTorch gave it. The others are too large for that (up to 19 MB
 // each): their files hold zeros where the weights go, which compress to nothing, and Open draws the weights.
 var (
 	//go:embed mnistconv.onnx
@@ -30,15 +30,17 @@ var (
 	allcnn []byte
 	//go:embed charlstm.onnx.gz
 	charlstm []byte
+	//go:embed ptblstm.onnx.gz
+	ptblstm []byte
 )
 
 // Names lists the networks that Open knows.
-func Names() []string { return []string{"mnistfc", "mnistconv", "allcnn", "charlstm"} }
+func Names() []string { return []string{"mnistfc", "mnistconv", "allcnn", "charlstm", "ptblstm"} }
 
 // Open returns the ONNX file of a network, freshly made: the caller may change it. Each call gives the same
 // bytes. The inputs are named "input", float32 of shape (batch, 1, 28, 28), for allcnn (batch, 3, 32, 32); the
 // outputs "output", 10 logits. charlstm takes int64 symbols from 0 to 86 of shape (batch, 50) and gives logits
-// for the next ones, (batch, 50, 87).
+// for the next ones, (batch, 50, 87), ptblstm words from 0 to 9,999 of shape (batch, 35).
 func Open(name string) ([]byte, error) {
 	switch name {
 	case "mnistconv":
@@ -49,6 +51,8 @@ func Open(name string) ([]byte, error) {
 		return fill(name, allcnn)
 	case "charlstm":
 		return fill(name, charlstm)
+	case "ptblstm":
+		return fill(name, ptblstm)
 	}
 	return nil, fmt.Errorf("models: no network is named %q; there are %s", name, strings.Join(Names(), ", "))
 }

@@ -89,6 +89,9 @@ func (m *Model) build(batch int, o Options) (b *builder, err error) {
 	if err := b.finish(); err != nil {
 		return nil, err
 	}
+	if o.Carry {
+		b.net.pairStates()
+	}
 	return b, nil
 }
 

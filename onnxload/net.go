@@ -24,6 +24,8 @@ type Options struct {
 	// Shapes holds full shapes of graph inputs. They win over the batch and over what the file says, except
 	// for the rank.
 	Shapes map[string][]int
+	// Carry makes recurrent state something that the graph is given and gives back, Net.States: see there.
+	Carry bool
 	// MaxElements bounds the elements of each tensor of the graph; 0 stands for 2^31. A file of a few bytes
 	// can ask for more memory than there is.
 	MaxElements int
@@ -48,6 +50,10 @@ type Net struct {
 	Params      []Param  // trainable tensors; together they are the flat vector of weights
 	Buffers     []Buffer // running statistics; together they are the flat vector of running statistics
 	Stats       []Stat   // what a training graph measures for the buffers
+	// States are what a graph built with Options.Carry remembers from one window of a sequence to the next, in
+	// file order: the state of each LSTM, GRU and RNN of one direction that begins with zeros, and what the file
+	// itself takes and gives as states, which are not among Inputs then.
+	States []State
 	// Consts are graph inputs that never change and are the only ones with a bound value.
 	Consts []*gorgonia.Node
 	Layers []Layer // the nodes of the graph in order; folded shape arithmetic is left out
@@ -95,6 +101,12 @@ type Stat struct {
 	Unbiased  bool           // below opset 14 the running variance is the unbiased one, Count/(Count-1) as large
 	Momentum  float64        // weight of the old value in ONNX's update
 	Layer     string         // name of the ONNX node
+}
+
+// A State is a recurrent state in front of a window and behind it.
+type State struct {
+	Name    string         // of the input of the file, or else of the node and its input
+	In, Out *gorgonia.Node // of one shape; the batch is an axis of it, mostly the second
 }
 
 // A Layer is a node of the file that became a part of the graph.

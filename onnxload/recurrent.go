@@ -36,13 +36,18 @@ func recurrent(f func(ops.Recurrent) ([3]*gorgonia.Node, error), functions ...st
 		for k := range min(len(c.out), 3) {
 			r.Want[k] = c.out[k] != nil && len(c.b.model.readers(c.n.Output[k])) > 0
 		}
+		wanted, carried := r.Want, c.carry(&r, len(functions) == 3)
 		out, err := f(r)
 		if err != nil {
 			return err
 		}
+		for k, s := range carried {
+			s.Out = out[k+1]
+			c.b.net.States = append(c.b.net.States, s)
+		}
 		for k := 2; k >= 0; k-- {
 			n := out[k]
-			if n == nil || !r.Want[k] {
+			if n == nil || !wanted[k] {
 				continue
 			}
 			if batchFirst { // Y (T, D, N, H) becomes (N, T, D, H), the last states (D, N, H) become (N, D, H)

@@ -92,6 +92,7 @@ func (r *resolver) scan(v *onnxpb.ValueInfoProto, given []int) error {
 	}
 	for i, d := range t.Shape.Dim {
 		size, isNumber := dimValue(d)
+		r.dynamic = r.dynamic || i == 0 && !isNumber
 		switch {
 		case given != nil:
 			if s := d.GetDimParam(); s != "" {
@@ -101,7 +102,6 @@ func (r *resolver) scan(v *onnxpb.ValueInfoProto, given []int) error {
 				r.symbols[s] = given[i]
 			}
 		case i == 0 && !isNumber:
-			r.dynamic = true
 			if s := d.GetDimParam(); s != "" {
 				r.zero = append(r.zero, s)
 			}

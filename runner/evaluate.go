@@ -43,10 +43,14 @@ func (s *Step) infer(ctx context.Context, u use, x, running []float32, b *Batch)
 // evalBatch is the default of Options.EvalBatch.
 const evalBatch = 256
 
-// Evaluate measures loss and error over all of src at the weights x, in inference mode.
+// Evaluate measures loss and error over all of src at the weights x, in inference mode. Of a Sequence it carries the
+// recurrent states, and positions that do not count have no part in the means.
 func (s *Step) Evaluate(ctx context.Context, x, running []float32, src Source) (Metrics, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if q, ok := src.(Sequence); ok {
+		return s.evaluateSequence(ctx, x, running, q)
+	}
 	var m Metrics
 	var loss float64
 	wrong, classes := 0, true
@@ -99,30 +103,12 @@ func inOrder(src Source, n, batch int, f func(b *Batch, n int) error) error {
 	return nil
 }
 
-// misses counts the positions at which the largest of y along the class axis is not the target. The class
-// axis is the one that the targets' shape lacks: axis 1 if that fits, else the last.
+// misses counts the positions at which the largest of y along the class axis is not the target.
 func misses(y []float32, shape []int, target []int64, tshape tensor.Shape) int {
-	axis := len(shape) - 1
-	if rest := append(tensor.Shape{shape[0]}, shape[2:]...); rest.Eq(tshape) {
-		axis = 1
-	}
-	inner := 1
-	for _, d := range shape[axis+1:] {
-		inner *= d
-	}
-	classes := shape[axis]
+	a := newAnswers(y, shape, tshape)
 	wrong := 0
 	for p, t := range target {
-		at := p/inner*classes*inner + p%inner
-		best, known := 0, true
-		for c := range classes {
-			v := y[at+c*inner]
-			known = known && v == v // NaN is no answer
-			if v > y[at+best*inner] {
-				best = c
-			}
-		}
-		if int64(best) != t || !known {
+		if a.misses(p, t) {
 			wrong++
 		}
 	}

@@ -74,6 +74,7 @@ func (r *run) remember() {
 		return
 	}
 	r.good = cloneState(r.good, r.state)
+	r.goodCarried = cloneCarried(r.goodCarried, r.carried)
 	r.retries = 0
 }
 
@@ -112,6 +113,7 @@ func (r *run) rollBack(rep *Report, e *DivergedError) bool {
 	// The mini-batches from the good state to the one that failed are not drawn again.
 	r.skipped += e.Evals - r.good.Evals
 	r.state = cloneState(r.state, r.good)
+	r.carried = cloneCarried(r.carried, r.goodCarried)
 	r.sum, r.count = 0, 0
 	r.keep(rep)
 	if r.cfg.RolledBack != nil {

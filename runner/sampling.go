@@ -55,11 +55,7 @@ func newSampler(n int, cfg *Config, m optimizer.Method) (dataset.Sampler, error)
 		s, err = dataset.NewUniform(n, cfg.Batch, cfg.Seed)
 	case Oddball:
 		// A method may ask for a mini-batch twice, and all its replicas' before the first is answered.
-		replicas := 1
-		if r, ok := m.(interface{ Replicas() int }); ok {
-			replicas = r.Replicas()
-		}
-		s, err = dataset.NewOddball(n, cfg.Batch, cfg.Seed, cfg.OddballFloor, 2*replicas)
+		s, err = dataset.NewOddball(n, cfg.Batch, cfg.Seed, cfg.OddballFloor, 2*replicasOf(m))
 	default:
 		s, err = dataset.NewShuffle(n, cfg.Batch, cfg.Seed, !cfg.InOrder)
 	}
@@ -75,7 +71,11 @@ func (r *run) read(i int, at optimizer.Draw) error {
 		r.batches = append(r.batches, new(Batch))
 	}
 	b := r.batches[i]
-	idx := r.sampler.Batch(at.Batch)
+	number := at.Batch
+	if r.carried != nil {
+		number = r.carry(b, at)
+	}
+	idx := r.sampler.Batch(number)
 	if !r.cfg.OddballWeights {
 		return r.src.Read(b, idx)
 	}

@@ -32,6 +32,7 @@ type snapshot struct {
 	Loss      bits
 	Test      *testBits
 	Best      bits
+	Carried   [][]savedCarry `json:",omitempty"` // of each of States, the recurrent states of each replica
 
 	running []float32
 	sampler []byte
@@ -48,6 +49,72 @@ type savedState struct {
 	Inner        *savedState `json:",omitempty"`
 
 	vecs [][]float32
+}
+
+// savedCarry is a carried. Its recurrent states are in sections "0.carry.1.before.2" and so on, of replica 1 with the
+// first of States.
+type savedCarry struct {
+	Valid         bool
+	Batch, Window uint64
+	Vecs          int // recurrent states
+
+	before, after [][]float32
+}
+
+func savedCarried(list []carried) (s []savedCarry) {
+	for _, c := range list {
+		s = append(s, savedCarry{c.valid, c.batch, c.window, len(c.before), c.before, c.after})
+	}
+	return s
+}
+
+func (c *savedCarry) write(w *checkpoint.Writer, prefix string) {
+	for k := range c.before {
+		w.Floats(fmt.Sprintf("%s.before.%d", prefix, k), c.before[k])
+		w.Floats(fmt.Sprintf("%s.after.%d", prefix, k), c.after[k])
+	}
+}
+
+func (c *savedCarry) read(f checkpoint.File, prefix string) error {
+	if c.Vecs < 0 || c.Vecs > len(f) {
+		return fmt.Errorf("%d recurrent states are announced in %d sections", c.Vecs, len(f))
+	}
+	for k := range c.Vecs {
+		before, err := f.Floats(fmt.Sprintf("%s.before.%d", prefix, k))
+		if err != nil {
+			return err
+		}
+		after, err := f.Floats(fmt.Sprintf("%s.after.%d", prefix, k))
+		if err != nil {
+			return err
+		}
+		c.before, c.after = append(c.before, before), append(c.after, after)
+	}
+	return nil
+}
+
+// restoreCarried makes the recurrent states of the run those that were saved with state k.
+func (r *run) restoreCarried(s *snapshot, k int) ([]carried, error) {
+	if r.carried == nil {
+		return nil, nil
+	}
+	if len(s.Carried) <= k || len(s.Carried[k]) != len(r.carried) {
+		return nil, fmt.Errorf("it lacks the recurrent states of %d replicas", len(r.carried))
+	}
+	var list []carried
+	for _, c := range s.Carried[k] {
+		zeros := r.s.zeroStates()
+		if c.Valid && len(c.before) != len(zeros) {
+			return nil, fmt.Errorf("%d recurrent states for a network of %d", len(c.before), len(zeros))
+		}
+		for i := range c.before {
+			if len(c.before[i]) != len(zeros[i]) || len(c.after[i]) != len(zeros[i]) {
+				return nil, fmt.Errorf("recurrent state %q has %d numbers, not %d", r.s.net.States[i].Name, len(c.before[i]), len(zeros[i]))
+			}
+		}
+		list = append(list, carried{c.Valid, c.Batch, c.Window, c.before, c.after})
+	}
+	return list, nil
 }
 
 // bits is a float64 that JSON keeps to the bit, NaN and infinities too.
@@ -128,6 +195,12 @@ func (r *run) snapshot(rep *Report) (*snapshot, error) {
 	if r.good != nil {
 		s.States = append(s.States, saved(r.good))
 	}
+	if r.carried != nil {
+		s.Carried = append(s.Carried, savedCarried(r.carried))
+		if r.good != nil {
+			s.Carried = append(s.Carried, savedCarried(r.goodCarried))
+		}
+	}
 	if o, ok := r.sampler.(*dataset.Oddball); ok {
 		s.sampler = o.State()
 	}
@@ -147,6 +220,11 @@ func (s *snapshot) write(w io.Writer) error {
 	c.Floats("running", s.running)
 	for k, state := range s.States {
 		state.write(c, fmt.Sprint(k))
+	}
+	for k, list := range s.Carried {
+		for a := range list {
+			list[a].write(c, fmt.Sprintf("%d.carry.%d", k, a))
+		}
 	}
 	c.Bytes("sampler", s.sampler)
 	c.Bytes("extra", s.extra)
@@ -171,6 +249,13 @@ func readSnapshot(r io.Reader, size int64) (*snapshot, error) {
 	for k := range s.States {
 		if err := s.States[k].read(f, fmt.Sprint(k)); err != nil {
 			return nil, err
+		}
+	}
+	for k, list := range s.Carried {
+		for a := range list {
+			if err := list[a].read(f, fmt.Sprintf("%d.carry.%d", k, a)); err != nil {
+				return nil, err
+			}
 		}
 	}
 	s.sampler, s.extra = f["sampler"], f["extra"]
@@ -200,13 +285,20 @@ func (r *run) restore(s *snapshot, rep *Report) error {
 			return err
 		}
 	}
+	carried, err := r.restoreCarried(s, 0)
+	if err != nil {
+		return err
+	}
 	if restore := r.cfg.Checkpoints.Restore; restore != nil {
 		if err := restore(s.extra); err != nil {
 			return err
 		}
 	}
-	r.state, r.running = states[0], s.running
+	r.state, r.running, r.carried = states[0], s.running, carried
 	if len(states) > 1 {
+		if r.goodCarried, err = r.restoreCarried(s, 1); err != nil {
+			return err
+		}
 		r.good = states[1]
 	}
 	r.skipped, r.retries, rep.Rollbacks = s.Skipped, s.Retries, s.Rollbacks

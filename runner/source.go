@@ -9,7 +9,13 @@ import (
 // A Batch is the samples of one gradient or one evaluation. The first dimension of every tensor is the
 // number of samples. Inputs are float32 in the order of the network's inputs; Targets in the order of the
 // loss's (CrossEntropy and NLL: int64; MSE: float32).
-type Batch struct{ Inputs, Targets []*tensor.Dense }
+//
+// A network that was built with onnxload's Options.Carry starts from States, one slice for each of its Net.States
+// (nil: zeros), and what computes with it copies the states behind the batch to Finals, unless that is nil.
+type Batch struct {
+	Inputs, Targets []*tensor.Dense
+	States, Finals  [][]float32
+}
 
 // A Source gives samples by index: from memory, files, or whatever can be addressed. Read is called from one
 // goroutine at a time.

@@ -6,6 +6,7 @@ package runner
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 
@@ -75,6 +76,7 @@ type compiled struct {
 	unused  [][2]int  // ranges of the gradient that no path of the graph reaches: always zero
 	buffers []binding // ranges of the running statistics
 	inputs  []int     // handles; -1 where the graph does not use the input
+	states  []state
 	targets []int     // none if the use has no loss
 
 	trained, derivatives gorgonia.Nodes // weights, and the derivatives of the loss by them
@@ -83,6 +85,14 @@ type compiled struct {
 }
 
 type binding struct{ handle, from, to int }
+
+// state is one of Net.States.
+type state struct {
+	name  string
+	in    int            // handle; -1 where the graph does not use it
+	out   *gorgonia.Node // nil where it is not computed
+	zeros []float32
+}
 
 // Compile prepares to train net, a network that was built with onnxload's Options.Training. It fails if the
 // network has nothing to train.
@@ -161,7 +171,42 @@ func (c *compiled) run(ctx context.Context, x, running []float32, b *Batch, d ex
 			return fmt.Errorf("runner: targets: %w", err)
 		}
 	}
+	if len(c.states) > 0 {
+		return c.runStates(ctx, b, d)
+	}
 	return c.vm.Run(ctx, d)
+}
+
+// runStates is the rest of run for a network with recurrent states.
+func (c *compiled) runStates(ctx context.Context, b *Batch, d exec.Draw) error {
+	for _, v := range [][][]float32{b.States, b.Finals} {
+		if v != nil && len(v) != len(c.states) {
+			return fmt.Errorf("runner: %d recurrent states for a network of %d", len(v), len(c.states))
+		}
+	}
+	for i, s := range c.states {
+		from := s.zeros
+		if b.States != nil {
+			from = b.States[i]
+		}
+		if s.in < 0 {
+			continue
+		}
+		if err := c.vm.BindF32(s.in, from); err != nil {
+			return fmt.Errorf("runner: recurrent state %q: %w", s.name, err)
+		}
+	}
+	if err := c.vm.Run(ctx, d); err != nil {
+		return err
+	}
+	for i, to := range b.Finals {
+		s := c.states[i]
+		if s.out == nil || len(to) != len(s.zeros) {
+			return fmt.Errorf("runner: recurrent state %q of %d numbers does not fit %d", s.name, len(s.zeros), len(to))
+		}
+		copy(to, c.vm.Buf(s.out).F32)
+	}
+	return nil
 }
 
 func bindAll(vm *exec.VM, handles []int, ts []*tensor.Dense) error {
@@ -207,6 +252,7 @@ func (s *Step) compile(u use, b *Batch) (*compiled, error) {
 	if u == forStatistics {
 		o.Dropout = new(float64)
 	}
+	o.Shapes = s.shapes(b)
 	net, err := s.net.Model().Build(batch, o)
 	if err != nil {
 		return nil, err
@@ -222,6 +268,21 @@ func (s *Step) compile(u use, b *Batch) (*compiled, error) {
 	c.use, c.shapes = u, [2][]tensor.Shape{shapesOf(b.Inputs), shapesOf(b.Targets)}
 	s.plans = append(s.plans, c)
 	return c, nil
+}
+
+// shapes are Options.Shapes for a batch, where the network was built with some.
+func (s *Step) shapes(b *Batch) map[string][]int {
+	given := s.net.Options().Shapes
+	if given == nil {
+		return nil
+	}
+	own := maps.Clone(given)
+	for i, in := range s.net.Inputs {
+		if _, ok := own[in.Name()]; ok {
+			own[in.Name()] = b.Inputs[i].Shape().Clone()
+		}
+	}
+	return own
 }
 
 func (u use) hasLoss() bool { return u == forGradient || u == forLoss }
@@ -309,6 +370,11 @@ func (s *Step) differentiate(net *onnxload.Net, u use, b *Batch) (*compiled, err
 			results = append(results, c.outputGrad)
 		}
 	}
+	if u != forStatistics {
+		for _, st := range net.States {
+			results = append(results, st.Out)
+		}
+	}
 	plan, err := exec.Compile(results, exec.Options{Direct: direct})
 	if err != nil {
 		return nil, err
@@ -362,6 +428,10 @@ func (c *compiled) bindings() {
 		}
 	}
 	c.inputs = handles(c.vm, c.net.Inputs)
+	for _, s := range c.net.States {
+		st := state{name: s.Name, in: handles(c.vm, gorgonia.Nodes{s.In})[0], out: s.Out, zeros: make([]float32, s.In.Shape().TotalSize())}
+		c.states = append(c.states, st)
+	}
 }
 
 func handles(vm *exec.VM, nodes gorgonia.Nodes) []int {

@@ -15,13 +15,14 @@ import (
 
 // Config of Train.
 type Config struct {
-	// Batch is the number of samples of a gradient. The last batch of an epoch may have fewer.
+	// Batch is the number of samples of a gradient. The last batch of an epoch may have fewer. Of a Sequence it
+	// is the number of streams.
 	Batch int
 	// Evals is the number of gradient evaluations to spend, rounded up to whole outer steps; see Budget.
 	Evals uint64
 	// MaxOuter, when not 0, also ends the run after so many outer steps.
 	MaxOuter uint64
-	// Seed is that of the order of the samples, which is the source's own if InOrder is set.
+	// Seed is that of the order of the samples, which is the source's own if InOrder is set and for a Sequence.
 	Seed    uint64
 	InOrder bool
 	// Sampling is how mini-batches are drawn. OddballFloor, in [0, 1], is the share of Oddball's draws that are
@@ -107,6 +108,13 @@ func Train(ctx context.Context, s *Step, m optimizer.Method, src Source, cfg Con
 	if err := s.Fits(m); err != nil {
 		return nil, err
 	}
+	sequence, ok := src.(Sequence)
+	if ok {
+		if err := checkSequence(sequence, &cfg); err != nil {
+			return nil, err
+		}
+		cfg.InOrder = true
+	}
 	sampler, err := newSampler(src.Len(), &cfg, m)
 	if err != nil {
 		return nil, err
@@ -115,6 +123,9 @@ func Train(ctx context.Context, s *Step, m optimizer.Method, src Source, cfg Con
 	s.errors = cfg.Sampling == Oddball
 	s.mu.Unlock()
 	r := &run{s: s, m: m, src: src, cfg: cfg, sampler: sampler, running: cfg.Running, best: math.Inf(1)}
+	if sequence != nil {
+		r.carried = make([]carried, replicasOf(m))
+	}
 	x := cfg.Weights
 	if x == nil {
 		x = s.net.Weights()
@@ -150,6 +161,9 @@ type run struct {
 	skipped uint64           // mini-batches that rolling back passed over
 	retries int              // rollbacks to good so far
 	good    *optimizer.State // the state to roll back to; nil unless the run rolls back
+
+	carried     []carried // by replica; nil unless the source is a Sequence
+	goodCarried []carried // with good
 
 	identity    map[string]string // of checkpoints
 	saved       time.Time         // when the last checkpoint was made

@@ -1,9 +1,11 @@
 package main
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"math"
+	"slices"
 
 	"github.com/onnx-entropy/onnx-entropy/onnxload"
 	"github.com/onnx-entropy/onnx-entropy/runner"
@@ -13,6 +15,9 @@ type evalCmd struct {
 	Model string `arg:"" help:"ONNX file, or the name of an embedded model."`
 
 	dataFlags `embed:""`
+	textFlags `embed:""`
+	Part      string `group:"Text:" default:"" enum:",train,valid,test,all" placeholder:"NAME" help:"Part of the text to evaluate: train, valid, test, or all of a single text (default: test)."`
+	Streams   int    `group:"Text:" default:"1" placeholder:"N" help:"Cut the text into N streams, which is faster; each begins without knowing what is in front of it (default ${default})."`
 	Loss      string `group:"Data:" default:"" enum:",cross-entropy,nll,mse" placeholder:"NAME" help:"cross-entropy, nll or mse (default: what the model was trained with here, else mse if the data hold target values, else cross-entropy)."`
 	Batch     int    `group:"Data:" default:"256" placeholder:"N" help:"Samples at a time (default ${default}); fewer take less memory."`
 
@@ -26,6 +31,9 @@ type evaluation struct {
 	Loss  number  `json:"loss"`
 	Error *number `json:"error,omitempty"` // fraction; absent if the targets are no classes
 	Count int     `json:"count"`
+	// Of text: exp(loss), and for bytes and chars loss/ln 2.
+	Perplexity *number `json:"perplexity,omitempty"`
+	Bits       *number `json:"bits,omitempty"`
 }
 
 func evaluationOf(m runner.Metrics) *evaluation {
@@ -40,7 +48,14 @@ func (e *evaluation) String() string {
 	if e.Error == nil {
 		return fmt.Sprintf("loss %.4f  count %d", e.Loss, e.Count)
 	}
-	return fmt.Sprintf("loss %.4f  error %.2f %%  count %d", e.Loss, 100**e.Error, e.Count)
+	s := fmt.Sprintf("loss %.4f  error %.2f %%  count %d", e.Loss, 100**e.Error, e.Count)
+	if e.Perplexity != nil {
+		s += fmt.Sprintf("  perplexity %.3f", *e.Perplexity)
+	}
+	if e.Bits != nil {
+		s += fmt.Sprintf("  bits %.4f", *e.Bits)
+	}
+	return s
 }
 
 // Run evaluates in inference mode, on the test samples if there are any.
@@ -59,9 +74,31 @@ func (c *evalCmd) Run(e *env) error {
 	if c.Data == "" {
 		return usagef("no data to evaluate %s on: it takes %s; give --data", m.label, m.asks())
 	}
-	d, err := c.open(m)
+	t, err := c.openText(c.Data, m)
 	if err != nil {
 		return err
+	}
+	var got *evaluation
+	if t != nil {
+		got, err = c.text(e, m, t)
+	} else {
+		got, err = c.samples(e, m)
+	}
+	if err != nil {
+		return err
+	}
+	if c.JSON {
+		return json.NewEncoder(e.stdout).Encode(got)
+	}
+	e.printf("%s", got)
+	return nil
+}
+
+// samples evaluates the test samples if there are any, else all.
+func (c *evalCmd) samples(e *env, m *model) (*evaluation, error) {
+	d, err := c.open(m)
+	if err != nil {
+		return nil, err
 	}
 	set := d.Test
 	if set == nil {
@@ -73,34 +110,76 @@ func (c *evalCmd) Run(e *env) error {
 	}
 	f, err := runner.LossByName(loss)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	batch := min(c.Batch, set.Len())
 	net, err := m.build(batch, onnxload.Options{Training: true})
 	if err != nil {
-		return err
+		return nil, err
 	}
 	src, err := newSource(set, m, net, loss)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if d.Test == nil {
 		e.warn("%s has no test samples; all of its samples are evaluated.", c.Data)
 	}
 	step, err := runner.Compile(net, f, runner.Options{Threads: c.Threads, EvalBatch: batch})
 	if err != nil {
-		return fmt.Errorf("%s: %w", m.label, err)
+		return nil, fmt.Errorf("%s: %w", m.label, err)
 	}
 	metrics, err := step.Evaluate(e.ctx, net.Weights(), net.Running(), src)
 	if err != nil {
-		return fmt.Errorf("%s: %w", m.label, err)
+		return nil, fmt.Errorf("%s: %w", m.label, err)
 	}
-	got := evaluationOf(metrics)
-	if c.JSON {
-		return json.NewEncoder(e.stdout).Encode(got)
+	return evaluationOf(metrics), nil
+}
+
+// text evaluates a part of a text, with the recurrent states carried from window to window.
+func (c *evalCmd) text(e *env, m *model, t *text) (*evaluation, error) {
+	if c.Streams < 1 {
+		return nil, usagef("--streams is %d; it must be at least 1", c.Streams)
 	}
-	e.printf("%s", got)
-	return nil
+	if t.vocab == nil {
+		return nil, fmt.Errorf("%s records no vocabulary; train it here first", m.label)
+	}
+	net, err := m.build(c.Streams, t.options(m, c.Streams))
+	if err != nil {
+		return nil, err
+	}
+	if err := t.encode(m, net); err != nil {
+		return nil, err
+	}
+	ids, err := c.part(t)
+	if err != nil {
+		return nil, err
+	}
+	src, err := t.whole(ids, cmp.Or(c.Part, "test"), c.Streams)
+	if err != nil {
+		return nil, err
+	}
+	loss, err := runner.LossByName(cmp.Or(c.Loss, m.meta["onnx_entropy.loss"], "cross-entropy"))
+	if err != nil {
+		return nil, err
+	}
+	step, err := runner.Compile(net, loss, runner.Options{Threads: c.Threads})
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", m.label, err)
+	}
+	metrics, err := step.Evaluate(e.ctx, net.Weights(), net.Running(), src)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", m.label, err)
+	}
+	return t.evaluation(metrics), nil
+}
+
+// part is the part of the text that is evaluated.
+func (c *evalCmd) part(t *text) ([]int64, error) {
+	ids := map[string][]int64{"train": t.train, "valid": t.valid, "test": t.test, "": t.test, "all": slices.Concat(t.train, t.valid, t.test)}[c.Part]
+	if len(ids) == 0 {
+		return nil, fmt.Errorf("%s has no %s part; --part chooses another", c.Data, cmp.Or(c.Part, "test"))
+	}
+	return ids, nil
 }
 
 // A number is a float64 that JSON can hold: what is not finite is null.

@@ -15,44 +15,13 @@ import (
 )
 
 type reproduceCmd struct {
-	Name string `arg:"" enum:"mnistfc,mnistconv,allcnn" help:"Network of the paper: mnistfc, mnistconv (its LeNet) or allcnn."`
+	Name string `arg:"" enum:"mnistfc,mnistconv,allcnn,charlstm,ptb" help:"Experiment of the paper: mnistfc, mnistconv (its LeNet), allcnn, charlstm or ptb."`
 
-	Data    string   `required:"" placeholder:"PATH" help:"Directory with the data: MNIST, or CIFAR-10 for allcnn."`
+	Data    string   `required:"" placeholder:"PATH" help:"Directory with the data: MNIST; CIFAR-10 for allcnn; War and Peace for charlstm; Penn Treebank's three parts for ptb."`
 	Seeds   int      `default:"5" placeholder:"N" help:"Runs of each arm, with the seeds 1 to N (default ${default})."`
 	Budget  *float64 `placeholder:"EPOCHS" help:"Passes over the data, counted in gradients, of every run (default: the paper's of each arm)."`
 	Dir     string   `default:"reproduce" placeholder:"DIR" help:"Where runs, results.json and pictures go (default ${default}). What is there already is not done again."`
 	Threads int      `placeholder:"N" help:"Threads; results do not depend on it (default: one a processor)."`
-}
-
-// An experiment is a row of the paper's table of results.
-type experiment struct {
-	paper string // its name there
-	arms  []arm
-}
-
-// An arm is an optimizer in an experiment, as a command line of train.
-type arm struct {
-	name   string
-	epochs float64
-	flags  string
-	error  string // of the paper, in percent
-}
-
-// experiments holds the settings and results of the paper's sections 5.2 and 5.3 (tables 1 to 3 of its appendix), as
-// far as the networks are embedded.
-var experiments = map[string]experiment{
-	"mnistfc": {"small MNIST, fully connected", []arm{
-		{"entropy-sgd", 120, "--optimizer entropy-sgd --lr-schedule step:0.1@0.4 --dropout 0.15", "1.37 ± 0.03"},
-		{"adam", 100, "--optimizer adam --lr 0.001 --lr-schedule step:0.2@0.3,0.6,0.9 --dropout 0.15", "1.39 ± 0.03"},
-	}},
-	"mnistconv": {"LeNet", []arm{
-		{"entropy-sgd", 100, "--optimizer entropy-sgd --lr-schedule step:0.1@0.4 --dropout 0.25", "0.50 ± 0.01"},
-		{"adam", 100, "--optimizer adam --lr 0.001 --lr-schedule step:0.2@0.3,0.6,0.9 --dropout 0.25", "0.51 ± 0.01"},
-	}},
-	"allcnn": {"All-CNN-BN on CIFAR-10", []arm{
-		{"entropy-sgd", 200, "--optimizer entropy-sgd --gamma 0.03 --noise 0.0001 --weight-decay 0.001 --lr-schedule step:0.2@0.4,0.8", "7.81 ± 0.09"},
-		{"sgd", 200, "--optimizer sgd --lr 0.1 --weight-decay 0.001 --lr-schedule step:0.2@0.3,0.6,0.9", "7.71 ± 0.19"},
-	}},
 }
 
 // A reproduced is the outcome of one run: a network, an arm and a seed.
@@ -62,7 +31,8 @@ type reproduced struct {
 	Seed      int     `json:"seed"`
 	Epochs    float64 `json:"epochs"`
 	Error     float64 `json:"test_error"` // a fraction, at the last weights
-	Loss      number  `json:"test_loss"`
+	Loss      float64 `json:"test_loss"`
+	Valid     *number `json:"valid_loss,omitempty"` // where a part is kept apart for validation
 	Count     int     `json:"test_samples"`
 	Gradients uint64  `json:"gradients"`
 	Outer     uint64  `json:"outer_steps"`
@@ -70,7 +40,8 @@ type reproduced struct {
 	Threads   int     `json:"threads"`
 	Command   string  `json:"command"` // without data and folders
 	Version   string  `json:"version"`
-	// Curve has the epoch, counted in gradients, and the test error of each evaluation.
+	// Curve has the epoch, counted in gradients, and the test error of each evaluation; of text the loss on
+	// the validation part.
 	Curve [][2]float64 `json:"curve"`
 }
 
@@ -149,7 +120,8 @@ func (c *reproduceCmd) folder(a arm, seed int) string {
 
 // run does the run of an arm and a seed, or what is left of it.
 func (c *reproduceCmd) run(e *env, a arm, seed int) (*reproduced, error) {
-	command := fmt.Sprintf("train %s %s --epochs %g --seed %d --reinit %d", c.Name, a.flags, a.epochs, seed, seed)
+	x := experiments[c.Name]
+	command := fmt.Sprintf("train %s %s --epochs %g --seed %d --reinit %d", x.model, strings.TrimSpace(a.flags+" "+x.flags), a.epochs, seed, seed)
 	args := append(strings.Fields(command), "--data", c.Data, "--evaluations", strconv.Itoa(reproduceEvaluations))
 	folder := c.folder(a, seed)
 	if _, err := os.Stat(filepath.Join(folder, "1", report.ConfigName)); err == nil {
@@ -181,36 +153,36 @@ func (c *reproduceCmd) run(e *env, a arm, seed int) (*reproduced, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &reproduced{
-		Network: c.Name, Arm: a.name, Seed: seed, Epochs: a.epochs, Error: float64(*r.Test.Error), Loss: number(r.Test.Loss), Count: r.Test.Count,
+	done := &reproduced{
+		Network: c.Name, Arm: a.name, Seed: seed, Epochs: a.epochs, Error: float64(*r.Test.Error), Loss: float64(r.Test.Loss), Count: r.Test.Count,
 		Gradients: r.Gradients, Outer: r.Outer, Seconds: r.Seconds, Threads: cfg.Threads, Command: "onnx-entropy " + command, Version: version, Curve: points,
-	}, nil
+	}
+	if r.Valid != nil {
+		done.Valid = &r.Valid.Loss
+	}
+	return done, nil
 }
 
 // table shows the mean and the standard deviation of each arm beside the paper's.
 func (c *reproduceCmd) table(x experiment, all []reproduced) string {
-	rows := [][]string{{c.Name, "epochs", "runs", "test error %", "paper", "gradients", "minutes a run"}}
+	rows := [][]string{{c.Name, "epochs", "runs", x.measure.name, "paper", "gradients", "minutes a run"}}
 	for _, a := range x.arms {
 		if c.Budget != nil {
 			a.epochs = *c.Budget
 		}
-		var errs, minutes []float64
+		var results, minutes []float64
 		var gradients uint64
 		for seed := 1; seed <= c.Seeds; seed++ {
 			r := find(all, c.Name, a, seed)
-			errs, minutes = append(errs, 100*r.Error), append(minutes, r.Seconds/60)
+			results, minutes = append(results, x.measure.of(r.Error, r.Loss)), append(minutes, r.Seconds/60)
 			gradients = r.Gradients
 		}
-		mean, sd := meanSD(errs)
-		text := fmt.Sprintf("%.2f", mean)
-		if len(errs) > 1 {
-			text += fmt.Sprintf(" ± %.2f", sd)
-		}
+		mean, sd := meanSD(results)
 		took := "-"
 		if m, _ := meanSD(minutes); !slices.Contains(minutes, 0) {
 			took = fmt.Sprintf("%.1f", m)
 		}
-		rows = append(rows, []string{a.name, fmt.Sprintf("%g", a.epochs), fmt.Sprint(len(errs)), text, a.error, report.Count(gradients), took})
+		rows = append(rows, []string{a.name, fmt.Sprintf("%g", a.epochs), fmt.Sprint(len(results)), x.measure.text(mean, sd, len(results)), a.result, report.Count(gradients), took})
 	}
 	return report.Table(rows, 1, 2, 5, 6)
 }

@@ -61,7 +61,7 @@ func TestExperimentsParse(t *testing.T) {
 	t.Chdir(t.TempDir())
 	for name, x := range experiments {
 		for _, a := range x.arms {
-			_, errs, code := call(t, append([]string{"train", name, "--data", "nowhere"}, strings.Fields(a.flags)...)...)
+			_, errs, code := call(t, append([]string{"train", x.model, "--data", "nowhere"}, strings.Fields(a.flags+" "+x.flags)...)...)
 			if code != 1 || !strings.Contains(errs, "nowhere") {
 				t.Errorf("%s, %s: exit code %d, %s", name, a.name, code, errs)
 			}

@@ -21,13 +21,13 @@ func (c *reproduceCmd) pictureName() string { return filepath.Join(c.Dir, c.Name
 // armColors are those of the arms' curves.
 var armColors = []color.Color{color.RGBA{R: 0xc0, G: 0x39, B: 0x2b, A: 0xff}, color.RGBA{R: 0x1f, G: 0x4e, B: 0x9c, A: 0xff}}
 
-// picture draws the test error of every run against the passes over the data, counted in gradients, as the paper's
+// picture draws what is measured during every run against the passes over the data, counted in gradients, as the paper's
 // figures do: a colour an arm, a thin line a seed.
 func (c *reproduceCmd) picture(x experiment, all []reproduced) error {
 	p := plot.New()
 	p.Title.Text = fmt.Sprintf("%s (%s)", c.Name, x.paper)
 	p.X.Label.Text = "epochs, counted in gradient evaluations"
-	p.Y.Label.Text = "test error, %"
+	p.Y.Label.Text = x.measure.curve
 	p.Legend.Top = true
 	p.Add(plotter.NewGrid())
 	for i, a := range x.arms {
@@ -37,7 +37,7 @@ func (c *reproduceCmd) picture(x experiment, all []reproduced) error {
 		for seed := 1; seed <= c.Seeds; seed++ {
 			var points plotter.XYs
 			for _, v := range find(all, c.Name, a, seed).Curve {
-				points = append(points, plotter.XY{X: v[0], Y: 100 * v[1]})
+				points = append(points, plotter.XY{X: v[0], Y: x.measure.of(v[1], v[1])})
 			}
 			if len(points) == 0 {
 				continue
@@ -63,7 +63,7 @@ func (c *reproduceCmd) picture(x experiment, all []reproduced) error {
 	})
 }
 
-// curve reads the test errors of a log.
+// curve reads the test errors of a log, or the losses of the validation part.
 func curve(path string) (points [][2]float64, err error) {
 	f, err := os.Open(path)
 	if err != nil {
@@ -74,12 +74,16 @@ func curve(path string) (points [][2]float64, err error) {
 		var m struct {
 			Epoch float64
 			Test  *struct{ Error *float64 }
+			Valid *struct{ Loss *float64 }
 		}
 		if err := json.Unmarshal(lines.Bytes(), &m); err != nil {
 			return nil, fmt.Errorf("%s: %w", path, err)
 		}
-		if m.Test != nil && m.Test.Error != nil {
+		switch {
+		case m.Test != nil && m.Test.Error != nil:
 			points = append(points, [2]float64{m.Epoch, *m.Test.Error})
+		case m.Valid != nil && m.Valid.Loss != nil:
+			points = append(points, [2]float64{m.Epoch, *m.Valid.Loss})
 		}
 	}
 	return points, nil

@@ -113,11 +113,11 @@ func (t *training) checkpoints(e *env, w *watch) (*runner.Checkpoints, error) {
 		return nil, err
 	}
 	id := map[string]string{
-		"model":         t.config().Model.SHA256,
-		"training data": t.data.Train.Digest(),
-		"loss":          t.loss,
-		"optimizer":     t.Optimizer,
+		"model":     t.config().Model.SHA256,
+		"loss":      t.loss,
+		"optimizer": t.Optimizer,
 	}
+	t.digests(id)
 	var s []string
 	for _, v := range t.settings(t.method) {
 		s = append(s, v.name+" "+v.value)
@@ -125,9 +125,6 @@ func (t *training) checkpoints(e *env, w *watch) (*runner.Checkpoints, error) {
 	id["settings"] = strings.Join(s, ", ")
 	if t.Head != nil {
 		id["head"] = fmt.Sprintf("%d classes", *t.Head)
-	}
-	if t.data.Test != nil {
-		id["test data"] = t.data.Test.Digest()
 	}
 	return &runner.Checkpoints{
 		Dir: t.run.Path(report.CheckpointsName), Every: every, Gradients: gradients, Resume: t.Resume != "", Identity: id,
@@ -155,6 +152,18 @@ func (t *training) checkpoints(e *env, w *watch) (*runner.Checkpoints, error) {
 	}, nil
 }
 
+// digests puts those of the data into a run's identity.
+func (t *training) digests(id map[string]string) {
+	if t.text != nil {
+		id["training data"], id["validation data"], id["test data"] = t.text.digest(t.text.train), t.text.digest(t.text.valid), t.text.digest(t.text.test)
+		return
+	}
+	id["training data"] = t.data.Train.Digest()
+	if t.data.Test != nil {
+		id["test data"] = t.data.Test.Digest()
+	}
+}
+
 // A result is the outcome of a finished run, as its folder keeps it. That it is there tells that the run is
 // finished.
 type result struct {
@@ -162,6 +171,7 @@ type result struct {
 	Outer     uint64      `json:"outer"`
 	Loss      number      `json:"loss"`
 	Test      *evaluation `json:"test,omitempty"`
+	Valid     *evaluation `json:"valid,omitempty"` // of data with a validation part
 	Rollbacks int         `json:"rollbacks,omitempty"`
 	Seconds   float64     `json:"seconds"` // of training
 	Out       string      `json:"out,omitempty"`

@@ -26,6 +26,7 @@ type trainCmd struct {
 	dataFlags    `embed:""`
 	NoShuffle    bool `group:"Data:" help:"Take the samples in file order in every epoch."`
 	samplerFlags `embed:""`
+	textFlags    `embed:""`
 	Batch        int    `group:"Data:" default:"128" placeholder:"N" help:"Samples a gradient (default ${default}). The last batch of an epoch has the rest."`
 	Loss         string `group:"Data:" default:"" enum:",cross-entropy,nll,mse" placeholder:"NAME" help:"cross-entropy, nll (the model ends in LogSoftmax) or mse (default: mse if the data hold target values, else cross-entropy)."`
 
@@ -84,14 +85,17 @@ type training struct {
 	head    *onnxload.Head // the layer that --head replaced
 	net     *onnxload.Net
 	step    *runner.Step
-	data    *dataset.Data
-	source  *source
-	test    runner.Source // nil if there is no test set
+	data    *dataset.Data // nil if text is not
+	text    *text
+	source  runner.Source
+	test    runner.Source // measured during the run, validation if there is any; nil if there is nothing to
+	final   runner.Source // measured at its end: the test part if validation is apart, else nil
 	loss    string
 	method  optimizer.Settled
 	cfg     runner.Config
 	threads int
 	run     *report.Run
+	tested  *evaluation // of final
 }
 
 // prepare finds out everything that can go wrong before anything is written.
@@ -127,11 +131,8 @@ func (c *trainCmd) prepare(e *env) (*training, error) {
 			return nil, err
 		}
 	}
-	if t.data, err = c.open(t.model); err != nil {
+	if err := t.open(); err != nil {
 		return nil, err
-	}
-	if t.data.Train == nil {
-		return nil, fmt.Errorf("%s has test samples only; training samples are missing", c.Data)
 	}
 	if err := t.compile(); err != nil {
 		return nil, err
@@ -140,6 +141,23 @@ func (c *trainCmd) prepare(e *env) (*training, error) {
 		return nil, err
 	}
 	return t, t.try(e.ctx)
+}
+
+// open reads the data.
+func (t *training) open() (err error) {
+	if t.text, err = t.openText(t.Data, t.model); err != nil {
+		return err
+	}
+	if t.text != nil {
+		return t.checkText()
+	}
+	if t.data, err = t.dataFlags.open(t.model); err != nil {
+		return err
+	}
+	if t.data.Train == nil {
+		return fmt.Errorf("%s has test samples only; training samples are missing", t.Data)
+	}
+	return nil
 }
 
 // check finds options that are wrong whatever the model and the data are.
@@ -196,17 +214,21 @@ func (c *trainCmd) noData(m *model) error {
 // compile builds the graph and fits the data to it.
 func (t *training) compile() error {
 	var err error
-	if t.net, err = t.model.build(t.Batch, onnxload.Options{Training: true, Dropout: t.Dropout}); err != nil {
+	o := onnxload.Options{Training: true}
+	if t.text != nil {
+		o = t.text.options(t.model, t.Batch)
+	}
+	o.Dropout = t.Dropout
+	if t.net, err = t.model.build(t.Batch, o); err != nil {
 		return err
 	}
-	t.loss = lossOf(t.Loss, t.data)
-	if t.source, err = newSource(t.data.Train, t.model, t.net, t.loss); err != nil {
-		return err
+	if t.text != nil {
+		err = t.feedText()
+	} else {
+		err = t.feedSamples()
 	}
-	if t.data.Test != nil {
-		if t.test, err = newSource(t.data.Test, t.model, t.net, t.loss); err != nil {
-			return err
-		}
+	if err != nil {
+		return err
 	}
 	loss, err := runner.LossByName(t.loss)
 	if err != nil {
@@ -229,6 +251,18 @@ func (t *training) compile() error {
 	return nil
 }
 
+// feedSamples fits the samples to the network.
+func (t *training) feedSamples() (err error) {
+	t.loss = lossOf(t.Loss, t.data)
+	if t.source, err = newSource(t.data.Train, t.model, t.net, t.loss); err != nil {
+		return err
+	}
+	if t.data.Test != nil {
+		t.test, err = newSource(t.data.Test, t.model, t.net, t.loss)
+	}
+	return err
+}
+
 // evalBatch is how many samples are evaluated at a time.
 const evalBatch = 256
 
@@ -245,7 +279,7 @@ func (t *training) configure() error {
 	}
 	n := t.source.Len()
 	if t.Batch > n {
-		return usagef("--batch is %d, and %s has %s; give --batch %d or less", t.Batch, t.data.Train.Name, report.Plural(n, "sample", "samples"), n)
+		return usagef("--batch is %d, and %s has %s; give --batch %d or less", t.Batch, t.Data, report.Plural(n, "sample", "samples"), n)
 	}
 	evals := runner.Budget(n, t.Batch, epochs)
 	method, err := t.build(evals, t.Seed, t.threads)
@@ -329,6 +363,9 @@ func (t *training) reserve(b *runner.Batch) error {
 // batches are the sizes of batch besides --batch: the last one of the training samples, of those for the running
 // statistics, and those of an evaluation.
 func (t *training) batches() []int {
+	if t.text != nil {
+		return slices.DeleteFunc([]int{evalStreams}, func(b int) bool { return b == t.Batch })
+	}
 	n := t.source.Len()
 	sizes := []int{n % t.Batch, min(n, statisticsSamples) % t.Batch}
 	if t.test != nil {
@@ -361,7 +398,11 @@ func (t *training) train(e *env) (err error) {
 	if err != nil {
 		return t.failed(e, rep, err)
 	}
-	files, err := t.write(rep, w.seconds())
+	seconds := w.seconds()
+	if err := t.measure(e.ctx, rep); err != nil {
+		return t.failed(e, rep, err)
+	}
+	files, err := t.write(rep, seconds)
 	if err != nil {
 		return err
 	}
@@ -421,7 +462,10 @@ func (t *training) write(rep *runner.Report, seconds float64) ([]string, error) 
 	files := []string{path, t.run.Path(report.MetricsName), t.run.Path(report.ConfigName)}
 	r := result{Gradients: rep.Evals, Outer: rep.Outer, Loss: number(rep.Loss), Rollbacks: rep.Rollbacks, Seconds: math.Round(seconds*1e3) / 1e3, Out: t.Out, Pending: t.Out != ""}
 	if rep.Test != nil {
-		r.Test = evaluationOf(*rep.Test)
+		r.Test = t.text.evaluation(*rep.Test)
+	}
+	if t.tested != nil {
+		r.Valid, r.Test = r.Test, t.tested
 	}
 	if err := t.run.WriteJSON(report.ResultName, r); err != nil {
 		return nil, err
@@ -483,7 +527,11 @@ func (t *training) provenance(rep *runner.Report) map[string]string {
 	for _, v := range t.sampled() {
 		meta["onnx_entropy."+snake(v.name)] = v.value
 	}
-	record(meta, t.data.Train)
+	if t.text != nil {
+		t.text.record(meta)
+	} else {
+		record(meta, t.data.Train)
+	}
 	return meta
 }
 

@@ -12,7 +12,8 @@ import (
 type config struct {
 	Version   string            `json:"version"`
 	Model     modelConfig       `json:"model"`
-	Data      dataConfig        `json:"data"`
+	Data      *dataConfig       `json:"data,omitempty"`
+	Text      *textConfig       `json:"text,omitempty"`
 	Loss      string            `json:"loss"`
 	Smoothing float64           `json:"label_smoothing,omitempty"`
 	Optimizer string            `json:"optimizer"`
@@ -53,13 +54,24 @@ type setConfig struct {
 	Shape   []int  `json:"shape"`
 }
 
+// textConfig counts symbols.
+type textConfig struct {
+	Path       string    `json:"path"`
+	Files      string    `json:"files"`
+	Unit       string    `json:"unit"`
+	Vocabulary int       `json:"vocabulary"`
+	Window     int       `json:"window"`
+	Train      int       `json:"train"`
+	Valid      int       `json:"valid"`
+	Test       int       `json:"test"`
+	Split      []float64 `json:"split"` // of a single text
+}
+
 func (t *training) config() config {
 	sum := sha256.Sum256(t.model.bytes)
-	tr := t.data.Train.Transform()
 	c := config{
 		Version:   version,
 		Model:     modelConfig{t.model.label, hex.EncodeToString(sum[:]), t.net.NumWeights()},
-		Data:      dataConfig{Path: t.Data, Train: setOf(t.data.Train), Scale: tr.Scale, Mean: tr.Mean, Std: tr.Std},
 		Loss:      t.loss,
 		Smoothing: t.LabelSmoothing,
 		Optimizer: t.Optimizer,
@@ -78,9 +90,15 @@ func (t *training) config() config {
 		Out:       t.Out,
 		Command:   t.command(),
 	}
-	if t.data.Test != nil {
-		s := setOf(t.data.Test)
-		c.Data.Test = &s
+	if s := t.text; s != nil {
+		c.Text = &textConfig{t.Data, s.Train.Name, s.unit, len(s.vocab.Symbols), s.window, len(s.train), len(s.valid), len(s.test), s.split}
+	} else {
+		tr := t.data.Train.Transform()
+		c.Data = &dataConfig{Path: t.Data, Train: setOf(t.data.Train), Scale: tr.Scale, Mean: tr.Mean, Std: tr.Std}
+		if t.data.Test != nil {
+			s := setOf(t.data.Test)
+			c.Data.Test = &s
+		}
 	}
 	for _, s := range t.settings(t.method) {
 		c.Settings[snake(s.name)] = s.value

@@ -29,11 +29,16 @@ func (t *training) introduce(e *env) {
 		kind = "embedded"
 	}
 	e.printf("Model      %s (%s), %s, %s -> %s", t.model.label, kind, report.Plural(t.net.NumWeights(), "weight", "weights"),
-		report.Shape(t.source.sample), report.Shape(t.net.Outputs[0].Shape()[1:]))
+		report.Shape(t.net.Inputs[0].Shape()[1:]), report.Shape(t.net.Outputs[0].Shape()[1:]))
 	if h := t.head; h != nil {
 		e.printf("Head       %s (%s), new: %s, %d classes where there were %d", h.Node, h.Op, report.Plural(h.Features, "feature", "features"), *t.Head, h.Classes)
 	}
-	e.printf("Data       %s", describe(t.data))
+	if t.text == nil {
+		e.printf("Data       %s", describe(t.data))
+	} else {
+		e.printf("Text       %s", t.text.describe())
+		t.introduceText(e)
+	}
 	var s []string
 	for _, v := range t.settings(t.method) {
 		if !v.plain() {
@@ -136,6 +141,7 @@ type metrics struct {
 	Travelled *float64    `json:"travelled,omitempty"`
 	Seconds   float64     `json:"seconds"` // since the start
 	Test      *evaluation `json:"test,omitempty"`
+	Valid     *evaluation `json:"valid,omitempty"` // in place of test, of data with a validation part
 }
 
 // seconds is how long the run has been training.
@@ -166,15 +172,20 @@ func (w *watch) observe(p runner.Progress) {
 		m.LR, m.Gamma, m.Rho = st.LR, known(st.Gamma), known(st.Rho)
 		m.Distance, m.Gradient, m.Cosine, m.Travelled = known(st.Distance), known(st.Gradient), known(st.Cosine), known(st.Travelled)
 	}
-	if p.Test != nil {
-		m.Test = evaluationOf(*p.Test)
+	what, test := "test", p.Test
+	if test != nil {
+		m.Test = w.t.text.evaluation(*test)
+	}
+	shown := m.Test
+	if w.t.final != nil {
+		what, m.Valid, m.Test = "valid", m.Test, nil
 	}
 	if err := w.t.run.Metrics(m); err != nil && w.err == nil {
 		w.err = err
 	}
 	w.progress.Update(p.Evals, p.Epoch, p.Loss)
 	if p.Test != nil {
-		w.progress.Line("test  epoch %.2f: %s", p.Epoch, m.Test)
+		w.progress.Line("%-5s epoch %.2f: %s", what, p.Epoch, shown)
 	}
 }
 
@@ -183,6 +194,8 @@ func (t *training) conclude(e *env, rep *runner.Report, took time.Duration, file
 	switch {
 	case rep.Test == nil:
 		e.printf("Trained    training loss %.4f; there are no test samples, so no error was measured", rep.Loss)
+	case t.text != nil:
+		e.printf("Trained    %s", t.textOutcome(rep))
 	case math.IsNaN(rep.Test.Error):
 		e.printf("Trained    test loss %.4f on %s samples", rep.Test.Loss, report.Count(rep.Test.Count))
 	default:
