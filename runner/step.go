@@ -77,7 +77,7 @@ type compiled struct {
 	buffers []binding // ranges of the running statistics
 	inputs  []int     // handles; -1 where the graph does not use the input
 	states  []state
-	targets []int     // none if the use has no loss
+	targets []int // none if the use has no loss
 
 	trained, derivatives gorgonia.Nodes // weights, and the derivatives of the loss by them
 	outputGrad           *gorgonia.Node // derivative of the loss by the output; nil unless errors of samples are wanted
