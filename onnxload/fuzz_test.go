@@ -3,6 +3,8 @@ package onnxload_test
 import (
 	"fmt"
 	"math"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -13,49 +15,6 @@ import (
 	"github.com/onnx-entropy/onnx-entropy/internal/rng"
 	"github.com/onnx-entropy/onnx-entropy/onnxload"
 )
-
-// seeds are small models that between them have every kind of operator.
-func seeds() [][]byte {
-	image := list(input("x", "N", 2, 6, 6))
-	rows := list(input("x", "N", 4))
-	ms := []*onnxpb.ModelProto{
-		relu(), batchNorms(17, "training_mode", 1), batchNorms(9), batchNorms(6),
-		model(11, image, list(floats("w", []int64{4, 1, 3, 3}), floats("b", []int64{4}), ints("p", 0, 0, 1, -1, 0, 0, 1, 2)), protos{
-			node("Pad", list("x", "p"), list("a")),
-			node("Conv", list("a", "w", "b"), list("c"), "group", 2, "auto_pad", "SAME_UPPER", "strides", []int64{2, 2}),
-			node("LeakyRelu", list("c"), list("d"), "alpha", 0.1),
-			node("MaxPool", list("d"), list("e"), "kernel_shape", []int64{2, 2}, "pads", []int64{1, 0, 0, 1}, "ceil_mode", 1),
-			node("AveragePool", list("e"), list("f"), "kernel_shape", []int64{2, 2}, "count_include_pad", 1),
-			node("GlobalAveragePool", list("f"), list("g")),
-			node("Flatten", list("g"), list("h")),
-			node("Softmax", list("h"), list("y")),
-		}, "y"),
-		model(13, rows, list(floats("w", []int64{3, 4}), floats("b", []int64{3}), ints("axes", 1), ints("i", 0), ints("to", 2, -1), ints("ends", 9)), protos{
-			node("Identity", list("w"), list("w2")),
-			node("Transpose", list("w2"), list("w3"), "perm", []int64{1, 0}),
-			node("MatMul", list("x", "w3"), list("a")),
-			node("Add", list("a", "b"), list("c")),
-			node("Gemm", list("x", "w", "b"), list("d"), "transB", 1),
-			node("Concat", list("c", "d"), list("e"), "axis", -1),
-			node("Unsqueeze", list("e", "axes"), list("f")),
-			node("Slice", list("f", "i", "ends", "axes"), list("g")),
-			node("Squeeze", list("g", "axes"), list("h")),
-			node("Shape", list("h"), list("s")),
-			node("Gather", list("s", "i"), list("n")),
-			node("Concat", list("n", "to"), list("r"), "axis", 0),
-			node("ReduceProd", list("r"), list("q")),
-			node("ConstantOfShape", list("s"), list("z")),
-			node("Cast", list("z"), list("zi"), "to", 7),
-			node("Expand", list("h", "s"), list("j")),
-			node("ReduceSum", list("j", "axes"), list("y")),
-		}, "y", "zi"),
-	}
-	var out [][]byte
-	for _, m := range ms {
-		out = append(out, must(proto.MarshalOptions{Deterministic: true}.Marshal(m)))
-	}
-	return out
-}
 
 func FuzzParse(f *testing.F) {
 	for _, b := range seeds() {
@@ -91,6 +50,57 @@ func FuzzBuild(f *testing.F) {
 		p := unmarshal(t, models[seed%len(models)])
 		mutate(p, changes)
 		tryBuild(t, marshal(p), training)
+	})
+}
+
+// FuzzExport takes files as they come, and goes on to a gradient and to files again.
+func FuzzExport(f *testing.F) {
+	for _, b := range seeds() {
+		f.Add(b)
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		if len(b) > 1<<16 {
+			return
+		}
+		if _, _, err := harmless(t.TempDir(), b); err != nil {
+			t.Fatal(err)
+		}
+	})
+}
+
+// FuzzExternal reads tensors from a file of 64 bytes.
+func FuzzExternal(f *testing.F) {
+	f.Add("w.bin", "0", "16", "length", int64(4), int32(1))
+	f.Add("w.bin", "48", "16", "checksum", int64(4), int32(1))
+	f.Add("../w.bin", "-1", "9223372036854775807", "location", int64(1<<40), int32(7))
+	f.Add("./a/../w.bin", "0x10", "1e3", "offset", int64(0), int32(10))
+	f.Fuzz(func(t *testing.T, location, offset, length, key string, dim int64, elem int32) {
+		dir := t.TempDir()
+		if err := os.WriteFile(filepath.Join(dir, "w.bin"), make([]byte, 64), 0o666); err != nil {
+			t.Fatal(err)
+		}
+		x := &onnxpb.TensorProto{Name: proto.String("b"), DataType: &elem, Dims: []int64{dim}, DataLocation: onnxpb.TensorProto_EXTERNAL.Enum()}
+		for _, e := range [][2]string{{"location", location}, {"offset", offset}, {"length", length}, {key, "w.bin"}} {
+			x.ExternalData = append(x.ExternalData, &onnxpb.StringStringEntryProto{Key: proto.String(e[0]), Value: proto.String(e[1])})
+		}
+		m := relu()
+		m.Graph.Initializer[0] = x
+		path := filepath.Join(dir, "m.onnx")
+		if err := os.WriteFile(path, must(proto.MarshalOptions{AllowPartial: true}.Marshal(m)), 0o666); err != nil {
+			t.Fatal(err)
+		}
+		p, err := onnxload.ParseFile(path)
+		if err != nil {
+			return
+		}
+		if dim < 0 || dim > 64 {
+			t.Fatalf("%d elements in a file of 64 bytes", dim)
+		}
+		if net, err := p.Build(2, onnxload.Options{}); err == nil {
+			if _, err := net.Export(net.Weights(), nil, onnxload.ExportOptions{Metadata: map[string]string{"a": "b"}}); err != nil {
+				t.Fatal(err)
+			}
+		}
 	})
 }
 
@@ -147,6 +157,12 @@ func tryBuild(t *testing.T, b []byte, training bool) {
 	net2, err := again.Build(2, o)
 	if err != nil {
 		t.Fatalf("the exported file cannot be built: %v", err)
+	}
+	for _, p := range net.Params { // rounded to their type
+		elem := onnxpb.TensorProto_DataType_value[p.Type]
+		for i := p.From; i < p.To; i++ {
+			w[i] = float32(onnxpb.Round(elem, float64(w[i])))
+		}
 	}
 	if !slices.Equal(net2.Weights(), w) {
 		t.Fatal("the exported file has other weights")

@@ -203,6 +203,9 @@ func TestHostileGraphs(t *testing.T) {
 		"a subgraph in the wrong order": {model(13, x, list(scalar("c", 1)), protos{
 			graph("then_branch", graph("else_branch", node("If", list("c"), list("y")), nil, nil, protos{node("Relu", list("x"), list("z"))}, "z"), nil, nil,
 				protos{node("Relu", list("w"), list("z")), node("Neg", list("x"), list("w"))}, "z")}, "y"), `reads "w"`},
+		"a node of a body without an output": {model(13, x, list(scalar("c", 1), floats("w", []int64{4, 4})), protos{
+			graph("then_branch", graph("else_branch", node("If", list("c"), list("y")), nil, nil, protos{node("Relu", list("x"), list("z"))}, "z"), nil, nil,
+				protos{node("Relu", list("x"), list("z")), {OpType: proto.String("MatMul"), Name: proto.String("loose"), Input: list("x", "w")}}, "z")}, "y"), `node "loose" (MatMul): it has no output`},
 		"deep nesting": {model(13, x, list(scalar("c", 1)), protos{nested(2000, node("Relu", list("x"), list("l")))}, "y"), `node "outermost" (If, opset 13): its subgraphs are inside each other more than 64 deep`},
 		"recursion": {withFunctions(model(13, x, nil, protos{calling(node("F", list("x"), list("y")))}, "y"),
 			function("F", 13, list("a"), list("b"), nil, calling(node("G", list("a"), list("b")))), function("G", 13, list("a"), list("b"), nil, calling(node("F", list("a"), list("b"))))), `node "n_y" (local.F`},

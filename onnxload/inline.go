@@ -96,6 +96,9 @@ func (s *scope) resolve(n *onnxpb.NodeProto) (*onnxpb.NodeProto, error) {
 func (c *nodeCtx) inner(n *onnxpb.NodeProto, k int, s *scope) error {
 	b := c.b
 	d := &nodeCtx{b: b, index: c.index, n: n, opset: s.opset, scope: s, train: c.train}
+	if len(namedOutputs(n)) == 0 {
+		return fmt.Errorf("it has no output")
+	}
 	define := func(name string, v *value) error {
 		if s.values[name] != nil {
 			return fmt.Errorf("%q is computed twice", name)

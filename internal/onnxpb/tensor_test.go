@@ -127,3 +127,60 @@ func TestSetFloatsKeepsForm(t *testing.T) {
 		}
 	}
 }
+
+// FuzzTensor reads and writes the numbers of any tensor, as the files of test cases hold them.
+func FuzzTensor(f *testing.F) {
+	for _, x := range []*TensorProto{
+		{DataType: proto.Int32(1), Dims: []int64{2}, FloatData: []float32{1, 2}},
+		{DataType: proto.Int32(10), Dims: []int64{1, 2}, RawData: []byte{0, 60, 0, 64}},
+		{DataType: proto.Int32(16), Dims: []int64{2}, Int32Data: []int32{16256, 70000}},
+		{DataType: proto.Int32(7), Dims: []int64{0, 3}, Int64Data: []int64{}},
+		{DataType: proto.Int32(9), RawData: []byte{1}},
+		{DataType: proto.Int32(22), Dims: []int64{3}, RawData: []byte{1, 2}},
+		{DataType: proto.Int32(11), Dims: []int64{-1}, DoubleData: []float64{1}},
+	} {
+		b, err := proto.Marshal(x)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(b)
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		x := new(TensorProto)
+		if proto.Unmarshal(b, x) != nil {
+			return
+		}
+		bad := x.Check() != nil
+		floats, err := x.Floats()
+		if bad && err == nil {
+			t.Fatal("numbers of a tensor that is wrong")
+		}
+		if _, err := x.Ints(); bad && err == nil {
+			t.Fatal("numbers of a tensor that is wrong")
+		}
+		if err != nil {
+			return
+		}
+		if n, _ := Count(x.GetDims()); n != len(floats) {
+			t.Fatalf("%d numbers of %v", len(floats), x.GetDims())
+		}
+		for i := range floats {
+			floats[i] = 0.5 // exact in every type
+		}
+		if err := x.SetFloats(floats); err != nil {
+			t.Fatal(err)
+		}
+		for _, v := range must(x.Floats()) {
+			if v != 0.5 {
+				t.Fatal(v)
+			}
+		}
+	})
+}
+
+func must[T any](v T, err error) T {
+	if err != nil {
+		panic(err)
+	}
+	return v
+}
