@@ -9,11 +9,12 @@ package kernels
 // Bias and Act are applied while an element is in a register, after its last product: a caller that would
 // pass over C again to add a bias or to take the positive part sets them instead, and runs GemmBiasPart.
 //
-// The work is cut into phases and parts by the sizes alone, see Phases. Every element of C is the sum of
-// blocks of kBlock products: the products of a block are added in ascending order to zero, then the
-// blocks in ascending order to C, then the bias. So an element's value depends neither on the partition nor on
-// the size of the tile, only on whether the processor rounds between multiplication and addition: the float32
-// kernels for AVX2 and AVX-512 don't (FMA), the generic ones do.
+// The work is cut into phases and parts by the sizes alone, see Phases. An element of C is a sum of slices of K, mostly
+// of one, each slice a sum of blocks of at most kBlock products: the products of a block are added in ascending order to
+// zero, then the blocks in ascending order, then the slices, to C if it is kept, then the bias. Sizes alone determine
+// slices and blocks. So an element's value depends neither on the number of threads nor on the size of the
+// tile, only on whether the processor rounds between multiplication and addition: the float32 kernels for AVX2
+// and AVX-512 don't (FMA), the generic ones do.
 type Gemm struct {
 	TransA, TransB bool
 	M, N, K        int
@@ -21,6 +22,7 @@ type Gemm struct {
 	Accumulate     bool
 	Bias           BiasAxis
 	Act            GemmAct
+	Stack          int // products of this kind that run at once; the partition of each is coarser then
 }
 
 // A BiasAxis says which elements of C one element of the bias is added to.
@@ -59,7 +61,7 @@ const (
 )
 
 // Phases returns the number of parts of each phase: first rows of A are copied where their distance is bad for
-// the cache, then blocks of C are computed.
+// the cache, then blocks of C are computed, and where K is cut, their slices are added up in a third phase.
 func (g *Gemm) Phases() []int {
 	if g.M == 0 || g.N == 0 {
 		return []int{0, 0}
@@ -68,8 +70,19 @@ func (g *Gemm) Phases() []int {
 	if g.copiesA() {
 		copies = ceilDiv(g.M, g.copyRows())
 	}
-	rows, cols := g.block()
-	return []int{copies, ceilDiv(g.M, rows) * ceilDiv(g.N, cols)}
+	blocks := g.blocks()
+	if slices := g.slices(); slices > 1 {
+		return []int{copies, blocks * slices, blocks}
+	}
+	return []int{copies, blocks}
+}
+
+// Final is the phase that completes the elements of C.
+func (g *Gemm) Final() int {
+	if g.slices() > 1 {
+		return 2
+	}
+	return 1
 }
 
 // Scratch returns how many elements of memory all parts share, and how many each worker needs besides.
@@ -80,12 +93,21 @@ func (g *Gemm) Scratch() (shared, worker int) {
 	if g.copiesA() {
 		shared = g.M * g.copyLD()
 	}
+	if slices := g.slices(); slices > 1 {
+		shared = slices * g.M * g.N
+	}
 	rows, cols := g.block()
 	k := min(g.K, kBlock)
 	return shared, packedA(rows, k) + k*min(stripCols, roundUp(cols, maxTileCols))
 }
 
-// Block returns the rows and columns of C that a part of the last phase writes.
+// blocks is the number of blocks of C.
+func (g *Gemm) blocks() int {
+	rows, cols := g.block()
+	return ceilDiv(g.M, rows) * ceilDiv(g.N, cols)
+}
+
+// Block returns the rows and columns of C that a part of the final phase writes.
 func (g *Gemm) Block(part int) (row0, row1, col0, col1 int) {
 	rows, cols := g.block()
 	across := ceilDiv(g.N, cols)
@@ -111,33 +133,44 @@ func GemmBiasPart[T Float](g *Gemm, phase, part int, c, a, b, bias, shared, work
 		}
 		a, lda = shared, g.copyLD()
 	}
+	switch slices := g.slices(); {
+	case slices == 1:
+		multiplyBlock(g, part, 0, g.K, c, a, lda, b, bias, worker)
+	case phase == g.Final():
+		sumSlices(g, part, slices, c, bias, shared)
+	default:
+		multiplySlice(g, part, slices, a, b, shared, worker)
+	}
+}
+
+// multiplyBlock computes a block of C from the products [from, to).
+func multiplyBlock[T Float](g *Gemm, part, from, to int, c, a []T, lda int, b, bias, worker []T) {
 	row0, row1, col0, col1 := g.Block(part)
 	rows := row1 - row0
-	roomA := packedA(rows, min(g.K, kBlock))
-	for k0 := 0; k0 < g.K; k0 += kBlock {
-		k := min(kBlock, g.K-k0)
-		var left strided[T]
+	step := blockStep(to - from)
+	roomA := packedA(rows, step)
+	for k0 := from; k0 < to; k0 += step {
+		k := min(step, to-k0)
+		at := row0*lda + k0
 		if g.TransA {
-			left = leftOperand(worker[:roomA], a[k0*lda+row0:], lda, true, rows, k)
-		} else {
-			left = leftOperand(worker[:roomA], a[row0*lda+k0:], lda, false, rows, k)
+			at = k0*lda + row0
 		}
+		left := leftOperand(worker[:roomA], a[at:], lda, g.TransA, rows, k, to-from < g.K)
 		for j := col0; j < col1; j += stripCols {
 			cols := min(stripCols, col1-j)
-			var right bands[T]
+			at := k0*g.LDB + j
 			if g.TransB {
-				right = rightOperand(worker[roomA:], b[j*g.LDB+k0:], g.LDB, true, rows, k, cols)
-			} else {
-				right = rightOperand(worker[roomA:], b[k0*g.LDB+j:], g.LDB, false, rows, k, cols)
+				at = j*g.LDB + k0
 			}
-			e := epilogue[T]{accumulate: g.Accumulate || k0 > 0}
-			if k0+k == g.K {
+			right := rightOperand(worker[roomA:], b[at:], g.LDB, g.TransB, rows, k, cols)
+			e := epilogue[T]{accumulate: g.Accumulate || k0 > from}
+			if k0+k == to {
 				e.finish(g, bias, row0, j)
 			}
 			multiplyTiles(rows, cols, k, left, right, c[row0*g.LDC+j:], g.LDC, &e)
 		}
 	}
-	if g.K == 0 {
+	if from == to {
 		e := epilogue[T]{accumulate: g.Accumulate}
 		e.finish(g, bias, row0, col0)
 		emptyProduct(rows, col1-col0, c[row0*g.LDC+col0:], g.LDC, &e)
@@ -147,7 +180,7 @@ func GemmBiasPart[T Float](g *Gemm, phase, part int, c, a, b, bias, shared, work
 // copiesA tells whether rows of A are copied to a better distance: when all columns of a row of tiles lie in a
 // few sets of the cache, each is read from the second level for every strip of B.
 func (g *Gemm) copiesA() bool {
-	return !g.TransA && g.LDA%(crowded/4) == 0 && g.M > 4 && g.N > 2*stripCols && g.K > 0
+	return !g.TransA && g.LDA%(crowded/4) == 0 && g.M > 4 && g.N > 2*stripCols && g.K > 0 && g.slices() == 1
 }
 
 // copyLD is the distance of the copied rows: an odd number of cache lines of float32.
@@ -158,13 +191,17 @@ func (g *Gemm) copyRows() int { return max(1, packPart/g.K) }
 // block returns the size of the blocks of C: smaller than the largest until there are enough of them. Columns
 // go first, because every block of rows packs B again.
 func (g *Gemm) block() (rows, cols int) {
+	if g.slices() > 1 {
+		rows = roundUp(ceilDiv(g.M, ceilDiv(g.M, sliceRows)), maxTileRows)
+		return rows, sliceCols
+	}
 	sizes := [...][2]int{{384, 512}, {384, 256}, {384, 128}, {384, 64}, {192, 64}, {192, 32}, {96, 32}, {48, 32}, {24, 32}}
 	for _, s := range sizes {
 		rows, cols = s[0], s[1]
 		down, across := ceilDiv(g.M, rows), ceilDiv(g.N, cols)
 		// Blocks of about the same size, in whole tiles.
 		rows = roundUp(ceilDiv(g.M, max(down, 1)), maxTileRows)
-		if down*across >= enoughParts || rows*min(cols, g.N)*g.K <= minBlockProduct {
+		if down*across*max(1, g.Stack) >= enoughParts || rows*min(cols, g.N)*g.K <= minBlockProduct {
 			break
 		}
 	}

@@ -1,11 +1,12 @@
 package kernels
 
 // leftOperand returns the m x k matrix a (with trans: its transpose, k x m), ready to be multiplied: where it is,
-// or packed into room if that is what the kernel needs.
-func leftOperand[T Float](room, a []T, lda int, trans bool, m, k int) strided[T] {
+// or packed into room if that is what the kernel needs. Slices of K are longer than what a cache holds; where the distance
+// of rows is bad for it besides, reading them once, in order, is faster.
+func leftOperand[T Float](room, a []T, lda int, trans bool, m, k int, sliced bool) strided[T] {
 	rows := panelRows[T](m)
 	switch {
-	case !readsDirectly[T]():
+	case !readsDirectly[T](), trans && lda%(crowded/4) == 0 && sliced:
 		p := packA(room, a, lda, trans, m, k)
 		return strided[T]{p.data, 1, p.ld, p.ld, p.stride}
 	case trans:
@@ -43,6 +44,14 @@ func packA[T Float](dst, a []T, lda int, trans bool, m, k int) panels[T] {
 // packPanels is packA into panels that may be longer than k.
 func packPanels[T Float](dst panels[T], a []T, lda int, trans bool, m, k int) {
 	rows := dst.ld
+	if trans && m >= rows {
+		// All panels at once, along the rows of a.
+		copyRows(rects[T]{dst.data, rows, dst.stride}, rects[T]{a, lda, rows}, k, m/rows, rows)
+		if m%rows > 0 {
+			widen(dst.data[m/rows*dst.stride:][:rows*k], a[m-m%rows:], lda, k, m%rows, rows)
+		}
+		return
+	}
 	for i := 0; i < m; i += rows {
 		d := dst.data[i/rows*dst.stride:][:rows*k]
 		if trans {

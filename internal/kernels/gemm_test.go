@@ -148,6 +148,10 @@ func TestGemm(t *testing.T) {
 		check(1, 500, 512)
 		check(30, 300, 512)
 		check(33, 260, 1024)
+		check(5, 7, 2048)
+		check(1, 3, 9001)
+		check(270, 40, 2100)
+		check(30, 300, 2560)
 	})
 }
 
@@ -207,9 +211,9 @@ func TestGemmPartitionIgnoresLevel(t *testing.T) {
 func TestGemmBlocks(t *testing.T) {
 	r := rand.New(rand.NewPCG(3, 4))
 	for range 200 {
-		g := &Gemm{M: r.IntN(1000), N: r.IntN(1000), K: r.IntN(1000)}
+		g := &Gemm{M: r.IntN(1000), N: r.IntN(1000), K: r.IntN(4000)}
 		seen := make([]int, g.M*g.N)
-		parts := g.Phases()[1]
+		parts := g.Phases()[g.Final()]
 		for part := range parts {
 			r0, r1, c0, c1 := g.Block(part)
 			if r0 >= r1 || c0 >= c1 {
@@ -247,6 +251,16 @@ func BenchmarkGemm(b *testing.B) {
 		{M: 512, N: 128, K: 10, TransB: true},
 		{M: 20, N: 576, K: 25},
 		{M: 1, N: 512, K: 512},
+		{M: 512, N: 128, K: 6400, TransA: true},
+		{M: 87, N: 128, K: 6400, TransA: true},
+		{M: 6400, N: 128, K: 512},
+		{M: 6400, N: 512, K: 128, TransB: true},
+		{M: 64, N: 64, K: 64, TransB: true},
+		{M: 32, N: 512, K: 128, TransB: true},
+		{M: 8, N: 128, K: 512},
+		{M: 128, N: 16, K: 512},
+		{M: 128, N: 128, K: 16},
+		{M: 5, N: 128, K: 512},
 	} {
 		g := &s
 		g.LDA, g.LDB, g.LDC = g.K, g.N, g.N

@@ -51,12 +51,13 @@ func (p *Packed) stored() int {
 // The order of the sums is that of Gemm.
 func MulPacked[T Float](p *Packed, from, to, m, col0, col1 int, a []T, lda int, packed, c []T, ldc, stepC int, accumulate bool, worker []T) {
 	_, tileCols := tile[T]()
-	for k0 := 0; k0 < p.K; k0 += kBlock {
-		k := min(kBlock, p.K-k0)
-		pa := packA(worker, a[k0:], lda, false, m, k)
+	step := blockStep(p.K)
+	for k0 := 0; k0 < p.K; k0 += step {
+		k := min(step, p.K-k0)
+		left := leftOperand(worker, a[k0:], lda, false, m, k, false)
 		for i := from; i < to; i++ {
-			pb := panels[T]{packed[i*p.size()+col0*p.K+k0*tileCols:], tileCols, p.K * tileCols}
-			multiply(m, col1-col0, k, pa, pb, c[(i-from)*stepC:], ldc, accumulate || k0 > 0)
+			right := bands[T]{panels[T]{packed[i*p.size()+col0*p.K+k0*tileCols:], tileCols, p.K * tileCols}, tileCols}
+			multiplyTiles(m, col1-col0, k, left, right, c[(i-from)*stepC:], ldc, &epilogue[T]{accumulate: accumulate || k0 > 0})
 		}
 	}
 }

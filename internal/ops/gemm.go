@@ -111,7 +111,7 @@ func gemmPart[T kernels.Float](o *gemm, env *Env, worker, phase, part int, out *
 		bias = floats[T](in[2])
 	}
 	kernels.GemmBiasPart(&o.g, phase, part, y, floats[T](in[0]), floats[T](in[1]), bias, floats[T](&env.Shared), floats[T](&env.Worker[worker]))
-	if phase == 0 || o.alpha == 1 && (len(in) == 2 || bias != nil) {
+	if phase < o.g.Final() || o.alpha == 1 && (len(in) == 2 || bias != nil) {
 		return
 	}
 	row0, row1, col0, col1 := o.g.Block(part)

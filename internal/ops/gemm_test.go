@@ -2,6 +2,7 @@ package ops
 
 import (
 	"fmt"
+	"math"
 	"strings"
 	"testing"
 
@@ -46,7 +47,13 @@ func TestGemmGrad(t *testing.T) {
 
 // The value is checked against the definition, for a shape with several blocks.
 func TestGemmValue(t *testing.T) {
-	const m, n, k = 100, 140, 30
+	for _, s := range [][3]int{{100, 140, 30}, {20, 14, 2100}} {
+		checkGemmValue(t, s[0], s[1], s[2])
+	}
+}
+
+func checkGemmValue(t *testing.T, m, n, k int) {
+	t.Helper()
 	a, b, c := randn(1, k, m), randn(2, n, k), randn(3, m, 1)
 	got, err := forward(t, tensor.Float64, func(_ *gorgonia.ExprGraph, in []*gorgonia.Node) (*gorgonia.Node, error) {
 		return Gemm(in[0], in[1], in[2], 2, 0.5, true, true)
@@ -61,7 +68,7 @@ func TestGemmValue(t *testing.T) {
 			for p := range k {
 				want += 2 * x[p*m+i] * y[j*k+p]
 			}
-			if d := got.F64[i*n+j] - want; d > 1e-12 || d < -1e-12 {
+			if d := got.F64[i*n+j] - want; math.Abs(d) > 1e-14*float64(k+100) {
 				t.Fatalf("[%d,%d] = %v, want %v", i, j, got.F64[i*n+j], want)
 			}
 		}
@@ -145,6 +152,7 @@ func TestMatMulValue(t *testing.T) {
 	for _, s := range [][2][]int{
 		{{3}, {3, 4}}, {{2, 3}, {3}}, {{70, 40}, {40, 90}}, {{5, 20, 3}, {3, 4}}, {{3}, {2, 3, 4}},
 		{{2, 3}, {4, 3, 2}}, {{2, 1, 20, 30}, {3, 30, 4}}, {{4, 1, 2, 3}, {1, 5, 3, 2}}, {{2, 2, 3}, {1, 1, 3, 2}}, {{3, 1, 2, 5}, {5}},
+		{{2, 3, 2100}, {2, 2100, 5}}, {{2, 1, 3, 2100}, {2, 2100, 2}}, {{2, 3, 2100}, {2100, 5}},
 	} {
 		a, b := randn(1, s[0]...), randn(2, s[1]...)
 		got, err := forward(t, tensor.Float64, func(_ *gorgonia.ExprGraph, in []*gorgonia.Node) (*gorgonia.Node, error) {
@@ -159,7 +167,7 @@ func TestMatMulValue(t *testing.T) {
 			continue
 		}
 		for i, v := range want {
-			if d := got.F64[i] - v; d > 1e-12 || d < -1e-12 {
+			if d := got.F64[i] - v; math.Abs(d) > 1e-12 {
 				t.Errorf("%v: element %d is %v, want %v", s, i, got.F64[i], v)
 				break
 			}

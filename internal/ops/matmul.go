@@ -75,8 +75,9 @@ func newMatmul(a, b []int, transA, transB bool) (*matmul, error) {
 		o.each = o.g.Phases()
 		return o, nil
 	}
-	o.each = o.g.Phases()
 	o.atA, o.atB = stackIndices(a[:la], stack), stackIndices(b[:lb], stack)
+	o.g.Stack = len(o.atA)
+	o.each = o.g.Phases()
 	return o, nil
 }
 
@@ -101,12 +102,16 @@ func stackIndices(shape, out []int) []int {
 }
 
 func (o *matmul) Phases() []int {
-	return []int{o.each[0] * o.slabs, o.each[1] * len(o.atA)}
+	phases := []int{o.each[0] * o.slabs}
+	for _, parts := range o.each[1:] {
+		phases = append(phases, parts*len(o.atA))
+	}
+	return phases
 }
 
 func (o *matmul) Scratch() (shared, worker int) {
 	shared, worker = o.g.Scratch()
-	return shared * o.slabs, worker
+	return shared * max(o.slabs, len(o.atA)), worker
 }
 
 func (o *matmul) Run(env *Env, worker, phase, part int, out *Buf, in []*Buf) error {
@@ -123,13 +128,18 @@ func matmulPart[T kernels.Float](o *matmul, env *Env, worker, phase, part int, o
 	i, part := part/each, part%each
 	y, a, b := floats[T](out), floats[T](in[0]), floats[T](in[1])
 	atA := i
-	if phase == 1 {
+	if phase > 0 {
 		y = y[i*o.g.M*o.g.N:]
 		b = b[o.atB[i]*o.g.K*o.g.N:]
 		atA = o.atA[i]
 	}
+	// Shared memory holds what phase 0 prepares of each matrix on the left, or else what phase 1 leaves of each product.
 	size, _ := o.g.Scratch()
-	kernels.GemmPart(&o.g, phase, part, y, a[atA*o.g.M*o.g.K:], b, floats[T](&env.Shared)[atA*size:], floats[T](&env.Worker[worker]))
+	own := atA
+	if o.each[0] == 0 {
+		own = i
+	}
+	kernels.GemmPart(&o.g, phase, part, y, a[atA*o.g.M*o.g.K:], b, floats[T](&env.Shared)[own*size:], floats[T](&env.Worker[worker]))
 }
 
 // dA = dY*transpose(B), dB = transpose(A)*dY, each summed over the stacks that its operand was broadcast to.

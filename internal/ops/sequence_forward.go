@@ -6,14 +6,14 @@ import (
 	"github.com/onnx-entropy/onnx-entropy/internal/kernels"
 )
 
-// sequenceForward computes the tape. Phase 0 packs the weights and lays down the initial state, phase 1
-// multiplies the input of all steps by W, and the steps follow.
+// sequenceForward computes the tape. Phase 0 packs the weights and lays down the initial state, the next ones
+// multiply the input of all steps by W, and the steps follow.
 type sequenceForward struct {
 	base
 	*sequence
 	project kernels.Gemm
 	recur   kernels.Packed // the gates' parts of R
-	parts   [2]int         // of project's phases
+	parts   []int          // of project's phases
 
 	// Where shared memory holds the packed W of each direction, the packed R, and the sum of both biases.
 	sizeW, packedR, biases int
@@ -25,13 +25,13 @@ func (s *sequence) newForward(operands int) *sequenceForward {
 	o := &sequenceForward{
 		base:     base{name: s.name, out: tensor.Shape{s.size}},
 		sequence: s,
-		project:  kernels.Gemm{TransB: true, M: s.t * s.n, N: m, K: s.i, LDA: s.i, LDB: s.i, LDC: m},
+		project:  kernels.Gemm{TransB: true, M: s.t * s.n, N: m, K: s.i, LDA: s.i, LDB: s.i, LDC: m, Stack: s.d},
 		recur:    kernels.Packed{Count: s.g, K: s.h, N: s.h, LD: s.h, Trans: true},
 	}
 	for i := range operands {
 		o.fixed = append(o.fixed, i)
 	}
-	copy(o.parts[:], o.project.Phases())
+	o.parts = o.project.Phases()
 	o.sizeW, _ = o.project.Scratch()
 	o.packedR = s.d * o.sizeW
 	o.biases = o.packedR + s.d*o.recur.Size()
@@ -41,7 +41,11 @@ func (s *sequence) newForward(operands int) *sequenceForward {
 func (o *sequenceForward) String() string { return o.base.name }
 
 func (o *sequenceForward) Phases() []int {
-	return o.stepPhases([]int{o.d * (o.parts[0] + o.recur.Parts() + 1), o.d * o.parts[1]})
+	phases := []int{o.d * (o.parts[0] + o.recur.Parts() + 1)}
+	for _, parts := range o.parts[1:] {
+		phases = append(phases, o.d*parts)
+	}
+	return o.stepPhases(phases)
 }
 
 func (o *sequenceForward) Scratch() (shared, worker int) {
@@ -66,7 +70,7 @@ func (o *sequenceForward) Run(env *Env, worker, phase, part int, out *Buf, in []
 func forwardPart[T kernels.Float](o *sequenceForward, env *Env, worker, phase, part int, out *Buf, in []*Buf) {
 	shared, own := floats[T](&env.Shared), floats[T](&env.Worker[worker])
 	switch {
-	case phase < 2:
+	case phase < len(o.parts):
 		m := o.g * o.h
 		d := part % o.d
 		part /= o.d
@@ -87,7 +91,7 @@ func forwardPart[T kernels.Float](o *sequenceForward, env *Env, worker, phase, p
 			}
 		}
 	default:
-		phase -= 2
+		phase -= len(o.parts)
 		forwardStep(o, phase/o.stages(), phase%o.stages(), o.block(part), shared, own, floats[T](out), in)
 	}
 }

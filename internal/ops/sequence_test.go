@@ -338,6 +338,7 @@ func TestRecurrentOutputs(t *testing.T) {
 	for _, op := range []string{"LSTM", "GRU", "RNN"} {
 		cases = append(cases,
 			recurrentCase{op: op, t: 2, n: 70, i: 3, h: 7, bias: true, want: [3]bool{true, true}},
+			recurrentCase{op: op, t: 2, n: 3, i: 2100, h: 7, direction: "bidirectional", bias: true, want: [3]bool{true, true}},
 			recurrentCase{op: op, t: 3, n: 5, i: 3, h: 150, bias: true, want: [3]bool{true}, linear: true},
 			recurrentCase{op: op, t: 3, n: 6, i: 3, h: 131, direction: "bidirectional", initial: true, lens: []int64{3, 1, 0, 2, 3, 2}, want: [3]bool{true, true}})
 	}
