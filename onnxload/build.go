@@ -117,9 +117,11 @@ type builder struct {
 
 // declare makes the values that no node computes: inputs, initializers and Constants.
 func (b *builder) declare(shapes map[string][]int) error {
-	g := b.model.proto.Graph
+	g, lifted := b.model.proto.Graph, b.model.lifted()
 	for i, t := range g.Initializer {
-		b.values[t.GetName()] = b.fromFile(sourceOf(t.GetName(), t, i, -1))
+		s := sourceOf(t.GetName(), t, i, -1)
+		s.lifted = lifted[s.name]
+		b.values[s.name] = b.fromFile(s)
 	}
 	for i, n := range g.Node {
 		if n.GetOpType() == "Dropout" && b.model.isDefault(n) {

@@ -5,6 +5,7 @@ import (
 
 	"gorgonia.org/gorgonia"
 
+	"github.com/onnx-entropy/onnx-entropy/internal/onnxpb"
 	"github.com/onnx-entropy/onnx-entropy/internal/ops"
 )
 
@@ -106,7 +107,7 @@ func (c *nodeCtx) buffer(i, channels int) (*gorgonia.Node, error) {
 		}
 		return c.b.constNode(c.b.unique(v.name+".running"), h)
 	}
-	if len(s.shape) != 1 || s.shape[0] != channels || !s.trainable(true) {
+	if len(s.shape) != 1 || s.shape[0] != channels || !onnxpb.IsFloat(s.elem()) {
 		return nil, fmt.Errorf("its running statistics %q are of shape %v and type %s; %d floating-point numbers are needed",
 			v.name, s.shape, s.typeName(), channels)
 	}

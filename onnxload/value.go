@@ -93,6 +93,7 @@ type source struct {
 	shape       []int
 	initializer int // index of the initializer, or -1
 	constant    int // index of the Constant node, or -1
+	lifted      bool // see Model.lifted
 
 	role     role
 	op       string // operator that first used it as a node
@@ -141,21 +142,13 @@ func (s *source) compare(t *source) int {
 // weights in that place; in others, such as an operand of Add, a Constant node is taken for a constant that
 // somebody wrote into the program.
 func (s *source) trainable(slot bool) bool {
-	if !onnxpb.IsFloat(s.elem()) || s.size() == 0 || s.initializer >= 0 && s.lifted() {
+	if !onnxpb.IsFloat(s.elem()) || s.size() == 0 || s.lifted || s.initializer >= 0 && s.isNumber() {
 		return false
 	}
 	if s.initializer < 0 && s.constant < 0 {
 		return false // of a body
 	}
-	return slot || s.initializer >= 0
-}
-
-// lifted recognises a number of the program that PyTorch's exporter (dynamo=True) has made an initializer: of
-// rank 0 and named val_ and a number. A parameter has the name of its attribute.
-func (s *source) lifted() bool {
-	var k int
-	n, err := fmt.Sscanf(s.name, "val_%d", &k)
-	return len(s.shape) == 0 && n == 1 && err == nil
+	return slot || s.initializer >= 0 && !s.isMask()
 }
 
 // sourceOf returns the source for a tensor.

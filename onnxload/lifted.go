@@ -1,0 +1,67 @@
+package onnxload
+
+import (
+	"fmt"
+	"math"
+	"regexp"
+	"slices"
+
+	"github.com/onnx-entropy/onnx-entropy/internal/onnxpb"
+)
+
+// Keys of the metadata in which torch.onnx.export (dynamo=True, seen from version 2.6 to 2.15) writes where a tensor
+// comes from: on the value's ValueInfoProto, and for the whole model.
+const (
+	metaKind       = "pkg.torch.export.graph_signature.InputSpec.kind"
+	metaFoldedFrom = "pkg.onnxscript.optimizer.folded_from"
+	metaSignature  = "pkg.torch.export.ExportedProgram.graph_signature"
+)
+
+var (
+	parameterTarget = regexp.MustCompile(`: PARAMETER target='([^']*)'`)
+	quoted          = regexp.MustCompile(`'([^']*)'`)
+)
+
+// lifted returns the initializers that the file says are no parameters of the module it was exported from: buffers
+// and constants of the program, and what was computed of these alone.
+func (m *Model) lifted() map[string]bool {
+	parameters := map[string]bool{}
+	for _, match := range parameterTarget.FindAllStringSubmatch(m.Metadata()[metaSignature], -1) {
+		parameters[match[1]] = true
+	}
+	found := map[string]bool{}
+	for _, v := range m.proto.Graph.ValueInfo {
+		if _, ok := m.info.initializer[v.GetName()]; !ok {
+			continue
+		}
+		for _, e := range v.MetadataProps {
+			switch e.GetKey() {
+			case metaKind:
+				found[v.GetName()] = e.GetValue() == "BUFFER" || e.GetValue() == "CONSTANT_TENSOR"
+			case metaFoldedFrom:
+				of := quoted.FindAllStringSubmatch(e.GetValue(), -1)
+				found[v.GetName()] = len(parameters) > 0 && !slices.ContainsFunc(of, func(s []string) bool { return parameters[s[1]] })
+			}
+		}
+	}
+	return found
+}
+
+// isNumber recognises a number of the program that PyTorch's exporter (dynamo=True) has made an initializer: one element,
+// and named val_ and a number. A parameter has the name of its attribute.
+func (s *source) isNumber() bool {
+	var k int
+	n, err := fmt.Sscanf(s.name, "val_%d", &k)
+	return s.size() == 1 && n == 1 && err == nil
+}
+
+// isMask recognises what is added to scores so that softmax leaves positions out: it holds infinities, or numbers
+// that no sum of weights comes near.
+func (s *source) isMask() bool {
+	x, err := s.tensor.Floats()
+	limit := float32(1e30)
+	if s.elem() == int32(onnxpb.TensorProto_FLOAT16) {
+		limit = 6e4
+	}
+	return err == nil && slices.ContainsFunc(x, func(v float32) bool { return math.Abs(float64(v)) >= float64(limit) })
+}
