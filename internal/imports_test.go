@@ -18,6 +18,7 @@ var arrows = map[string]string{
 	"optimizer":           "internal/kernels internal/rng internal/parallel",
 	"optimizer/solver":    "optimizer gorgonia",
 	"models/bench":        "models internal/report",
+	"models/interop":      "runner onnxload optimizer internal/onnxpb",
 	"models":              "internal/onnxpb internal/rng",
 	"internal/exec":       "gorgonia internal/ops internal/kernels internal/parallel",
 	"internal/ops":        "gorgonia internal/kernels internal/rng internal/parallel",

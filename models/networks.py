@@ -13,8 +13,8 @@ shows the largest differences, which must be below LIMIT:
     float32   the gradient in single precision, as a part of its length, or of FLOOR of the longest: for information
     SGD       the change of the weights in three steps of SGD in single precision, from that of torch.optim.SGD in double
               precision, as a part of its length, apart from rounding the weights at each step
-    torch32   the same of PyTorch in single precision. Fresh networks of many BatchNorms amplify rounding so much that SGD
-              may be twice as far off as this
+    torch32   the same of PyTorch in single precision. Fresh networks of many BatchNorms and ReLUs amplify rounding: a ReLU
+              that switches moves all gradients below it. SGD may be SLACK times as far off as this
     written   outputs of the trained file, from onnxruntime's of that file, which onnx.checker passes
 
 Which initializer is which parameter is found out by the numbers: the parameters are all different. Versions: torch 2.15.0,
@@ -43,7 +43,7 @@ import zoo
 
 LIMIT = {"outputs": 1e-4, "loss": 1e-4, "gradient": 1e-4, "SGD": 1e-3, "written": 1e-4}
 COLUMNS = ("outputs", "loss", "gradient", "float32", "SGD", "torch32", "written")
-FLOOR = 1e-4
+FLOOR, SLACK = 1e-4, 10
 STEPS = 3
 OPSET = 17
 EXPORTS = ("torchscript eval", "torchscript preserve", "torchscript training", "dynamo eval", "dynamo training")
@@ -300,7 +300,7 @@ def gradient32(out, params, want):
 
 
 def cells(row):
-    limit = LIMIT | {"SGD": max(LIMIT["SGD"], 2 * row["torch32"])}
+    limit = LIMIT | {"SGD": max(LIMIT["SGD"], SLACK * row["torch32"])}
     return [f"{row[c]:.0e}" + ("!" if not row[c] <= limit.get(c, np.inf) else "") for c in COLUMNS]
 
 

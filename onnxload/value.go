@@ -91,8 +91,8 @@ type source struct {
 	name        string
 	tensor      *onnxpb.TensorProto
 	shape       []int
-	initializer int // index of the initializer, or -1
-	constant    int // index of the Constant node, or -1
+	initializer int  // index of the initializer, or -1
+	constant    int  // index of the Constant node, or -1
 	lifted      bool // see Model.lifted
 
 	role     role

@@ -1,0 +1,57 @@
+package onnxload_test
+
+import (
+	"math"
+	"slices"
+	"testing"
+
+	"google.golang.org/protobuf/proto"
+
+	"github.com/onnx-entropy/onnx-entropy/internal/onnxpb"
+	"github.com/onnx-entropy/onnx-entropy/onnxload"
+)
+
+// torch.onnx.export (dynamo=True) says in metadata which initializers are parameters. A buffer, a constant of the program
+// and what was computed of them alone are not trained, whatever place they are in; a parameter that was transposed is.
+func TestWhatTheExporterLifted(t *testing.T) {
+	const kind, folded = "pkg.torch.export.graph_signature.InputSpec.kind", "pkg.onnxscript.optimizer.folded_from"
+	says := func(name, key, value string) *onnxpb.ValueInfoProto {
+		v := input(name)
+		v.MetadataProps = []*onnxpb.StringStringEntryProto{{Key: proto.String(key), Value: proto.String(value)}}
+		return v
+	}
+	inf := float32(math.Inf(-1))
+	m := model(17, list(input("x", "N", 3)), list(
+		floats("w", []int64{3, 4}), floats("rotation", []int64{4, 4}), floats("val_1", []int64{4, 4}), floats("val_2", []int64{4}),
+		floats("val_3", []int64{1}, 0.5), floats("mask", []int64{1, 4}, 0, inf, 0, inf), floats("lowest", []int64{1, 4}, 0, 0, -math.MaxFloat32, 0),
+		floats("gain", []int64{1}, 2),
+	), protos{
+		node("MatMul", list("x", "w"), list("a")),
+		node("MatMul", list("a", "rotation"), list("b")),
+		node("MatMul", list("b", "val_1"), list("c")),
+		node("Add", list("c", "val_2"), list("d")),
+		node("Mul", list("d", "val_3"), list("e")),
+		node("Add", list("e", "mask"), list("f")),
+		node("Add", list("f", "lowest"), list("g")),
+		node("Mul", list("g", "gain"), list("y")),
+	}, "y")
+	trained := func() (names []string) {
+		for _, p := range build(t, m, 1, onnxload.Options{}).Params {
+			names = append(names, p.Name)
+		}
+		return names
+	}
+	if got, want := trained(), list("w", "rotation", "val_1", "val_2", "gain"); !slices.Equal(got, want) {
+		t.Errorf("without metadata %q are trained, not %q", got, want)
+	}
+
+	m.MetadataProps = []*onnxpb.StringStringEntryProto{{Key: proto.String("pkg.torch.export.ExportedProgram.graph_signature"), Value: proto.String(
+		"\n# inputs\np_w: PARAMETER target='w'\np_v: PARAMETER target='head.v'\nb_rotation: BUFFER target='rotation' persistent=True\nx: USER_INPUT\n")}}
+	m.Graph.ValueInfo = []*onnxpb.ValueInfoProto{
+		says("w", kind, "PARAMETER"), says("rotation", kind, "BUFFER"),
+		says("val_1", folded, "['head.v', 'val_0']"), says("val_2", folded, "['rotation', 'val_0']"), says("a", kind, "BUFFER"),
+	}
+	if got, want := trained(), list("w", "val_1", "gain"); !slices.Equal(got, want) {
+		t.Errorf("with metadata %q are trained, not %q", got, want)
+	}
+}

@@ -1,0 +1,76 @@
+package runner_test
+
+import (
+	"context"
+	"math"
+	"strings"
+	"testing"
+
+	"gorgonia.org/tensor"
+
+	"github.com/onnx-entropy/onnx-entropy/internal/fixture"
+	"github.com/onnx-entropy/onnx-entropy/onnxload"
+	"github.com/onnx-entropy/onnx-entropy/runner"
+)
+
+// PyTorch's numbers are of double precision too, so little is between them.
+func TestGradient64IsPyTorchs(t *testing.T) {
+	file, want, err := fixture.Load("../onnxload/testdata/mnistconv_training")
+	if err != nil {
+		t.Fatal(err)
+	}
+	model, err := onnxload.Parse(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	x := make([]float64, len(want.X))
+	for i, v := range want.X {
+		x[i] = float64(v)
+	}
+	b := &runner.Batch{
+		Inputs:  []*tensor.Dense{tensor.New(tensor.WithShape(want.Input.Shape...), tensor.WithBacking(x))},
+		Targets: []*tensor.Dense{tensor.New(tensor.WithShape(len(want.Labels)), tensor.WithBacking(want.Labels))},
+	}
+	zero := 0.0
+	net, err := model.Build(len(want.Labels), onnxload.Options{Training: true, Dropout: &zero, Dtype: tensor.Float64})
+	if err != nil {
+		t.Fatal(err)
+	}
+	loss, grad, err := runner.Gradient64(context.Background(), net, runner.CrossEntropy, b, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if math.Abs(loss-want.Train.Loss) > 1e-9 {
+		t.Errorf("loss %v, PyTorch %v", loss, want.Train.Loss)
+	}
+	for _, p := range net.Params {
+		square, sum := 0.0, 0.0
+		for _, g := range grad[p.From:p.To] {
+			square += g * g
+			sum += g
+		}
+		w := want.Train.Gradients[p.Name]
+		if math.Abs(math.Sqrt(square)-w.L2) > 1e-8 || math.Abs(sum-w.Sum) > 1e-8 {
+			t.Errorf("gradient of %q: l2 %v, sum %v; PyTorch %v, %v", p.Name, math.Sqrt(square), sum, w.L2, w.Sum)
+		}
+	}
+}
+
+func TestGradient64WantsDoublePrecision(t *testing.T) {
+	file, want, err := fixture.Load("../onnxload/testdata/mnistconv_training")
+	if err != nil {
+		t.Fatal(err)
+	}
+	model, err := onnxload.Parse(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	net, err := model.Build(len(want.Labels), onnxload.Options{Training: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, _, err = runner.Gradient64(context.Background(), net, runner.CrossEntropy, &runner.Batch{}, 0)
+	if err == nil || !strings.Contains(err.Error(), "Dtype Float64") {
+		t.Errorf("error %v", err)
+	}
+}
