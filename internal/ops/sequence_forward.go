@@ -6,18 +6,28 @@ import (
 	"github.com/onnx-entropy/onnx-entropy/internal/kernels"
 )
 
-// sequenceForward computes the tape. Phase 0 packs the weights and lays down the initial state, the next ones
-// multiply the input of all steps by W, and the steps follow.
+// sequenceForward computes the tape. Phase 0 packs the weights and lays down the initial state. Then, if not fused, the
+// input of all steps is multiplied by W, and the steps follow.
 type sequenceForward struct {
 	base
 	*sequence
-	project kernels.Gemm
-	recur   kernels.Packed // the gates' parts of R
-	parts   []int          // of project's phases
+	recur kernels.Packed // the gates' parts of R
 
-	// Where shared memory holds the packed W of each direction, the packed R, and the sum of both biases.
+	// fused: a step multiplies its input by W itself, just before it needs the product.
+	fused bool
+	input kernels.Packed // the gates' parts of W, if fused
+
+	project kernels.Gemm // if not fused
+	parts   []int        // of project's phases
+
+	// Where shared memory holds W, as input or project needs it, sizeW for each direction, the packed R, and the sum of
+	// both biases.
 	sizeW, packedR, biases int
 }
+
+// fusedWeights is the largest number of weights of a direction for which the input is multiplied step by step: they
+// stay in a second-level cache of a megabyte, and the products, T*N*G*H elements, need not go to memory and back.
+const fusedWeights = 1 << 17
 
 // newForward returns the tape of the given number of operands, none of which it is differentiated by.
 func (s *sequence) newForward(operands int) *sequenceForward {
@@ -25,14 +35,21 @@ func (s *sequence) newForward(operands int) *sequenceForward {
 	o := &sequenceForward{
 		base:     base{name: s.name, out: tensor.Shape{s.size}},
 		sequence: s,
-		project:  kernels.Gemm{TransB: true, M: s.t * s.n, N: m, K: s.i, LDA: s.i, LDB: s.i, LDC: m, Stack: s.d},
 		recur:    kernels.Packed{Count: s.g, K: s.h, N: s.h, LD: s.h, Trans: true},
+		fused:    s.across == 1 && m*(s.i+s.h) <= fusedWeights,
 	}
 	for i := range operands {
 		o.fixed = append(o.fixed, i)
 	}
-	o.parts = o.project.Phases()
-	o.sizeW, _ = o.project.Scratch()
+	if o.fused {
+		o.input = kernels.Packed{Count: s.g, K: s.i, N: s.h, LD: s.i, Trans: true}
+		o.parts = []int{o.input.Parts()}
+		o.sizeW = o.input.Size()
+	} else {
+		o.project = kernels.Gemm{TransB: true, M: s.t * s.n, N: m, K: s.i, LDA: s.i, LDB: s.i, LDC: m, Stack: s.d}
+		o.parts = o.project.Phases()
+		o.sizeW, _ = o.project.Scratch()
+	}
 	o.packedR = s.d * o.sizeW
 	o.biases = o.packedR + s.d*o.recur.Size()
 	return o
@@ -49,8 +66,14 @@ func (o *sequenceForward) Phases() []int {
 }
 
 func (o *sequenceForward) Scratch() (shared, worker int) {
-	_, worker = o.project.Scratch()
-	return o.biases + o.d*o.g*o.h, max(worker, o.recur.Worker(o.rows))
+	worker = o.recur.Worker(o.rows)
+	if o.fused {
+		worker = max(worker, o.input.Worker(o.rows))
+	} else {
+		_, own := o.project.Scratch()
+		worker = max(worker, own)
+	}
+	return o.biases + o.d*o.g*o.h, worker
 }
 
 func (o *sequenceForward) Run(env *Env, worker, phase, part int, out *Buf, in []*Buf) error {
@@ -75,8 +98,12 @@ func forwardPart[T kernels.Float](o *sequenceForward, env *Env, worker, phase, p
 		d := part % o.d
 		part /= o.d
 		if part < o.parts[phase] {
-			gates := at(floats[T](out), o.gates+d*o.t*o.n*m, o.t*o.n*m)
 			w := at(floats[T](in[1]), d*m*o.i, m*o.i)
+			if o.fused {
+				kernels.PackPart(&o.input, part, shared[d*o.sizeW:], w)
+				return
+			}
+			gates := at(floats[T](out), o.gates+d*o.t*o.n*m, o.t*o.n*m)
 			kernels.GemmPart(&o.project, phase, part, gates, floats[T](in[0]), w, shared[d*o.sizeW:], own)
 		} else if part -= o.parts[phase]; part < o.recur.Parts() {
 			r := at(floats[T](in[2]), d*m*o.h, m*o.h)
@@ -179,6 +206,11 @@ func forwardStep[T kernels.Float](o *sequenceForward, k, stage int, b block, sha
 	bias := at(shared, o.biases+b.d*v.m, v.m)
 	if o.p >= 0 {
 		v.peephole = at(floats[T](in[o.p]), b.d*3*o.h, 3*o.h)
+	}
+	if o.fused && stage == 0 {
+		rows := b.n1 - b.n0
+		x := at(floats[T](in[0]), (v.t*o.n+b.n0)*o.i, rows*o.i)
+		kernels.MulPacked(&o.input, 0, o.g, rows, 0, o.h, x, o.i, shared[b.d*o.sizeW:], v.gates, v.m, o.h, false, own)
 	}
 	switch o.kind {
 	case lstmCell:
