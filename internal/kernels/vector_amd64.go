@@ -232,18 +232,36 @@ func dotCentredRowAsm[T Float](sum, dot *[Tile]float64, x, dy, mean []T) int {
 // lstmStepAsm and lstmGradAsm do as many units as are whole vectors.
 func lstmStepAsm[T Float](gates, bias []T, stride int, before, c, tanh, h []T) int {
 	n := wholeVectors[T](len(c))
-	if n > 0 {
-		_, _, _, _, _ = gates[3*stride+n-1], bias[3*stride+n-1], before[n-1], tanh[n-1], h[n-1]
-		lstmStepAVX2(first(gates), first(bias), first(before), first(c), first(tanh), first(h), stride, n)
+	if n == 0 {
+		return 0
+	}
+	_, _, _, _, _ = gates[3*stride+n-1], bias[3*stride+n-1], before[n-1], tanh[n-1], h[n-1]
+	done := 0
+	if cpuLevel >= levelAVX512 {
+		if done = n &^ 15; done > 0 {
+			lstmStepAVX512(first(gates), first(bias), first(before), first(c), first(tanh), first(h), stride, done)
+		}
+	}
+	if done < n {
+		lstmStepAVX2(first(gates[done:]), first(bias[done:]), first(before[done:]), first(c[done:]), first(tanh[done:]), first(h[done:]), stride, n-done)
 	}
 	return n
 }
 
 func lstmGradAsm[T Float](da, gates []T, stride int, dc, dh, tanh, before []T) int {
 	n := wholeVectors[T](len(dc))
-	if n > 0 {
-		_, _, _, _, _ = da[3*stride+n-1], gates[3*stride+n-1], dh[n-1], tanh[n-1], before[n-1]
-		lstmGradAVX2(first(da), first(gates), first(dc), first(dh), first(tanh), first(before), stride, n)
+	if n == 0 {
+		return 0
+	}
+	_, _, _, _, _ = da[3*stride+n-1], gates[3*stride+n-1], dh[n-1], tanh[n-1], before[n-1]
+	done := 0
+	if cpuLevel >= levelAVX512 {
+		if done = n &^ 15; done > 0 {
+			lstmGradAVX512(first(da), first(gates), first(dc), first(dh), first(tanh), first(before), stride, done)
+		}
+	}
+	if done < n {
+		lstmGradAVX2(first(da[done:]), first(gates[done:]), first(dc[done:]), first(dh[done:]), first(tanh[done:]), first(before[done:]), stride, n-done)
 	}
 	return n
 }

@@ -2013,9 +2013,9 @@ many:
 	VMULPS  Y0, Y0, Y3
 	VMULPS  Y3, Y2, Y2
 	VADDPS  Y0, Y2, Y0
+	VADDPS  vectorConstants<>+64(SB), Y0, Y0
 	VPSUBD  vectorConstants<>+192(SB), Y1, Y1
 	VPSRAD  $0x01, Y1, Y2
-	VADDPS  vectorConstants<>+64(SB), Y0, Y0
 	VPADDD  vectorConstants<>+448(SB), Y2, Y3
 	VPSLLD  $0x17, Y3, Y3
 	VMULPS  Y3, Y0, Y0
@@ -2048,9 +2048,9 @@ many:
 	VMULPS  Y0, Y0, Y3
 	VMULPS  Y3, Y2, Y2
 	VADDPS  Y0, Y2, Y0
+	VADDPS  vectorConstants<>+64(SB), Y0, Y0
 	VPSUBD  vectorConstants<>+192(SB), Y1, Y1
 	VPSRAD  $0x01, Y1, Y2
-	VADDPS  vectorConstants<>+64(SB), Y0, Y0
 	VPADDD  vectorConstants<>+448(SB), Y2, Y3
 	VPSLLD  $0x17, Y3, Y3
 	VMULPS  Y3, Y0, Y0
@@ -2093,9 +2093,9 @@ one:
 	VMULPS  Y0, Y0, Y3
 	VMULPS  Y3, Y2, Y2
 	VADDPS  Y0, Y2, Y0
+	VADDPS  vectorConstants<>+64(SB), Y0, Y0
 	VPSUBD  vectorConstants<>+192(SB), Y1, Y1
 	VPSRAD  $0x01, Y1, Y2
-	VADDPS  vectorConstants<>+64(SB), Y0, Y0
 	VPADDD  vectorConstants<>+448(SB), Y2, Y3
 	VPSLLD  $0x17, Y3, Y3
 	VMULPS  Y3, Y0, Y0
@@ -2146,9 +2146,9 @@ many:
 	VMULPS    Y1, Y1, Y4
 	VMULPS    Y4, Y3, Y3
 	VADDPS    Y1, Y3, Y1
+	VADDPS    vectorConstants<>+64(SB), Y1, Y1
 	VPSUBD    vectorConstants<>+192(SB), Y2, Y2
 	VPSRAD    $0x01, Y2, Y3
-	VADDPS    vectorConstants<>+64(SB), Y1, Y1
 	VPADDD    vectorConstants<>+448(SB), Y3, Y4
 	VPSLLD    $0x17, Y4, Y4
 	VMULPS    Y4, Y1, Y1
@@ -2184,9 +2184,9 @@ many:
 	VMULPS    Y1, Y1, Y4
 	VMULPS    Y4, Y3, Y3
 	VADDPS    Y1, Y3, Y1
+	VADDPS    vectorConstants<>+64(SB), Y1, Y1
 	VPSUBD    vectorConstants<>+192(SB), Y2, Y2
 	VPSRAD    $0x01, Y2, Y3
-	VADDPS    vectorConstants<>+64(SB), Y1, Y1
 	VPADDD    vectorConstants<>+448(SB), Y3, Y4
 	VPSLLD    $0x17, Y4, Y4
 	VMULPS    Y4, Y1, Y1
@@ -2232,9 +2232,9 @@ one:
 	VMULPS    Y1, Y1, Y4
 	VMULPS    Y4, Y3, Y3
 	VADDPS    Y1, Y3, Y1
+	VADDPS    vectorConstants<>+64(SB), Y1, Y1
 	VPSUBD    vectorConstants<>+192(SB), Y2, Y2
 	VPSRAD    $0x01, Y2, Y3
-	VADDPS    vectorConstants<>+64(SB), Y1, Y1
 	VPADDD    vectorConstants<>+448(SB), Y3, Y4
 	VPSLLD    $0x17, Y4, Y4
 	VMULPS    Y4, Y1, Y1
@@ -2510,9 +2510,9 @@ one:
 	VMULPS    Y3, Y3, Y6
 	VMULPS    Y6, Y5, Y5
 	VADDPS    Y3, Y5, Y3
-	VPSUBD    vectorConstants<>+192(SB), Y4, Y4
 	VMOVUPS   vectorConstants<>+64(SB), Y5
 	VADDPS    vectorConstants<>+64(SB), Y3, Y3
+	VPSUBD    vectorConstants<>+192(SB), Y4, Y4
 	VPADDD    vectorConstants<>+448(SB), Y4, Y4
 	VPSLLD    $0x17, Y4, Y4
 	VMULPS    Y4, Y3, Y3
@@ -2542,8 +2542,49 @@ TEXT ·lstmStepAVX2(SB), NOSPLIT, $0-64
 	MOVQ tanh+32(FP), R8
 	MOVQ h+40(FP), R9
 	MOVQ n+56(FP), R10
+	SHLQ $0x02, R10
+	MOVQ R10, R11
 
-loop:
+gates:
+	VMOVUPS   (DX)(AX*1), Y0
+	VADDPS    (BX)(AX*1), Y0, Y0
+	VMOVUPS   vectorConstants<>+96(SB), Y1
+	VORPS     vectorConstants<>+0(SB), Y0, Y2
+	VMAXPS    Y2, Y1, Y1
+	VMULPS    vectorConstants<>+160(SB), Y1, Y2
+	VADDPS    vectorConstants<>+192(SB), Y2, Y2
+	VSUBPS    vectorConstants<>+192(SB), Y2, Y3
+	VMULPS    vectorConstants<>+224(SB), Y3, Y4
+	VSUBPS    Y4, Y1, Y1
+	VMULPS    vectorConstants<>+256(SB), Y3, Y3
+	VSUBPS    Y3, Y1, Y1
+	VMOVUPS   vectorConstants<>+288(SB), Y3
+	VMULPS    Y1, Y3, Y3
+	VADDPS    vectorConstants<>+320(SB), Y3, Y3
+	VMULPS    Y1, Y3, Y3
+	VADDPS    vectorConstants<>+352(SB), Y3, Y3
+	VMULPS    Y1, Y3, Y3
+	VADDPS    vectorConstants<>+384(SB), Y3, Y3
+	VMULPS    Y1, Y3, Y3
+	VADDPS    vectorConstants<>+416(SB), Y3, Y3
+	VMULPS    Y1, Y1, Y4
+	VMULPS    Y4, Y3, Y3
+	VADDPS    Y1, Y3, Y1
+	VADDPS    vectorConstants<>+64(SB), Y1, Y1
+	VPSUBD    vectorConstants<>+192(SB), Y2, Y2
+	VPSRAD    $0x01, Y2, Y3
+	VPADDD    vectorConstants<>+448(SB), Y3, Y4
+	VPSLLD    $0x17, Y4, Y4
+	VMULPS    Y4, Y1, Y1
+	VPSUBD    Y3, Y2, Y2
+	VPADDD    vectorConstants<>+448(SB), Y2, Y2
+	VPSLLD    $0x17, Y2, Y2
+	VMULPS    Y2, Y1, Y1
+	VMOVUPS   vectorConstants<>+64(SB), Y2
+	VBLENDVPS Y0, Y1, Y2, Y0
+	VADDPS    vectorConstants<>+64(SB), Y1, Y1
+	VDIVPS    Y1, Y0, Y0
+	VMOVUPS   Y0, (DX)(AX*1)
 	VMOVUPS   (DX)(AX*2), Y0
 	VADDPS    (BX)(AX*2), Y0, Y0
 	VMOVUPS   vectorConstants<>+96(SB), Y1
@@ -2568,9 +2609,9 @@ loop:
 	VMULPS    Y1, Y1, Y4
 	VMULPS    Y4, Y3, Y3
 	VADDPS    Y1, Y3, Y1
+	VADDPS    vectorConstants<>+64(SB), Y1, Y1
 	VPSUBD    vectorConstants<>+192(SB), Y2, Y2
 	VPSRAD    $0x01, Y2, Y3
-	VADDPS    vectorConstants<>+64(SB), Y1, Y1
 	VPADDD    vectorConstants<>+448(SB), Y3, Y4
 	VPSLLD    $0x17, Y4, Y4
 	VMULPS    Y4, Y1, Y1
@@ -2608,9 +2649,9 @@ loop:
 	VMULPS    Y2, Y2, Y5
 	VMULPS    Y5, Y4, Y4
 	VADDPS    Y2, Y4, Y2
+	VADDPS    vectorConstants<>+64(SB), Y2, Y2
 	VPSUBD    vectorConstants<>+192(SB), Y3, Y3
 	VPSRAD    $0x01, Y3, Y4
-	VADDPS    vectorConstants<>+64(SB), Y2, Y2
 	VPADDD    vectorConstants<>+448(SB), Y4, Y5
 	VPSLLD    $0x17, Y5, Y5
 	VMULPS    Y5, Y2, Y2
@@ -2662,89 +2703,68 @@ loop:
 	VMULPS    Y2, Y1, Y1
 	VADDPS    Y1, Y0, Y0
 	VMOVUPS   Y0, (DI)
-	VMOVUPS   vectorConstants<>+480(SB), Y1
-	VANDPS    vectorConstants<>+32(SB), Y0, Y2
-	VMINPS    Y2, Y1, Y1
-	VADDPS    Y1, Y1, Y1
-	VMULPS    vectorConstants<>+160(SB), Y1, Y2
-	VADDPS    vectorConstants<>+192(SB), Y2, Y2
-	VSUBPS    vectorConstants<>+192(SB), Y2, Y3
-	VMULPS    vectorConstants<>+224(SB), Y3, Y4
-	VSUBPS    Y4, Y1, Y1
-	VMULPS    vectorConstants<>+256(SB), Y3, Y3
-	VSUBPS    Y3, Y1, Y1
-	VMOVUPS   vectorConstants<>+288(SB), Y3
-	VMULPS    Y1, Y3, Y3
-	VADDPS    vectorConstants<>+320(SB), Y3, Y3
-	VMULPS    Y1, Y3, Y3
-	VADDPS    vectorConstants<>+352(SB), Y3, Y3
-	VMULPS    Y1, Y3, Y3
-	VADDPS    vectorConstants<>+384(SB), Y3, Y3
-	VMULPS    Y1, Y3, Y3
-	VADDPS    vectorConstants<>+416(SB), Y3, Y3
-	VMULPS    Y1, Y1, Y4
-	VMULPS    Y4, Y3, Y3
-	VADDPS    Y1, Y3, Y1
-	VPSUBD    vectorConstants<>+192(SB), Y2, Y2
-	VPADDD    vectorConstants<>+448(SB), Y2, Y2
-	VPSLLD    $0x17, Y2, Y2
-	VMULPS    Y2, Y1, Y1
-	VSUBPS    vectorConstants<>+64(SB), Y2, Y2
-	VADDPS    Y2, Y1, Y1
-	VADDPS    vectorConstants<>+512(SB), Y1, Y2
-	VDIVPS    Y2, Y1, Y1
-	VANDPS    vectorConstants<>+0(SB), Y0, Y0
-	VORPS     Y0, Y1, Y0
-	VMOVUPS   Y0, (R8)
-	VMOVUPS   (DX)(AX*1), Y1
-	VADDPS    (BX)(AX*1), Y1, Y1
-	VMOVUPS   vectorConstants<>+96(SB), Y2
-	VORPS     vectorConstants<>+0(SB), Y1, Y3
-	VMAXPS    Y3, Y2, Y2
-	VMULPS    vectorConstants<>+160(SB), Y2, Y3
-	VADDPS    vectorConstants<>+192(SB), Y3, Y3
-	VSUBPS    vectorConstants<>+192(SB), Y3, Y4
-	VMULPS    vectorConstants<>+224(SB), Y4, Y5
-	VSUBPS    Y5, Y2, Y2
-	VMULPS    vectorConstants<>+256(SB), Y4, Y4
-	VSUBPS    Y4, Y2, Y2
-	VMOVUPS   vectorConstants<>+288(SB), Y4
-	VMULPS    Y2, Y4, Y4
-	VADDPS    vectorConstants<>+320(SB), Y4, Y4
-	VMULPS    Y2, Y4, Y4
-	VADDPS    vectorConstants<>+352(SB), Y4, Y4
-	VMULPS    Y2, Y4, Y4
-	VADDPS    vectorConstants<>+384(SB), Y4, Y4
-	VMULPS    Y2, Y4, Y4
-	VADDPS    vectorConstants<>+416(SB), Y4, Y4
-	VMULPS    Y2, Y2, Y5
-	VMULPS    Y5, Y4, Y4
-	VADDPS    Y2, Y4, Y2
-	VPSUBD    vectorConstants<>+192(SB), Y3, Y3
-	VPSRAD    $0x01, Y3, Y4
-	VADDPS    vectorConstants<>+64(SB), Y2, Y2
-	VPADDD    vectorConstants<>+448(SB), Y4, Y5
-	VPSLLD    $0x17, Y5, Y5
-	VMULPS    Y5, Y2, Y2
-	VPSUBD    Y4, Y3, Y3
-	VPADDD    vectorConstants<>+448(SB), Y3, Y3
-	VPSLLD    $0x17, Y3, Y3
-	VMULPS    Y3, Y2, Y2
-	VMOVUPS   vectorConstants<>+64(SB), Y3
-	VBLENDVPS Y1, Y2, Y3, Y1
-	VADDPS    vectorConstants<>+64(SB), Y2, Y2
-	VDIVPS    Y2, Y1, Y1
-	VMOVUPS   Y1, (DX)(AX*1)
-	VMULPS    Y0, Y1, Y0
-	VMOVUPS   Y0, (R9)
 	ADDQ      $0x20, DX
 	ADDQ      $0x20, BX
 	ADDQ      $0x20, SI
 	ADDQ      $0x20, DI
 	ADDQ      $0x20, R8
 	ADDQ      $0x20, R9
-	SUBQ      $0x08, R10
-	JNZ       loop
+	SUBQ      $0x20, R11
+	JNZ       gates
+	SUBQ      R10, DX
+	SUBQ      R10, BX
+	SUBQ      R10, SI
+	SUBQ      R10, DI
+	SUBQ      R10, R8
+	SUBQ      R10, R9
+	MOVQ      R10, CX
+
+state:
+	VMOVUPS (DI), Y0
+	VMOVUPS vectorConstants<>+480(SB), Y1
+	VANDPS  vectorConstants<>+32(SB), Y0, Y2
+	VMINPS  Y2, Y1, Y1
+	VADDPS  Y1, Y1, Y1
+	VMULPS  vectorConstants<>+160(SB), Y1, Y2
+	VADDPS  vectorConstants<>+192(SB), Y2, Y2
+	VSUBPS  vectorConstants<>+192(SB), Y2, Y3
+	VMULPS  vectorConstants<>+224(SB), Y3, Y4
+	VSUBPS  Y4, Y1, Y1
+	VMULPS  vectorConstants<>+256(SB), Y3, Y3
+	VSUBPS  Y3, Y1, Y1
+	VMOVUPS vectorConstants<>+288(SB), Y3
+	VMULPS  Y1, Y3, Y3
+	VADDPS  vectorConstants<>+320(SB), Y3, Y3
+	VMULPS  Y1, Y3, Y3
+	VADDPS  vectorConstants<>+352(SB), Y3, Y3
+	VMULPS  Y1, Y3, Y3
+	VADDPS  vectorConstants<>+384(SB), Y3, Y3
+	VMULPS  Y1, Y3, Y3
+	VADDPS  vectorConstants<>+416(SB), Y3, Y3
+	VMULPS  Y1, Y1, Y4
+	VMULPS  Y4, Y3, Y3
+	VADDPS  Y1, Y3, Y1
+	VPSUBD  vectorConstants<>+192(SB), Y2, Y2
+	VPADDD  vectorConstants<>+448(SB), Y2, Y2
+	VPSLLD  $0x17, Y2, Y2
+	VMULPS  Y2, Y1, Y1
+	VSUBPS  vectorConstants<>+64(SB), Y2, Y2
+	VADDPS  Y2, Y1, Y1
+	VADDPS  vectorConstants<>+512(SB), Y1, Y2
+	VDIVPS  Y2, Y1, Y1
+	VANDPS  vectorConstants<>+0(SB), Y0, Y0
+	VORPS   Y0, Y1, Y0
+	VMOVUPS Y0, (R8)
+	VMULPS  (DX)(AX*1), Y0, Y0
+	VMOVUPS Y0, (R9)
+	ADDQ    $0x20, DX
+	ADDQ    $0x20, BX
+	ADDQ    $0x20, SI
+	ADDQ    $0x20, DI
+	ADDQ    $0x20, R8
+	ADDQ    $0x20, R9
+	SUBQ    $0x20, CX
+	JNZ     state
 	VZEROUPPER
 	RET
 
@@ -2761,8 +2781,9 @@ TEXT ·lstmGradAVX2(SB), NOSPLIT, $0-64
 	MOVQ tanh+32(FP), R8
 	MOVQ before+40(FP), R9
 	MOVQ n+56(FP), R10
+	SHLQ $0x02, R10
 
-loop:
+units:
 	VMOVUPS vectorConstants<>+64(SB), Y0
 	VMOVUPS (R8), Y1
 	VMOVUPS (BX)(AX*1), Y2
@@ -2803,8 +2824,285 @@ loop:
 	ADDQ    $0x20, DI
 	ADDQ    $0x20, R8
 	ADDQ    $0x20, R9
-	SUBQ    $0x08, R10
-	JNZ     loop
+	SUBQ    $0x20, R10
+	JNZ     units
+	VZEROUPPER
+	RET
+
+// func lstmStepAVX512(gates *float32, bias *float32, before *float32, c *float32, tanh *float32, h *float32, stride int, n int)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·lstmStepAVX512(SB), NOSPLIT, $0-64
+	MOVQ         stride+48(FP), AX
+	SHLQ         $0x02, AX
+	LEAQ         (AX)(AX*2), CX
+	MOVQ         gates+0(FP), DX
+	MOVQ         bias+8(FP), BX
+	MOVQ         before+16(FP), SI
+	MOVQ         c+24(FP), DI
+	MOVQ         tanh+32(FP), R8
+	MOVQ         h+40(FP), R9
+	MOVQ         n+56(FP), R10
+	SHLQ         $0x02, R10
+	VBROADCASTSS vectorConstants<>+0(SB), Z0
+	VBROADCASTSS vectorConstants<>+32(SB), Z1
+	VBROADCASTSS vectorConstants<>+64(SB), Z2
+	VBROADCASTSS vectorConstants<>+160(SB), Z3
+	VBROADCASTSS vectorConstants<>+192(SB), Z4
+	VBROADCASTSS vectorConstants<>+224(SB), Z5
+	VBROADCASTSS vectorConstants<>+256(SB), Z6
+	VBROADCASTSS vectorConstants<>+96(SB), Z7
+	VBROADCASTSS vectorConstants<>+480(SB), Z8
+	VBROADCASTSS vectorConstants<>+512(SB), Z9
+	VBROADCASTSS vectorConstants<>+416(SB), Z10
+	VBROADCASTSS vectorConstants<>+384(SB), Z11
+	VBROADCASTSS vectorConstants<>+352(SB), Z12
+	VBROADCASTSS vectorConstants<>+320(SB), Z13
+	VBROADCASTSS vectorConstants<>+288(SB), Z14
+	MOVQ         R10, R11
+
+gates:
+	VMOVUPS   (DX)(AX*1), Z15
+	VADDPS    (BX)(AX*1), Z15, Z15
+	VORPS     Z0, Z15, Z19
+	VMAXPS    Z19, Z7, Z19
+	VMULPS    Z3, Z19, Z20
+	VADDPS    Z4, Z20, Z20
+	VSUBPS    Z4, Z20, Z20
+	VMULPS    Z5, Z20, Z21
+	VSUBPS    Z21, Z19, Z19
+	VMULPS    Z6, Z20, Z21
+	VSUBPS    Z21, Z19, Z19
+	VMULPS    Z19, Z14, Z21
+	VADDPS    Z13, Z21, Z21
+	VMULPS    Z19, Z21, Z21
+	VADDPS    Z12, Z21, Z21
+	VMULPS    Z19, Z21, Z21
+	VADDPS    Z11, Z21, Z21
+	VMULPS    Z19, Z21, Z21
+	VADDPS    Z10, Z21, Z21
+	VMULPS    Z19, Z19, Z22
+	VMULPS    Z22, Z21, Z21
+	VADDPS    Z19, Z21, Z19
+	VADDPS    Z2, Z19, Z19
+	VSCALEFPS Z20, Z19, Z19
+	VPMOVD2M  Z15, K1
+	VBLENDMPS Z19, Z2, K1, Z16
+	VADDPS    Z2, Z19, Z15
+	VDIVPS    Z15, Z16, Z15
+	VMOVUPS   Z15, (DX)(AX*1)
+	VMOVUPS   (DX)(AX*2), Z15
+	VADDPS    (BX)(AX*2), Z15, Z15
+	VORPS     Z0, Z15, Z19
+	VMAXPS    Z19, Z7, Z19
+	VMULPS    Z3, Z19, Z20
+	VADDPS    Z4, Z20, Z20
+	VSUBPS    Z4, Z20, Z20
+	VMULPS    Z5, Z20, Z21
+	VSUBPS    Z21, Z19, Z19
+	VMULPS    Z6, Z20, Z21
+	VSUBPS    Z21, Z19, Z19
+	VMULPS    Z19, Z14, Z21
+	VADDPS    Z13, Z21, Z21
+	VMULPS    Z19, Z21, Z21
+	VADDPS    Z12, Z21, Z21
+	VMULPS    Z19, Z21, Z21
+	VADDPS    Z11, Z21, Z21
+	VMULPS    Z19, Z21, Z21
+	VADDPS    Z10, Z21, Z21
+	VMULPS    Z19, Z19, Z22
+	VMULPS    Z22, Z21, Z21
+	VADDPS    Z19, Z21, Z19
+	VADDPS    Z2, Z19, Z19
+	VSCALEFPS Z20, Z19, Z19
+	VPMOVD2M  Z15, K1
+	VBLENDMPS Z19, Z2, K1, Z17
+	VADDPS    Z2, Z19, Z15
+	VDIVPS    Z15, Z17, Z15
+	VMOVUPS   Z15, (DX)(AX*2)
+	VMULPS    (SI), Z15, Z15
+	VMOVUPS   (DX), Z19
+	VADDPS    (BX), Z19, Z19
+	VORPS     Z0, Z19, Z20
+	VMAXPS    Z20, Z7, Z20
+	VMULPS    Z3, Z20, Z21
+	VADDPS    Z4, Z21, Z21
+	VSUBPS    Z4, Z21, Z21
+	VMULPS    Z5, Z21, Z22
+	VSUBPS    Z22, Z20, Z20
+	VMULPS    Z6, Z21, Z22
+	VSUBPS    Z22, Z20, Z20
+	VMULPS    Z20, Z14, Z22
+	VADDPS    Z13, Z22, Z22
+	VMULPS    Z20, Z22, Z22
+	VADDPS    Z12, Z22, Z22
+	VMULPS    Z20, Z22, Z22
+	VADDPS    Z11, Z22, Z22
+	VMULPS    Z20, Z22, Z22
+	VADDPS    Z10, Z22, Z22
+	VMULPS    Z20, Z20, Z23
+	VMULPS    Z23, Z22, Z22
+	VADDPS    Z20, Z22, Z20
+	VADDPS    Z2, Z20, Z20
+	VSCALEFPS Z21, Z20, Z20
+	VPMOVD2M  Z19, K1
+	VBLENDMPS Z20, Z2, K1, Z18
+	VADDPS    Z2, Z20, Z19
+	VDIVPS    Z19, Z18, Z19
+	VMOVUPS   Z19, (DX)
+	VMOVUPS   (DX)(CX*1), Z20
+	VADDPS    (BX)(CX*1), Z20, Z20
+	VANDPS    Z1, Z20, Z21
+	VMINPS    Z21, Z8, Z21
+	VADDPS    Z21, Z21, Z21
+	VMULPS    Z3, Z21, Z22
+	VADDPS    Z4, Z22, Z22
+	VSUBPS    Z4, Z22, Z22
+	VMULPS    Z5, Z22, Z23
+	VSUBPS    Z23, Z21, Z21
+	VMULPS    Z6, Z22, Z23
+	VSUBPS    Z23, Z21, Z21
+	VMULPS    Z21, Z14, Z23
+	VADDPS    Z13, Z23, Z23
+	VMULPS    Z21, Z23, Z23
+	VADDPS    Z12, Z23, Z23
+	VMULPS    Z21, Z23, Z23
+	VADDPS    Z11, Z23, Z23
+	VMULPS    Z21, Z23, Z23
+	VADDPS    Z10, Z23, Z23
+	VMULPS    Z21, Z21, Z24
+	VMULPS    Z24, Z23, Z23
+	VADDPS    Z21, Z23, Z21
+	VSCALEFPS Z22, Z2, Z22
+	VMULPS    Z22, Z21, Z21
+	VSUBPS    Z2, Z22, Z22
+	VADDPS    Z22, Z21, Z21
+	VADDPS    Z9, Z21, Z22
+	VDIVPS    Z22, Z21, Z21
+	VANDPS    Z0, Z20, Z20
+	VORPS     Z20, Z21, Z20
+	VMOVUPS   Z20, (DX)(CX*1)
+	VMULPS    Z20, Z19, Z19
+	VADDPS    Z19, Z15, Z15
+	VMOVUPS   Z15, (DI)
+	ADDQ      $0x40, DX
+	ADDQ      $0x40, BX
+	ADDQ      $0x40, SI
+	ADDQ      $0x40, DI
+	ADDQ      $0x40, R8
+	ADDQ      $0x40, R9
+	SUBQ      $0x40, R11
+	JNZ       gates
+	SUBQ      R10, DX
+	SUBQ      R10, BX
+	SUBQ      R10, SI
+	SUBQ      R10, DI
+	SUBQ      R10, R8
+	SUBQ      R10, R9
+	MOVQ      R10, CX
+
+state:
+	VMOVUPS   (DI), Z7
+	VANDPS    Z1, Z7, Z15
+	VMINPS    Z15, Z8, Z15
+	VADDPS    Z15, Z15, Z15
+	VMULPS    Z3, Z15, Z16
+	VADDPS    Z4, Z16, Z16
+	VSUBPS    Z4, Z16, Z16
+	VMULPS    Z5, Z16, Z17
+	VSUBPS    Z17, Z15, Z15
+	VMULPS    Z6, Z16, Z17
+	VSUBPS    Z17, Z15, Z15
+	VMULPS    Z15, Z14, Z17
+	VADDPS    Z13, Z17, Z17
+	VMULPS    Z15, Z17, Z17
+	VADDPS    Z12, Z17, Z17
+	VMULPS    Z15, Z17, Z17
+	VADDPS    Z11, Z17, Z17
+	VMULPS    Z15, Z17, Z17
+	VADDPS    Z10, Z17, Z17
+	VMULPS    Z15, Z15, Z18
+	VMULPS    Z18, Z17, Z17
+	VADDPS    Z15, Z17, Z15
+	VSCALEFPS Z16, Z2, Z16
+	VMULPS    Z16, Z15, Z15
+	VSUBPS    Z2, Z16, Z16
+	VADDPS    Z16, Z15, Z15
+	VADDPS    Z9, Z15, Z16
+	VDIVPS    Z16, Z15, Z15
+	VANDPS    Z0, Z7, Z7
+	VORPS     Z7, Z15, Z7
+	VMOVUPS   Z7, (R8)
+	VMULPS    (DX)(AX*1), Z7, Z7
+	VMOVUPS   Z7, (R9)
+	ADDQ      $0x40, DX
+	ADDQ      $0x40, BX
+	ADDQ      $0x40, SI
+	ADDQ      $0x40, DI
+	ADDQ      $0x40, R8
+	ADDQ      $0x40, R9
+	SUBQ      $0x40, CX
+	JNZ       state
+	VZEROUPPER
+	RET
+
+// func lstmGradAVX512(da *float32, gates *float32, dc *float32, dh *float32, tanh *float32, before *float32, stride int, n int)
+// Requires: AVX, AVX512F
+TEXT ·lstmGradAVX512(SB), NOSPLIT, $0-64
+	MOVQ         stride+48(FP), AX
+	SHLQ         $0x02, AX
+	LEAQ         (AX)(AX*2), CX
+	MOVQ         da+0(FP), DX
+	MOVQ         gates+8(FP), BX
+	MOVQ         dc+16(FP), SI
+	MOVQ         dh+24(FP), DI
+	MOVQ         tanh+32(FP), R8
+	MOVQ         before+40(FP), R9
+	MOVQ         n+56(FP), R10
+	SHLQ         $0x02, R10
+	VBROADCASTSS vectorConstants<>+64(SB), Z0
+
+units:
+	VMOVUPS (R8), Z1
+	VMOVUPS (BX)(AX*1), Z2
+	VMOVUPS (DI), Z3
+	VMULPS  Z2, Z3, Z4
+	VMULPS  Z1, Z1, Z5
+	VSUBPS  Z5, Z0, Z5
+	VMULPS  Z5, Z4, Z4
+	VADDPS  (SI), Z4, Z4
+	VMULPS  Z1, Z3, Z1
+	VSUBPS  Z2, Z0, Z3
+	VMULPS  Z3, Z2, Z2
+	VMULPS  Z2, Z1, Z1
+	VMOVUPS Z1, (DX)(AX*1)
+	VMOVUPS (BX), Z1
+	VMOVUPS (BX)(CX*1), Z2
+	VMOVUPS (BX)(AX*2), Z3
+	VMULPS  Z2, Z4, Z5
+	VSUBPS  Z1, Z0, Z6
+	VMULPS  Z6, Z1, Z6
+	VMULPS  Z6, Z5, Z5
+	VMOVUPS Z5, (DX)
+	VMULPS  (R9), Z4, Z5
+	VSUBPS  Z3, Z0, Z6
+	VMULPS  Z6, Z3, Z6
+	VMULPS  Z6, Z5, Z5
+	VMOVUPS Z5, (DX)(AX*2)
+	VMULPS  Z1, Z4, Z1
+	VMULPS  Z2, Z2, Z2
+	VSUBPS  Z2, Z0, Z2
+	VMULPS  Z2, Z1, Z1
+	VMOVUPS Z1, (DX)(CX*1)
+	VMULPS  Z3, Z4, Z1
+	VMOVUPS Z1, (SI)
+	ADDQ    $0x40, DX
+	ADDQ    $0x40, BX
+	ADDQ    $0x40, SI
+	ADDQ    $0x40, DI
+	ADDQ    $0x40, R8
+	ADDQ    $0x40, R9
+	SUBQ    $0x40, R10
+	JNZ     units
 	VZEROUPPER
 	RET
 

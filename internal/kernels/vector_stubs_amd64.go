@@ -184,6 +184,16 @@ func lstmStepAVX2(gates *float32, bias *float32, before *float32, c *float32, ta
 //go:noescape
 func lstmGradAVX2(da *float32, gates *float32, dc *float32, dh *float32, tanh *float32, before *float32, stride int, n int)
 
+// lstmStepAVX512 is LSTMStep.
+//
+//go:noescape
+func lstmStepAVX512(gates *float32, bias *float32, before *float32, c *float32, tanh *float32, h *float32, stride int, n int)
+
+// lstmGradAVX512 is LSTMGrad.
+//
+//go:noescape
+func lstmGradAVX512(da *float32, gates *float32, dc *float32, dh *float32, tanh *float32, before *float32, stride int, n int)
+
 // addRowAVX2 is AddRow.
 //
 //go:noescape

@@ -49,20 +49,39 @@ func horner(c []float32, x vec) vec {
 func addInt(a vec, b operand.Op) vec { return new3(VPADDD, b, a) }
 func subInt(a vec, b operand.Op) vec { return new3(VPSUBD, b, a) }
 
-// expSplit returns p and k with exp(x) = (1+p) * 2^k.
-func expSplit(x vec) (p, k vec) {
-	t := add(mul(x, constant(log2e)), constant(whole))
-	n := sub(t, constant(whole))
+// expSplit returns p and n, a whole number, with exp(x) = (1+p) * 2^n; n is in the last bits of t too.
+func expSplit(x vec) (p, n, t vec) {
+	t = add(mul(x, constant(log2e)), constant(whole))
+	n = sub(t, constant(whole))
 	r := sub(x, mul(n, constant(ln2Hi)))
 	r = sub(r, mul(n, constant(ln2Lo)))
-	return add(mul(horner(expPoly, r), mul(r, r)), r), subInt(t, bits(wholeBits))
+	return add(mul(horner(expPoly, r), mul(r, r)), r), n, t
 }
 
-// power2 is 2^k.
+// power2 is 2^k for the k of normal numbers.
 func power2(k vec) vec {
 	r := addInt(k, bits(127))
 	VPSLLD(operand.Imm(23), r, r)
 	return r
+}
+
+// scaled is y * 2^n, rounded once; t is that of expSplit.
+func scaled(y, n, t vec) vec {
+	if wide {
+		return new3(VSCALEFPS, n, y)
+	}
+	k := subInt(t, bits(wholeBits))
+	half := YMM()
+	VPSRAD(operand.Imm(1), k, half)
+	return mul(mul(y, power2(half)), power2(subInt(k, half)))
+}
+
+// scaledOne is 2^n for the n of normal numbers.
+func scaledOne(n, t vec) vec {
+	if wide {
+		return new3(VSCALEFPS, n, load(constant(1)))
+	}
+	return power2(subInt(t, bits(wholeBits)))
 }
 
 // bounded returns min(max(x, lo), hi), and NaN for NaN, which the instructions take from their second operand.
@@ -72,10 +91,8 @@ func bounded(x vec, lo, hi float32) vec {
 
 // expWithin is exp of x in [expLeast, expMost] or NaN.
 func expWithin(x vec) vec {
-	p, k := expSplit(x)
-	half := YMM()
-	VPSRAD(operand.Imm(1), k, half)
-	return mul(mul(add(p, constant(1)), power2(half)), power2(subInt(k, half)))
+	p, n, t := expSplit(x)
+	return scaled(add(p, constant(1)), n, t)
 }
 
 func exp(x vec) vec { return expWithin(bounded(x, expLeast, expMost)) }
@@ -87,8 +104,8 @@ func sigmoid(x vec) vec {
 
 func tanh(x vec) vec {
 	a := lesser(load(constant(tanhOne)), and(x, bits(^uint32(signBit))))
-	p, k := expSplit(add(a, a))
-	s := power2(k)
+	p, n, t := expSplit(add(a, a))
+	s := scaledOne(n, t)
 	e := add(mul(p, s), sub(s, constant(1)))
 	return or(div(e, add(e, constant(2))), and(x, bits(signBit)))
 }
@@ -121,8 +138,8 @@ func erf(x vec) vec {
 	small := add(mul(horner(erfPoly, mul(x, x)), x), x)
 	a := and(x, bits(^uint32(signBit)))
 	t := lesser(a, constant(erfOne))
-	p, k := expSplit(sub(mul(horner(erfcPoly, t), t), t))
-	large := sub(load(constant(1)), mul(add(p, constant(1)), power2(k)))
+	p, n, u := expSplit(sub(mul(horner(erfcPoly, t), t), t))
+	large := sub(load(constant(1)), mul(add(p, constant(1)), scaledOne(n, u)))
 	large = or(large, and(x, bits(signBit)))
 	return choose(compare(moreThan, a, constant(erfSmall)), large, small)
 }

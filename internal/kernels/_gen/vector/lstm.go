@@ -1,6 +1,9 @@
 package main
 
 import (
+	"math"
+	"strings"
+
 	. "github.com/mmcloughlin/avo/build"
 	"github.com/mmcloughlin/avo/operand"
 	"github.com/mmcloughlin/avo/reg"
@@ -35,51 +38,103 @@ func gatesOf(quads, rows []string) (q []quad, r []reg.Register) {
 	return q, r
 }
 
-// rowsOf8 repeats f for every 8 elements.
-func rowsOf8(q []quad, r []reg.Register, f func()) {
-	n := Load(Param("n"), GP64())
-	Label("loop")
+// An lstmLoop is a kernel that goes along quads and rows.
+type lstmLoop struct {
+	q     []quad
+	r     []reg.Register
+	bytes reg.Register // of a row
+}
+
+// lstmKernel begins a kernel for AVX2, or AVX-512 if wide, with parameters quads, rows, and the length of a row.
+func lstmKernel(name, does string, quads, rows []string) lstmLoop {
+	if wide {
+		name += "AVX512"
+	} else {
+		name += "AVX2"
+	}
+	TEXT(name, NOSPLIT, "func("+strings.Join(append(append([]string(nil), quads...), rows...), ", ")+" *float32, stride, n int)")
+	Pragma("noescape")
+	Doc(name + " is " + does + ".")
+	var l lstmLoop
+	l.q, l.r = gatesOf(quads, rows)
+	l.bytes = Load(Param("n"), GP64())
+	SHLQ(operand.Imm(2), l.bytes)
+	return l
+}
+
+// each repeats f for all vectors of a row, and leaves the pointers behind it.
+func (l *lstmLoop) each(label string, f func()) {
+	n, step := GP64(), uint64(32)
+	if wide {
+		step = 64
+	}
+	MOVQ(l.bytes, n)
+	Label(label)
 	f()
-	for _, x := range q {
-		ADDQ(operand.Imm(32), x.base)
+	for _, x := range l.q {
+		ADDQ(operand.Imm(step), x.base)
 	}
-	for _, x := range r {
-		ADDQ(operand.Imm(32), x)
+	for _, x := range l.r {
+		ADDQ(operand.Imm(step), x)
 	}
-	SUBQ(operand.Imm(8), n)
-	JNZ(operand.LabelRef("loop"))
+	SUBQ(operand.Imm(step), n)
+	JNZ(operand.LabelRef(label))
+}
+
+// back puts the pointers where they began.
+func (l *lstmLoop) back() {
+	for _, x := range l.q {
+		SUBQ(l.bytes, x.base)
+	}
+	for _, x := range l.r {
+		SUBQ(l.bytes, x)
+	}
+}
+
+func (l *lstmLoop) end() {
 	VZEROUPPER()
 	RET()
 }
 
 func at(r reg.Register) operand.Mem { return operand.Mem{Base: r} }
 
-// The gates are in the order i, o, f, g.
+// lstm writes the kernels of one width. The gates are in the order i, o, f, g.
 func lstm() {
-	TEXT("lstmStepAVX2", NOSPLIT, "func(gates, bias, before, c, tanh, h *float32, stride, n int)")
-	Pragma("noescape")
-	Doc("lstmStepAVX2 is LSTMStep.")
-	q, r := gatesOf([]string{"gates", "bias"}, []string{"before", "c", "tanh", "h"})
-	rowsOf8(q, r, func() {
+	l := lstmKernel("lstmStep", "LSTMStep", []string{"gates", "bias"}, []string{"before", "c", "tanh", "h"})
+	if wide {
+		words := []uint32{signBit, ^uint32(signBit)}
+		for _, v := range append([]float32{1, log2e, whole, ln2Hi, ln2Lo, expLeast, tanhOne, 2}, expPoly...) {
+			words = append(words, math.Float32bits(v))
+		}
+		hold(words...)
+	}
+	// tanh(c) waits for all gates: in a loop of its own, the processor finds enough that waits for nothing.
+	l.each("gates", func() {
 		gate := func(k int, f func(vec) vec) vec {
-			v := f(add(load(q[0].row(k)), q[1].row(k)))
-			VMOVUPS(v, q[0].row(k))
+			v := f(add(load(l.q[0].row(k)), l.q[1].row(k)))
+			VMOVUPS(v, l.q[0].row(k))
 			return v
 		}
-		kept := mul(gate(2, sigmoid), at(r[0]))
+		gate(1, sigmoid)
+		kept := mul(gate(2, sigmoid), at(l.r[0]))
 		new := mul(gate(0, sigmoid), gate(3, tanh))
-		c := add(kept, new)
-		VMOVUPS(c, at(r[1]))
-		t := tanh(c)
-		VMOVUPS(t, at(r[2]))
-		VMOVUPS(mul(gate(1, sigmoid), t), at(r[3]))
+		VMOVUPS(add(kept, new), at(l.r[1]))
 	})
+	l.back()
+	l.each("state", func() {
+		t := tanh(load(at(l.r[1])))
+		VMOVUPS(t, at(l.r[2]))
+		VMOVUPS(mul(t, l.q[0].row(1)), at(l.r[3]))
+	})
+	l.end()
+	clear(held)
 
-	TEXT("lstmGradAVX2", NOSPLIT, "func(da, gates, dc, dh, tanh, before *float32, stride, n int)")
-	Pragma("noescape")
-	Doc("lstmGradAVX2 is LSTMGrad.")
-	q, r = gatesOf([]string{"da", "gates"}, []string{"dc", "dh", "tanh", "before"})
-	rowsOf8(q, r, func() {
+	l = lstmKernel("lstmGrad", "LSTMGrad", []string{"da", "gates"}, []string{"dc", "dh", "tanh", "before"})
+	q, r := l.q, l.r
+	if wide {
+		hold(math.Float32bits(1))
+	}
+	l.each("units", func() {
 		one := load(constant(1))
 		bell := func(y vec) vec { return mul(y, sub(one, y)) }
 		slope := func(y vec) vec { return sub(one, mul(y, y)) }
@@ -92,4 +147,6 @@ func lstm() {
 		VMOVUPS(mul(mul(d, i), slope(g)), q[0].row(3))
 		VMOVUPS(mul(d, f), at(r[0]))
 	})
+	l.end()
+	clear(held)
 }

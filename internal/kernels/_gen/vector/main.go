@@ -1,8 +1,8 @@
-// Command vector writes the AVX2 kernels that compute element by element in float32. Run it by
+// Command vector writes the AVX2 and AVX-512 kernels that compute element by element in float32. Run it by
 // `go generate` in internal/kernels.
 //
-// Every kernel takes a number of elements that is a multiple of 8, and does the operations of the generic
-// loop in its order, without fused multiply-add, so that both give the same bits.
+// Every kernel takes a number of elements that is a multiple of 8, those for AVX-512 of 16, and does the operations of
+// the generic loop in its order, without fused multiply-add, so that both give the same bits.
 package main
 
 import (
@@ -24,6 +24,9 @@ func main() {
 	normalisation()
 	functions()
 	lstm()
+	wide = true
+	lstm()
+	wide = false
 	sums()
 	sumsOfRows()
 	Generate()
@@ -32,10 +35,25 @@ func main() {
 var (
 	table  operand.Mem
 	placed = map[uint32]int{}
+
+	// wide tells that a kernel of 16 elements is being written, for AVX-512; held are its constants in registers.
+	wide bool
+	held = map[uint32]vec{}
 )
 
-// bits is eight times a 32-bit word in memory.
-func bits(w uint32) operand.Mem {
+// newVec is a register of as many elements as the kernel has.
+func newVec() vec {
+	if wide {
+		return ZMM()
+	}
+	return YMM()
+}
+
+// bits is a 32-bit word in all lanes, in memory if no register holds it.
+func bits(w uint32) operand.Op {
+	if r, ok := held[w]; ok {
+		return r
+	}
 	at, ok := placed[w]
 	if !ok {
 		at = 32 * len(placed)
@@ -44,11 +62,24 @@ func bits(w uint32) operand.Mem {
 			DATA(at+4*i, operand.U32(w))
 		}
 	}
-	return table.Offset(at)
+	m := table.Offset(at)
+	if wide {
+		r := ZMM()
+		VBROADCASTSS(m, r)
+		return r
+	}
+	return m
 }
 
-// constant is eight times a number in memory.
-func constant(v float32) operand.Mem { return bits(math.Float32bits(v)) }
+// constant is a number in all lanes.
+func constant(v float32) operand.Op { return bits(math.Float32bits(v)) }
+
+// hold loads constants into registers for a loop.
+func hold(words ...uint32) {
+	for _, w := range words {
+		held[w] = bits(w).(vec)
+	}
+}
 
 // A body writes the instructions for eight elements: in are the vectors read, s the scalars in all lanes.
 type body func(in, s []vec) vec
@@ -126,7 +157,7 @@ func kernel(name, doc, inputs, scalars string, unroll int, f body) {
 // new3 puts the result of an instruction of two operands into a new register. Like the instruction, it takes
 // the second operand first.
 func new3(f func(...operand.Op), b, a operand.Op) vec {
-	r := YMM()
+	r := newVec()
 	f(b, a, r)
 	return r
 }
@@ -163,21 +194,31 @@ func compare(relation uint64, a vec, b operand.Op) vec {
 	return r
 }
 
-// choose gives yes where the mask is set, else no.
+// choose gives yes where the sign bit of the mask is set, else no.
 func choose(mask vec, yes operand.Op, no vec) vec {
-	r := YMM()
-	VBLENDVPS(mask, yes, no, r)
+	r := newVec()
+	if wide {
+		k := K()
+		VPMOVD2M(mask, k)
+		VBLENDMPS(yes, no, k, r)
+	} else {
+		VBLENDVPS(mask, yes, no, r)
+	}
 	return r
 }
 
-func load(m operand.Mem) vec {
-	r := YMM()
+// load is what lies in memory, or the register itself.
+func load(m operand.Op) vec {
+	if r, ok := m.(vec); ok {
+		return r
+	}
+	r := newVec()
 	VMOVUPS(m, r)
 	return r
 }
 
 func zero() vec {
-	r := YMM()
+	r := newVec()
 	VXORPS(r, r, r)
 	return r
 }
