@@ -156,6 +156,7 @@ func multiplyBlock[T Float](g *Gemm, part, from, to int, c, a []T, lda int, b, b
 			at = k0*lda + row0
 		}
 		left := leftOperand(worker[:roomA], a[at:], lda, g.TransA, rows, k, to-from < g.K)
+		ahead := aheadOf(g, rows, col1-col0, k0+k, min(step, to-k0-k), a, b)
 		for j := col0; j < col1; j += stripCols {
 			cols := min(stripCols, col1-j)
 			at := k0*g.LDB + j
@@ -163,7 +164,7 @@ func multiplyBlock[T Float](g *Gemm, part, from, to int, c, a []T, lda int, b, b
 				at = j*g.LDB + k0
 			}
 			right := rightOperand(worker[roomA:], b[at:], g.LDB, g.TransB, rows, k, cols)
-			e := epilogue[T]{accumulate: g.Accumulate || k0 > from}
+			e := epilogue[T]{accumulate: g.Accumulate || k0 > from, ahead: &ahead}
 			if k0+k == to {
 				e.finish(g, bias, row0, j)
 			}
@@ -241,7 +242,8 @@ type epilogue[T Float] struct {
 	accumulate bool
 	axis       BiasAxis
 	act        GemmAct
-	bias       []T // from the first row or column on
+	bias       []T       // from the first row or column on
+	ahead      *Ahead[T] // nil for nothing
 }
 
 // finish adds the bias from row0 or col0 on and the activation of g.

@@ -67,6 +67,8 @@ type tileArgs struct {
 	lastCols           int // columns in the last vector of a row, at least 1
 	flags              int
 	bias               *float32
+	ahead              *float32 // fetched into the cache, a line for each product
+	aheadStep          int
 }
 
 const (
@@ -123,6 +125,10 @@ func multiplyAsm[T Float](m, n, k, rows, cols int, a strided[T], b bands[T], c [
 			t.a, t.c = &ad[a.at(i)], &cd[i*ldc+j]
 			if e.axis == RowBias {
 				t.bias = &bias[i]
+			}
+			t.ahead, t.aheadStep = t.b, 0
+			if lines := e.ahead.take(t.count * k); len(lines) > 0 {
+				t.ahead, t.aheadStep = &float32s(lines)[0], min(aheadLine, 4*len(lines)/(t.count*k))
 			}
 			if lanes == 16 {
 				tilesAVX512(height, width, &t)

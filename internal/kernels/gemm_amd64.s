@@ -5,8 +5,8 @@
 #include "textflag.h"
 
 // func gemmAVX2x6x16(t *uintptr)
-// Requires: AVX, FMA3
-TEXT ·gemmAVX2x6x16(SB), NOSPLIT, $32-8
+// Requires: AVX, FMA3, MMX+
+TEXT ·gemmAVX2x6x16(SB), NOSPLIT, $40-8
 	MOVQ t+0(FP), AX
 	MOVQ 72(AX), CX
 	MOVQ CX, (SP)
@@ -16,6 +16,8 @@ TEXT ·gemmAVX2x6x16(SB), NOSPLIT, $32-8
 	MOVQ CX, 16(SP)
 	MOVQ 96(AX), CX
 	MOVQ CX, 24(SP)
+	MOVQ 104(AX), CX
+	MOVQ CX, 32(SP)
 
 tile:
 	MOVQ 8(SP), CX
@@ -24,6 +26,8 @@ tile:
 	MOVQ 40(AX), DI
 	MOVQ 48(AX), R8
 	MOVQ (AX), R9
+	MOVQ 32(SP), R10
+	MOVQ 112(AX), R11
 	LEAQ (CX)(BX*2), DX
 	ADDQ BX, DX
 
@@ -67,6 +71,8 @@ several:
 	ADDQ         SI, CX
 	ADDQ         SI, DX
 	ADDQ         R8, DI
+	PREFETCHT0   (R10)
+	ADDQ         R11, R10
 	VMOVUPS      (DI), Y12
 	VMOVUPS      32(DI), Y13
 	VBROADCASTSS (CX), Y14
@@ -90,6 +96,8 @@ several:
 	ADDQ         SI, CX
 	ADDQ         SI, DX
 	ADDQ         R8, DI
+	PREFETCHT0   (R10)
+	ADDQ         R11, R10
 	VMOVUPS      (DI), Y12
 	VMOVUPS      32(DI), Y13
 	VBROADCASTSS (CX), Y14
@@ -113,6 +121,8 @@ several:
 	ADDQ         SI, CX
 	ADDQ         SI, DX
 	ADDQ         R8, DI
+	PREFETCHT0   (R10)
+	ADDQ         R11, R10
 	VMOVUPS      (DI), Y12
 	VMOVUPS      32(DI), Y13
 	VBROADCASTSS (CX), Y14
@@ -136,6 +146,8 @@ several:
 	ADDQ         SI, CX
 	ADDQ         SI, DX
 	ADDQ         R8, DI
+	PREFETCHT0   (R10)
+	ADDQ         R11, R10
 	SUBQ         $0x04, R9
 	JGE          several
 
@@ -167,10 +179,13 @@ one:
 	ADDQ         SI, CX
 	ADDQ         SI, DX
 	ADDQ         R8, DI
+	PREFETCHT0   (R10)
+	ADDQ         R11, R10
 	DECQ         R9
 	JNZ          one
 
 done:
+	MOVQ       R10, 32(SP)
 	MOVQ       16(SP), CX
 	MOVQ       64(AX), DX
 	MOVQ       88(AX), BX
@@ -332,8 +347,8 @@ stored:
 	RET
 
 // func gemmAVX2x5x16(t *uintptr)
-// Requires: AVX, FMA3
-TEXT ·gemmAVX2x5x16(SB), NOSPLIT, $32-8
+// Requires: AVX, FMA3, MMX+
+TEXT ·gemmAVX2x5x16(SB), NOSPLIT, $40-8
 	MOVQ t+0(FP), AX
 	MOVQ 72(AX), CX
 	MOVQ CX, (SP)
@@ -343,6 +358,8 @@ TEXT ·gemmAVX2x5x16(SB), NOSPLIT, $32-8
 	MOVQ CX, 16(SP)
 	MOVQ 96(AX), CX
 	MOVQ CX, 24(SP)
+	MOVQ 104(AX), CX
+	MOVQ CX, 32(SP)
 
 tile:
 	MOVQ 8(SP), CX
@@ -351,6 +368,8 @@ tile:
 	MOVQ 40(AX), DI
 	MOVQ 48(AX), R8
 	MOVQ (AX), R9
+	MOVQ 32(SP), R10
+	MOVQ 112(AX), R11
 	LEAQ (CX)(BX*2), DX
 	ADDQ BX, DX
 
@@ -389,6 +408,8 @@ several:
 	ADDQ         SI, CX
 	ADDQ         SI, DX
 	ADDQ         R8, DI
+	PREFETCHT0   (R10)
+	ADDQ         R11, R10
 	VMOVUPS      (DI), Y10
 	VMOVUPS      32(DI), Y11
 	VBROADCASTSS (CX), Y12
@@ -409,6 +430,8 @@ several:
 	ADDQ         SI, CX
 	ADDQ         SI, DX
 	ADDQ         R8, DI
+	PREFETCHT0   (R10)
+	ADDQ         R11, R10
 	VMOVUPS      (DI), Y10
 	VMOVUPS      32(DI), Y11
 	VBROADCASTSS (CX), Y12
@@ -429,6 +452,8 @@ several:
 	ADDQ         SI, CX
 	ADDQ         SI, DX
 	ADDQ         R8, DI
+	PREFETCHT0   (R10)
+	ADDQ         R11, R10
 	VMOVUPS      (DI), Y10
 	VMOVUPS      32(DI), Y11
 	VBROADCASTSS (CX), Y12
@@ -449,6 +474,8 @@ several:
 	ADDQ         SI, CX
 	ADDQ         SI, DX
 	ADDQ         R8, DI
+	PREFETCHT0   (R10)
+	ADDQ         R11, R10
 	SUBQ         $0x04, R9
 	JGE          several
 
@@ -477,10 +504,13 @@ one:
 	ADDQ         SI, CX
 	ADDQ         SI, DX
 	ADDQ         R8, DI
+	PREFETCHT0   (R10)
+	ADDQ         R11, R10
 	DECQ         R9
 	JNZ          one
 
 done:
+	MOVQ       R10, 32(SP)
 	MOVQ       16(SP), CX
 	MOVQ       64(AX), DX
 	MOVQ       88(AX), BX
@@ -623,8 +653,8 @@ stored:
 	RET
 
 // func gemmAVX2x4x16(t *uintptr)
-// Requires: AVX, FMA3
-TEXT ·gemmAVX2x4x16(SB), NOSPLIT, $32-8
+// Requires: AVX, FMA3, MMX+
+TEXT ·gemmAVX2x4x16(SB), NOSPLIT, $40-8
 	MOVQ t+0(FP), AX
 	MOVQ 72(AX), CX
 	MOVQ CX, (SP)
@@ -634,6 +664,8 @@ TEXT ·gemmAVX2x4x16(SB), NOSPLIT, $32-8
 	MOVQ CX, 16(SP)
 	MOVQ 96(AX), CX
 	MOVQ CX, 24(SP)
+	MOVQ 104(AX), CX
+	MOVQ CX, 32(SP)
 
 tile:
 	MOVQ 8(SP), CX
@@ -642,6 +674,8 @@ tile:
 	MOVQ 40(AX), DI
 	MOVQ 48(AX), R8
 	MOVQ (AX), R9
+	MOVQ 32(SP), R10
+	MOVQ 112(AX), R11
 	LEAQ (CX)(BX*2), DX
 	ADDQ BX, DX
 
@@ -675,6 +709,8 @@ several:
 	ADDQ         SI, CX
 	ADDQ         SI, DX
 	ADDQ         R8, DI
+	PREFETCHT0   (R10)
+	ADDQ         R11, R10
 	VMOVUPS      (DI), Y8
 	VMOVUPS      32(DI), Y9
 	VBROADCASTSS (CX), Y10
@@ -692,6 +728,8 @@ several:
 	ADDQ         SI, CX
 	ADDQ         SI, DX
 	ADDQ         R8, DI
+	PREFETCHT0   (R10)
+	ADDQ         R11, R10
 	VMOVUPS      (DI), Y8
 	VMOVUPS      32(DI), Y9
 	VBROADCASTSS (CX), Y10
@@ -709,6 +747,8 @@ several:
 	ADDQ         SI, CX
 	ADDQ         SI, DX
 	ADDQ         R8, DI
+	PREFETCHT0   (R10)
+	ADDQ         R11, R10
 	VMOVUPS      (DI), Y8
 	VMOVUPS      32(DI), Y9
 	VBROADCASTSS (CX), Y10
@@ -726,6 +766,8 @@ several:
 	ADDQ         SI, CX
 	ADDQ         SI, DX
 	ADDQ         R8, DI
+	PREFETCHT0   (R10)
+	ADDQ         R11, R10
 	SUBQ         $0x04, R9
 	JGE          several
 
@@ -751,10 +793,13 @@ one:
 	ADDQ         SI, CX
 	ADDQ         SI, DX
 	ADDQ         R8, DI
+	PREFETCHT0   (R10)
+	ADDQ         R11, R10
 	DECQ         R9
 	JNZ          one
 
 done:
+	MOVQ       R10, 32(SP)
 	MOVQ       16(SP), CX
 	MOVQ       64(AX), DX
 	MOVQ       88(AX), BX
@@ -879,7 +924,7 @@ stored:
 
 // func gemmAVX2x3x16(t *uintptr)
 // Requires: AVX, FMA3
-TEXT ·gemmAVX2x3x16(SB), NOSPLIT, $32-8
+TEXT ·gemmAVX2x3x16(SB), NOSPLIT, $40-8
 	MOVQ t+0(FP), AX
 	MOVQ 72(AX), CX
 	MOVQ CX, (SP)
@@ -889,6 +934,8 @@ TEXT ·gemmAVX2x3x16(SB), NOSPLIT, $32-8
 	MOVQ CX, 16(SP)
 	MOVQ 96(AX), CX
 	MOVQ CX, 24(SP)
+	MOVQ 104(AX), CX
+	MOVQ CX, 32(SP)
 
 tile:
 	MOVQ 8(SP), CX
@@ -1091,7 +1138,7 @@ stored:
 
 // func gemmAVX2x2x16(t *uintptr)
 // Requires: AVX, FMA3
-TEXT ·gemmAVX2x2x16(SB), NOSPLIT, $32-8
+TEXT ·gemmAVX2x2x16(SB), NOSPLIT, $40-8
 	MOVQ t+0(FP), AX
 	MOVQ 72(AX), CX
 	MOVQ CX, (SP)
@@ -1101,6 +1148,8 @@ TEXT ·gemmAVX2x2x16(SB), NOSPLIT, $32-8
 	MOVQ CX, 16(SP)
 	MOVQ 96(AX), CX
 	MOVQ CX, 24(SP)
+	MOVQ 104(AX), CX
+	MOVQ CX, 32(SP)
 
 tile:
 	MOVQ 8(SP), CX
@@ -1267,7 +1316,7 @@ stored:
 
 // func gemmAVX2x1x16(t *uintptr)
 // Requires: AVX, FMA3
-TEXT ·gemmAVX2x1x16(SB), NOSPLIT, $32-8
+TEXT ·gemmAVX2x1x16(SB), NOSPLIT, $40-8
 	MOVQ t+0(FP), AX
 	MOVQ 72(AX), CX
 	MOVQ CX, (SP)
@@ -1277,6 +1326,8 @@ TEXT ·gemmAVX2x1x16(SB), NOSPLIT, $32-8
 	MOVQ CX, 16(SP)
 	MOVQ 96(AX), CX
 	MOVQ CX, 24(SP)
+	MOVQ 104(AX), CX
+	MOVQ CX, 32(SP)
 
 tile:
 	MOVQ 8(SP), CX
@@ -1407,7 +1458,7 @@ stored:
 
 // func gemmAVX2x6x8(t *uintptr)
 // Requires: AVX, FMA3
-TEXT ·gemmAVX2x6x8(SB), NOSPLIT, $32-8
+TEXT ·gemmAVX2x6x8(SB), NOSPLIT, $40-8
 	MOVQ t+0(FP), AX
 	MOVQ 72(AX), CX
 	MOVQ CX, (SP)
@@ -1417,6 +1468,8 @@ TEXT ·gemmAVX2x6x8(SB), NOSPLIT, $32-8
 	MOVQ CX, 16(SP)
 	MOVQ 96(AX), CX
 	MOVQ CX, 24(SP)
+	MOVQ 104(AX), CX
+	MOVQ CX, 32(SP)
 
 tile:
 	MOVQ 8(SP), CX
@@ -1650,7 +1703,7 @@ stored:
 
 // func gemmAVX2x5x8(t *uintptr)
 // Requires: AVX, FMA3
-TEXT ·gemmAVX2x5x8(SB), NOSPLIT, $32-8
+TEXT ·gemmAVX2x5x8(SB), NOSPLIT, $40-8
 	MOVQ t+0(FP), AX
 	MOVQ 72(AX), CX
 	MOVQ CX, (SP)
@@ -1660,6 +1713,8 @@ TEXT ·gemmAVX2x5x8(SB), NOSPLIT, $32-8
 	MOVQ CX, 16(SP)
 	MOVQ 96(AX), CX
 	MOVQ CX, 24(SP)
+	MOVQ 104(AX), CX
+	MOVQ CX, 32(SP)
 
 tile:
 	MOVQ 8(SP), CX
@@ -1870,7 +1925,7 @@ stored:
 
 // func gemmAVX2x4x8(t *uintptr)
 // Requires: AVX, FMA3
-TEXT ·gemmAVX2x4x8(SB), NOSPLIT, $32-8
+TEXT ·gemmAVX2x4x8(SB), NOSPLIT, $40-8
 	MOVQ t+0(FP), AX
 	MOVQ 72(AX), CX
 	MOVQ CX, (SP)
@@ -1880,6 +1935,8 @@ TEXT ·gemmAVX2x4x8(SB), NOSPLIT, $32-8
 	MOVQ CX, 16(SP)
 	MOVQ 96(AX), CX
 	MOVQ CX, 24(SP)
+	MOVQ 104(AX), CX
+	MOVQ CX, 32(SP)
 
 tile:
 	MOVQ 8(SP), CX
@@ -2067,7 +2124,7 @@ stored:
 
 // func gemmAVX2x3x8(t *uintptr)
 // Requires: AVX, FMA3
-TEXT ·gemmAVX2x3x8(SB), NOSPLIT, $32-8
+TEXT ·gemmAVX2x3x8(SB), NOSPLIT, $40-8
 	MOVQ t+0(FP), AX
 	MOVQ 72(AX), CX
 	MOVQ CX, (SP)
@@ -2077,6 +2134,8 @@ TEXT ·gemmAVX2x3x8(SB), NOSPLIT, $32-8
 	MOVQ CX, 16(SP)
 	MOVQ 96(AX), CX
 	MOVQ CX, 24(SP)
+	MOVQ 104(AX), CX
+	MOVQ CX, 32(SP)
 
 tile:
 	MOVQ 8(SP), CX
@@ -2234,7 +2293,7 @@ stored:
 
 // func gemmAVX2x2x8(t *uintptr)
 // Requires: AVX, FMA3
-TEXT ·gemmAVX2x2x8(SB), NOSPLIT, $32-8
+TEXT ·gemmAVX2x2x8(SB), NOSPLIT, $40-8
 	MOVQ t+0(FP), AX
 	MOVQ 72(AX), CX
 	MOVQ CX, (SP)
@@ -2244,6 +2303,8 @@ TEXT ·gemmAVX2x2x8(SB), NOSPLIT, $32-8
 	MOVQ CX, 16(SP)
 	MOVQ 96(AX), CX
 	MOVQ CX, 24(SP)
+	MOVQ 104(AX), CX
+	MOVQ CX, 32(SP)
 
 tile:
 	MOVQ 8(SP), CX
@@ -2378,7 +2439,7 @@ stored:
 
 // func gemmAVX2x1x8(t *uintptr)
 // Requires: AVX, FMA3
-TEXT ·gemmAVX2x1x8(SB), NOSPLIT, $32-8
+TEXT ·gemmAVX2x1x8(SB), NOSPLIT, $40-8
 	MOVQ t+0(FP), AX
 	MOVQ 72(AX), CX
 	MOVQ CX, (SP)
@@ -2388,6 +2449,8 @@ TEXT ·gemmAVX2x1x8(SB), NOSPLIT, $32-8
 	MOVQ CX, 16(SP)
 	MOVQ 96(AX), CX
 	MOVQ CX, 24(SP)
+	MOVQ 104(AX), CX
+	MOVQ CX, 32(SP)
 
 tile:
 	MOVQ 8(SP), CX
@@ -2534,8 +2597,8 @@ again:
 	RET
 
 // func gemmAVX512x12x32(t *uintptr)
-// Requires: AVX, AVX512DQ, AVX512F, BMI2
-TEXT ·gemmAVX512x12x32(SB), NOSPLIT, $32-8
+// Requires: AVX, AVX512DQ, AVX512F, BMI2, MMX+
+TEXT ·gemmAVX512x12x32(SB), NOSPLIT, $40-8
 	MOVQ t+0(FP), AX
 	MOVQ 72(AX), CX
 	MOVQ CX, (SP)
@@ -2545,6 +2608,8 @@ TEXT ·gemmAVX512x12x32(SB), NOSPLIT, $32-8
 	MOVQ CX, 16(SP)
 	MOVQ 96(AX), CX
 	MOVQ CX, 24(SP)
+	MOVQ 104(AX), CX
+	MOVQ CX, 32(SP)
 
 tile:
 	MOVQ 8(SP), CX
@@ -2553,6 +2618,8 @@ tile:
 	MOVQ 40(AX), R9
 	MOVQ 48(AX), R10
 	MOVQ (AX), R11
+	MOVQ 32(SP), R12
+	MOVQ 112(AX), R13
 	LEAQ (CX)(DI*2), DX
 	ADDQ DI, DX
 	LEAQ (DX)(DI*2), BX
@@ -2630,8 +2697,11 @@ one:
 	ADDQ         R8, BX
 	ADDQ         R8, SI
 	ADDQ         R10, R9
+	PREFETCHT0   (R12)
+	ADDQ         R13, R12
 	DECQ         R11
 	JNZ          one
+	MOVQ         R12, 32(SP)
 	MOVQ         16(SP), CX
 	MOVQ         64(AX), DX
 	MOVQ         88(AX), BX
@@ -2906,8 +2976,8 @@ stored:
 	RET
 
 // func gemmAVX512x11x32(t *uintptr)
-// Requires: AVX, AVX512DQ, AVX512F, BMI2
-TEXT ·gemmAVX512x11x32(SB), NOSPLIT, $32-8
+// Requires: AVX, AVX512DQ, AVX512F, BMI2, MMX+
+TEXT ·gemmAVX512x11x32(SB), NOSPLIT, $40-8
 	MOVQ t+0(FP), AX
 	MOVQ 72(AX), CX
 	MOVQ CX, (SP)
@@ -2917,6 +2987,8 @@ TEXT ·gemmAVX512x11x32(SB), NOSPLIT, $32-8
 	MOVQ CX, 16(SP)
 	MOVQ 96(AX), CX
 	MOVQ CX, 24(SP)
+	MOVQ 104(AX), CX
+	MOVQ CX, 32(SP)
 
 tile:
 	MOVQ 8(SP), CX
@@ -2925,6 +2997,8 @@ tile:
 	MOVQ 40(AX), R9
 	MOVQ 48(AX), R10
 	MOVQ (AX), R11
+	MOVQ 32(SP), R12
+	MOVQ 112(AX), R13
 	LEAQ (CX)(DI*2), DX
 	ADDQ DI, DX
 	LEAQ (DX)(DI*2), BX
@@ -2997,8 +3071,11 @@ one:
 	ADDQ         R8, BX
 	ADDQ         R8, SI
 	ADDQ         R10, R9
+	PREFETCHT0   (R12)
+	ADDQ         R13, R12
 	DECQ         R11
 	JNZ          one
+	MOVQ         R12, 32(SP)
 	MOVQ         16(SP), CX
 	MOVQ         64(AX), DX
 	MOVQ         88(AX), BX
@@ -3254,8 +3331,8 @@ stored:
 	RET
 
 // func gemmAVX512x10x32(t *uintptr)
-// Requires: AVX, AVX512DQ, AVX512F, BMI2
-TEXT ·gemmAVX512x10x32(SB), NOSPLIT, $32-8
+// Requires: AVX, AVX512DQ, AVX512F, BMI2, MMX+
+TEXT ·gemmAVX512x10x32(SB), NOSPLIT, $40-8
 	MOVQ t+0(FP), AX
 	MOVQ 72(AX), CX
 	MOVQ CX, (SP)
@@ -3265,6 +3342,8 @@ TEXT ·gemmAVX512x10x32(SB), NOSPLIT, $32-8
 	MOVQ CX, 16(SP)
 	MOVQ 96(AX), CX
 	MOVQ CX, 24(SP)
+	MOVQ 104(AX), CX
+	MOVQ CX, 32(SP)
 
 tile:
 	MOVQ 8(SP), CX
@@ -3273,6 +3352,8 @@ tile:
 	MOVQ 40(AX), R9
 	MOVQ 48(AX), R10
 	MOVQ (AX), R11
+	MOVQ 32(SP), R12
+	MOVQ 112(AX), R13
 	LEAQ (CX)(DI*2), DX
 	ADDQ DI, DX
 	LEAQ (DX)(DI*2), BX
@@ -3340,8 +3421,11 @@ one:
 	ADDQ         R8, BX
 	ADDQ         R8, SI
 	ADDQ         R10, R9
+	PREFETCHT0   (R12)
+	ADDQ         R13, R12
 	DECQ         R11
 	JNZ          one
+	MOVQ         R12, 32(SP)
 	MOVQ         16(SP), CX
 	MOVQ         64(AX), DX
 	MOVQ         88(AX), BX
@@ -3578,8 +3662,8 @@ stored:
 	RET
 
 // func gemmAVX512x9x32(t *uintptr)
-// Requires: AVX, AVX512DQ, AVX512F, BMI2
-TEXT ·gemmAVX512x9x32(SB), NOSPLIT, $32-8
+// Requires: AVX, AVX512DQ, AVX512F, BMI2, MMX+
+TEXT ·gemmAVX512x9x32(SB), NOSPLIT, $40-8
 	MOVQ t+0(FP), AX
 	MOVQ 72(AX), CX
 	MOVQ CX, (SP)
@@ -3589,6 +3673,8 @@ TEXT ·gemmAVX512x9x32(SB), NOSPLIT, $32-8
 	MOVQ CX, 16(SP)
 	MOVQ 96(AX), CX
 	MOVQ CX, 24(SP)
+	MOVQ 104(AX), CX
+	MOVQ CX, 32(SP)
 
 tile:
 	MOVQ 8(SP), CX
@@ -3597,6 +3683,8 @@ tile:
 	MOVQ 40(AX), R8
 	MOVQ 48(AX), R9
 	MOVQ (AX), R10
+	MOVQ 32(SP), R11
+	MOVQ 112(AX), R12
 	LEAQ (CX)(SI*2), DX
 	ADDQ SI, DX
 	LEAQ (DX)(SI*2), BX
@@ -3656,8 +3744,11 @@ one:
 	ADDQ         DI, DX
 	ADDQ         DI, BX
 	ADDQ         R9, R8
+	PREFETCHT0   (R11)
+	ADDQ         R12, R11
 	DECQ         R10
 	JNZ          one
+	MOVQ         R11, 32(SP)
 	MOVQ         16(SP), CX
 	MOVQ         64(AX), DX
 	MOVQ         88(AX), BX
@@ -3875,8 +3966,8 @@ stored:
 	RET
 
 // func gemmAVX512x8x32(t *uintptr)
-// Requires: AVX, AVX512DQ, AVX512F, BMI2
-TEXT ·gemmAVX512x8x32(SB), NOSPLIT, $32-8
+// Requires: AVX, AVX512DQ, AVX512F, BMI2, MMX+
+TEXT ·gemmAVX512x8x32(SB), NOSPLIT, $40-8
 	MOVQ t+0(FP), AX
 	MOVQ 72(AX), CX
 	MOVQ CX, (SP)
@@ -3886,6 +3977,8 @@ TEXT ·gemmAVX512x8x32(SB), NOSPLIT, $32-8
 	MOVQ CX, 16(SP)
 	MOVQ 96(AX), CX
 	MOVQ CX, 24(SP)
+	MOVQ 104(AX), CX
+	MOVQ CX, 32(SP)
 
 tile:
 	MOVQ 8(SP), CX
@@ -3894,6 +3987,8 @@ tile:
 	MOVQ 40(AX), R8
 	MOVQ 48(AX), R9
 	MOVQ (AX), R10
+	MOVQ 32(SP), R11
+	MOVQ 112(AX), R12
 	LEAQ (CX)(SI*2), DX
 	ADDQ SI, DX
 	LEAQ (DX)(SI*2), BX
@@ -3948,8 +4043,11 @@ one:
 	ADDQ         DI, DX
 	ADDQ         DI, BX
 	ADDQ         R9, R8
+	PREFETCHT0   (R11)
+	ADDQ         R12, R11
 	DECQ         R10
 	JNZ          one
+	MOVQ         R11, 32(SP)
 	MOVQ         16(SP), CX
 	MOVQ         64(AX), DX
 	MOVQ         88(AX), BX
@@ -4148,8 +4246,8 @@ stored:
 	RET
 
 // func gemmAVX512x7x32(t *uintptr)
-// Requires: AVX, AVX512DQ, AVX512F, BMI2
-TEXT ·gemmAVX512x7x32(SB), NOSPLIT, $32-8
+// Requires: AVX, AVX512DQ, AVX512F, BMI2, MMX+
+TEXT ·gemmAVX512x7x32(SB), NOSPLIT, $40-8
 	MOVQ t+0(FP), AX
 	MOVQ 72(AX), CX
 	MOVQ CX, (SP)
@@ -4159,6 +4257,8 @@ TEXT ·gemmAVX512x7x32(SB), NOSPLIT, $32-8
 	MOVQ CX, 16(SP)
 	MOVQ 96(AX), CX
 	MOVQ CX, 24(SP)
+	MOVQ 104(AX), CX
+	MOVQ CX, 32(SP)
 
 tile:
 	MOVQ 8(SP), CX
@@ -4167,6 +4267,8 @@ tile:
 	MOVQ 40(AX), R8
 	MOVQ 48(AX), R9
 	MOVQ (AX), R10
+	MOVQ 32(SP), R11
+	MOVQ 112(AX), R12
 	LEAQ (CX)(SI*2), DX
 	ADDQ SI, DX
 	LEAQ (DX)(SI*2), BX
@@ -4216,8 +4318,11 @@ one:
 	ADDQ         DI, DX
 	ADDQ         DI, BX
 	ADDQ         R9, R8
+	PREFETCHT0   (R11)
+	ADDQ         R12, R11
 	DECQ         R10
 	JNZ          one
+	MOVQ         R11, 32(SP)
 	MOVQ         16(SP), CX
 	MOVQ         64(AX), DX
 	MOVQ         88(AX), BX
@@ -4397,8 +4502,8 @@ stored:
 	RET
 
 // func gemmAVX512x6x32(t *uintptr)
-// Requires: AVX, AVX512DQ, AVX512F, BMI2
-TEXT ·gemmAVX512x6x32(SB), NOSPLIT, $32-8
+// Requires: AVX, AVX512DQ, AVX512F, BMI2, MMX+
+TEXT ·gemmAVX512x6x32(SB), NOSPLIT, $40-8
 	MOVQ t+0(FP), AX
 	MOVQ 72(AX), CX
 	MOVQ CX, (SP)
@@ -4408,6 +4513,8 @@ TEXT ·gemmAVX512x6x32(SB), NOSPLIT, $32-8
 	MOVQ CX, 16(SP)
 	MOVQ 96(AX), CX
 	MOVQ CX, 24(SP)
+	MOVQ 104(AX), CX
+	MOVQ CX, 32(SP)
 
 tile:
 	MOVQ 8(SP), CX
@@ -4416,6 +4523,8 @@ tile:
 	MOVQ 40(AX), DI
 	MOVQ 48(AX), R8
 	MOVQ (AX), R9
+	MOVQ 32(SP), R10
+	MOVQ 112(AX), R11
 	LEAQ (CX)(BX*2), DX
 	ADDQ BX, DX
 
@@ -4457,8 +4566,11 @@ one:
 	ADDQ         SI, CX
 	ADDQ         SI, DX
 	ADDQ         R8, DI
+	PREFETCHT0   (R10)
+	ADDQ         R11, R10
 	DECQ         R9
 	JNZ          one
+	MOVQ         R10, 32(SP)
 	MOVQ         16(SP), CX
 	MOVQ         64(AX), DX
 	MOVQ         88(AX), BX
@@ -4619,8 +4731,8 @@ stored:
 	RET
 
 // func gemmAVX512x5x32(t *uintptr)
-// Requires: AVX, AVX512DQ, AVX512F, BMI2
-TEXT ·gemmAVX512x5x32(SB), NOSPLIT, $32-8
+// Requires: AVX, AVX512DQ, AVX512F, BMI2, MMX+
+TEXT ·gemmAVX512x5x32(SB), NOSPLIT, $40-8
 	MOVQ t+0(FP), AX
 	MOVQ 72(AX), CX
 	MOVQ CX, (SP)
@@ -4630,6 +4742,8 @@ TEXT ·gemmAVX512x5x32(SB), NOSPLIT, $32-8
 	MOVQ CX, 16(SP)
 	MOVQ 96(AX), CX
 	MOVQ CX, 24(SP)
+	MOVQ 104(AX), CX
+	MOVQ CX, 32(SP)
 
 tile:
 	MOVQ 8(SP), CX
@@ -4638,6 +4752,8 @@ tile:
 	MOVQ 40(AX), DI
 	MOVQ 48(AX), R8
 	MOVQ (AX), R9
+	MOVQ 32(SP), R10
+	MOVQ 112(AX), R11
 	LEAQ (CX)(BX*2), DX
 	ADDQ BX, DX
 
@@ -4674,8 +4790,11 @@ one:
 	ADDQ         SI, CX
 	ADDQ         SI, DX
 	ADDQ         R8, DI
+	PREFETCHT0   (R10)
+	ADDQ         R11, R10
 	DECQ         R9
 	JNZ          one
+	MOVQ         R10, 32(SP)
 	MOVQ         16(SP), CX
 	MOVQ         64(AX), DX
 	MOVQ         88(AX), BX
@@ -4817,8 +4936,8 @@ stored:
 	RET
 
 // func gemmAVX512x4x32(t *uintptr)
-// Requires: AVX, AVX512DQ, AVX512F, BMI2
-TEXT ·gemmAVX512x4x32(SB), NOSPLIT, $32-8
+// Requires: AVX, AVX512DQ, AVX512F, BMI2, MMX+
+TEXT ·gemmAVX512x4x32(SB), NOSPLIT, $40-8
 	MOVQ t+0(FP), AX
 	MOVQ 72(AX), CX
 	MOVQ CX, (SP)
@@ -4828,6 +4947,8 @@ TEXT ·gemmAVX512x4x32(SB), NOSPLIT, $32-8
 	MOVQ CX, 16(SP)
 	MOVQ 96(AX), CX
 	MOVQ CX, 24(SP)
+	MOVQ 104(AX), CX
+	MOVQ CX, 32(SP)
 
 tile:
 	MOVQ 8(SP), CX
@@ -4836,6 +4957,8 @@ tile:
 	MOVQ 40(AX), DI
 	MOVQ 48(AX), R8
 	MOVQ (AX), R9
+	MOVQ 32(SP), R10
+	MOVQ 112(AX), R11
 	LEAQ (CX)(BX*2), DX
 	ADDQ BX, DX
 
@@ -4867,8 +4990,11 @@ one:
 	ADDQ         SI, CX
 	ADDQ         SI, DX
 	ADDQ         R8, DI
+	PREFETCHT0   (R10)
+	ADDQ         R11, R10
 	DECQ         R9
 	JNZ          one
+	MOVQ         R10, 32(SP)
 	MOVQ         16(SP), CX
 	MOVQ         64(AX), DX
 	MOVQ         88(AX), BX
@@ -4992,7 +5118,7 @@ stored:
 
 // func gemmAVX512x3x32(t *uintptr)
 // Requires: AVX, AVX512DQ, AVX512F, BMI2
-TEXT ·gemmAVX512x3x32(SB), NOSPLIT, $32-8
+TEXT ·gemmAVX512x3x32(SB), NOSPLIT, $40-8
 	MOVQ t+0(FP), AX
 	MOVQ 72(AX), CX
 	MOVQ CX, (SP)
@@ -5002,6 +5128,8 @@ TEXT ·gemmAVX512x3x32(SB), NOSPLIT, $32-8
 	MOVQ CX, 16(SP)
 	MOVQ 96(AX), CX
 	MOVQ CX, 24(SP)
+	MOVQ 104(AX), CX
+	MOVQ CX, 32(SP)
 
 tile:
 	MOVQ 8(SP), CX
@@ -5139,7 +5267,7 @@ stored:
 
 // func gemmAVX512x2x32(t *uintptr)
 // Requires: AVX, AVX512DQ, AVX512F, BMI2
-TEXT ·gemmAVX512x2x32(SB), NOSPLIT, $32-8
+TEXT ·gemmAVX512x2x32(SB), NOSPLIT, $40-8
 	MOVQ t+0(FP), AX
 	MOVQ 72(AX), CX
 	MOVQ CX, (SP)
@@ -5149,6 +5277,8 @@ TEXT ·gemmAVX512x2x32(SB), NOSPLIT, $32-8
 	MOVQ CX, 16(SP)
 	MOVQ 96(AX), CX
 	MOVQ CX, 24(SP)
+	MOVQ 104(AX), CX
+	MOVQ CX, 32(SP)
 
 tile:
 	MOVQ 8(SP), CX
@@ -5262,7 +5392,7 @@ stored:
 
 // func gemmAVX512x1x32(t *uintptr)
 // Requires: AVX, AVX512DQ, AVX512F, BMI2
-TEXT ·gemmAVX512x1x32(SB), NOSPLIT, $32-8
+TEXT ·gemmAVX512x1x32(SB), NOSPLIT, $40-8
 	MOVQ t+0(FP), AX
 	MOVQ 72(AX), CX
 	MOVQ CX, (SP)
@@ -5272,6 +5402,8 @@ TEXT ·gemmAVX512x1x32(SB), NOSPLIT, $32-8
 	MOVQ CX, 16(SP)
 	MOVQ 96(AX), CX
 	MOVQ CX, 24(SP)
+	MOVQ 104(AX), CX
+	MOVQ CX, 32(SP)
 
 tile:
 	MOVQ 8(SP), CX
@@ -5360,8 +5492,8 @@ stored:
 	RET
 
 // func gemmAVX512x12x16(t *uintptr)
-// Requires: AVX, AVX512DQ, AVX512F, BMI2
-TEXT ·gemmAVX512x12x16(SB), NOSPLIT, $32-8
+// Requires: AVX, AVX512DQ, AVX512F, BMI2, MMX+
+TEXT ·gemmAVX512x12x16(SB), NOSPLIT, $40-8
 	MOVQ t+0(FP), AX
 	MOVQ 72(AX), CX
 	MOVQ CX, (SP)
@@ -5371,6 +5503,8 @@ TEXT ·gemmAVX512x12x16(SB), NOSPLIT, $32-8
 	MOVQ CX, 16(SP)
 	MOVQ 96(AX), CX
 	MOVQ CX, 24(SP)
+	MOVQ 104(AX), CX
+	MOVQ CX, 32(SP)
 
 tile:
 	MOVQ 8(SP), CX
@@ -5379,6 +5513,8 @@ tile:
 	MOVQ 40(AX), R9
 	MOVQ 48(AX), R10
 	MOVQ (AX), R11
+	MOVQ 32(SP), R12
+	MOVQ 112(AX), R13
 	LEAQ (CX)(DI*2), DX
 	ADDQ DI, DX
 	LEAQ (DX)(DI*2), BX
@@ -5419,8 +5555,11 @@ one:
 	ADDQ             R8, BX
 	ADDQ             R8, SI
 	ADDQ             R10, R9
+	PREFETCHT0       (R12)
+	ADDQ             R13, R12
 	DECQ             R11
 	JNZ              one
+	MOVQ             R12, 32(SP)
 	MOVQ             16(SP), CX
 	MOVQ             64(AX), DX
 	MOVQ             88(AX), BX
@@ -5610,8 +5749,8 @@ stored:
 	RET
 
 // func gemmAVX512x11x16(t *uintptr)
-// Requires: AVX, AVX512DQ, AVX512F, BMI2
-TEXT ·gemmAVX512x11x16(SB), NOSPLIT, $32-8
+// Requires: AVX, AVX512DQ, AVX512F, BMI2, MMX+
+TEXT ·gemmAVX512x11x16(SB), NOSPLIT, $40-8
 	MOVQ t+0(FP), AX
 	MOVQ 72(AX), CX
 	MOVQ CX, (SP)
@@ -5621,6 +5760,8 @@ TEXT ·gemmAVX512x11x16(SB), NOSPLIT, $32-8
 	MOVQ CX, 16(SP)
 	MOVQ 96(AX), CX
 	MOVQ CX, 24(SP)
+	MOVQ 104(AX), CX
+	MOVQ CX, 32(SP)
 
 tile:
 	MOVQ 8(SP), CX
@@ -5629,6 +5770,8 @@ tile:
 	MOVQ 40(AX), R9
 	MOVQ 48(AX), R10
 	MOVQ (AX), R11
+	MOVQ 32(SP), R12
+	MOVQ 112(AX), R13
 	LEAQ (CX)(DI*2), DX
 	ADDQ DI, DX
 	LEAQ (DX)(DI*2), BX
@@ -5667,8 +5810,11 @@ one:
 	ADDQ             R8, BX
 	ADDQ             R8, SI
 	ADDQ             R10, R9
+	PREFETCHT0       (R12)
+	ADDQ             R13, R12
 	DECQ             R11
 	JNZ              one
+	MOVQ             R12, 32(SP)
 	MOVQ             16(SP), CX
 	MOVQ             64(AX), DX
 	MOVQ             88(AX), BX
@@ -5846,8 +5992,8 @@ stored:
 	RET
 
 // func gemmAVX512x10x16(t *uintptr)
-// Requires: AVX, AVX512DQ, AVX512F, BMI2
-TEXT ·gemmAVX512x10x16(SB), NOSPLIT, $32-8
+// Requires: AVX, AVX512DQ, AVX512F, BMI2, MMX+
+TEXT ·gemmAVX512x10x16(SB), NOSPLIT, $40-8
 	MOVQ t+0(FP), AX
 	MOVQ 72(AX), CX
 	MOVQ CX, (SP)
@@ -5857,6 +6003,8 @@ TEXT ·gemmAVX512x10x16(SB), NOSPLIT, $32-8
 	MOVQ CX, 16(SP)
 	MOVQ 96(AX), CX
 	MOVQ CX, 24(SP)
+	MOVQ 104(AX), CX
+	MOVQ CX, 32(SP)
 
 tile:
 	MOVQ 8(SP), CX
@@ -5865,6 +6013,8 @@ tile:
 	MOVQ 40(AX), R9
 	MOVQ 48(AX), R10
 	MOVQ (AX), R11
+	MOVQ 32(SP), R12
+	MOVQ 112(AX), R13
 	LEAQ (CX)(DI*2), DX
 	ADDQ DI, DX
 	LEAQ (DX)(DI*2), BX
@@ -5901,8 +6051,11 @@ one:
 	ADDQ             R8, BX
 	ADDQ             R8, SI
 	ADDQ             R10, R9
+	PREFETCHT0       (R12)
+	ADDQ             R13, R12
 	DECQ             R11
 	JNZ              one
+	MOVQ             R12, 32(SP)
 	MOVQ             16(SP), CX
 	MOVQ             64(AX), DX
 	MOVQ             88(AX), BX
@@ -6068,8 +6221,8 @@ stored:
 	RET
 
 // func gemmAVX512x9x16(t *uintptr)
-// Requires: AVX, AVX512DQ, AVX512F, BMI2
-TEXT ·gemmAVX512x9x16(SB), NOSPLIT, $32-8
+// Requires: AVX, AVX512DQ, AVX512F, BMI2, MMX+
+TEXT ·gemmAVX512x9x16(SB), NOSPLIT, $40-8
 	MOVQ t+0(FP), AX
 	MOVQ 72(AX), CX
 	MOVQ CX, (SP)
@@ -6079,6 +6232,8 @@ TEXT ·gemmAVX512x9x16(SB), NOSPLIT, $32-8
 	MOVQ CX, 16(SP)
 	MOVQ 96(AX), CX
 	MOVQ CX, 24(SP)
+	MOVQ 104(AX), CX
+	MOVQ CX, 32(SP)
 
 tile:
 	MOVQ 8(SP), CX
@@ -6087,6 +6242,8 @@ tile:
 	MOVQ 40(AX), R8
 	MOVQ 48(AX), R9
 	MOVQ (AX), R10
+	MOVQ 32(SP), R11
+	MOVQ 112(AX), R12
 	LEAQ (CX)(SI*2), DX
 	ADDQ SI, DX
 	LEAQ (DX)(SI*2), BX
@@ -6118,8 +6275,11 @@ one:
 	ADDQ             DI, DX
 	ADDQ             DI, BX
 	ADDQ             R9, R8
+	PREFETCHT0       (R11)
+	ADDQ             R12, R11
 	DECQ             R10
 	JNZ              one
+	MOVQ             R11, 32(SP)
 	MOVQ             16(SP), CX
 	MOVQ             64(AX), DX
 	MOVQ             88(AX), BX
@@ -6273,8 +6433,8 @@ stored:
 	RET
 
 // func gemmAVX512x8x16(t *uintptr)
-// Requires: AVX, AVX512DQ, AVX512F, BMI2
-TEXT ·gemmAVX512x8x16(SB), NOSPLIT, $32-8
+// Requires: AVX, AVX512DQ, AVX512F, BMI2, MMX+
+TEXT ·gemmAVX512x8x16(SB), NOSPLIT, $40-8
 	MOVQ t+0(FP), AX
 	MOVQ 72(AX), CX
 	MOVQ CX, (SP)
@@ -6284,6 +6444,8 @@ TEXT ·gemmAVX512x8x16(SB), NOSPLIT, $32-8
 	MOVQ CX, 16(SP)
 	MOVQ 96(AX), CX
 	MOVQ CX, 24(SP)
+	MOVQ 104(AX), CX
+	MOVQ CX, 32(SP)
 
 tile:
 	MOVQ 8(SP), CX
@@ -6292,6 +6454,8 @@ tile:
 	MOVQ 40(AX), R8
 	MOVQ 48(AX), R9
 	MOVQ (AX), R10
+	MOVQ 32(SP), R11
+	MOVQ 112(AX), R12
 	LEAQ (CX)(SI*2), DX
 	ADDQ SI, DX
 	LEAQ (DX)(SI*2), BX
@@ -6321,8 +6485,11 @@ one:
 	ADDQ             DI, DX
 	ADDQ             DI, BX
 	ADDQ             R9, R8
+	PREFETCHT0       (R11)
+	ADDQ             R12, R11
 	DECQ             R10
 	JNZ              one
+	MOVQ             R11, 32(SP)
 	MOVQ             16(SP), CX
 	MOVQ             64(AX), DX
 	MOVQ             88(AX), BX
@@ -6465,7 +6632,7 @@ stored:
 
 // func gemmAVX512x7x16(t *uintptr)
 // Requires: AVX, AVX512DQ, AVX512F, BMI2
-TEXT ·gemmAVX512x7x16(SB), NOSPLIT, $32-8
+TEXT ·gemmAVX512x7x16(SB), NOSPLIT, $40-8
 	MOVQ t+0(FP), AX
 	MOVQ 72(AX), CX
 	MOVQ CX, (SP)
@@ -6475,6 +6642,8 @@ TEXT ·gemmAVX512x7x16(SB), NOSPLIT, $32-8
 	MOVQ CX, 16(SP)
 	MOVQ 96(AX), CX
 	MOVQ CX, 24(SP)
+	MOVQ 104(AX), CX
+	MOVQ CX, 32(SP)
 
 tile:
 	MOVQ 8(SP), CX
@@ -6642,7 +6811,7 @@ stored:
 
 // func gemmAVX512x6x16(t *uintptr)
 // Requires: AVX, AVX512DQ, AVX512F, BMI2
-TEXT ·gemmAVX512x6x16(SB), NOSPLIT, $32-8
+TEXT ·gemmAVX512x6x16(SB), NOSPLIT, $40-8
 	MOVQ t+0(FP), AX
 	MOVQ 72(AX), CX
 	MOVQ CX, (SP)
@@ -6652,6 +6821,8 @@ TEXT ·gemmAVX512x6x16(SB), NOSPLIT, $32-8
 	MOVQ CX, 16(SP)
 	MOVQ 96(AX), CX
 	MOVQ CX, 24(SP)
+	MOVQ 104(AX), CX
+	MOVQ CX, 32(SP)
 
 tile:
 	MOVQ 8(SP), CX
@@ -6802,7 +6973,7 @@ stored:
 
 // func gemmAVX512x5x16(t *uintptr)
 // Requires: AVX, AVX512DQ, AVX512F, BMI2
-TEXT ·gemmAVX512x5x16(SB), NOSPLIT, $32-8
+TEXT ·gemmAVX512x5x16(SB), NOSPLIT, $40-8
 	MOVQ t+0(FP), AX
 	MOVQ 72(AX), CX
 	MOVQ CX, (SP)
@@ -6812,6 +6983,8 @@ TEXT ·gemmAVX512x5x16(SB), NOSPLIT, $32-8
 	MOVQ CX, 16(SP)
 	MOVQ 96(AX), CX
 	MOVQ CX, 24(SP)
+	MOVQ 104(AX), CX
+	MOVQ CX, 32(SP)
 
 tile:
 	MOVQ 8(SP), CX
@@ -6948,7 +7121,7 @@ stored:
 
 // func gemmAVX512x4x16(t *uintptr)
 // Requires: AVX, AVX512DQ, AVX512F, BMI2
-TEXT ·gemmAVX512x4x16(SB), NOSPLIT, $32-8
+TEXT ·gemmAVX512x4x16(SB), NOSPLIT, $40-8
 	MOVQ t+0(FP), AX
 	MOVQ 72(AX), CX
 	MOVQ CX, (SP)
@@ -6958,6 +7131,8 @@ TEXT ·gemmAVX512x4x16(SB), NOSPLIT, $32-8
 	MOVQ CX, 16(SP)
 	MOVQ 96(AX), CX
 	MOVQ CX, 24(SP)
+	MOVQ 104(AX), CX
+	MOVQ CX, 32(SP)
 
 tile:
 	MOVQ 8(SP), CX
@@ -7080,7 +7255,7 @@ stored:
 
 // func gemmAVX512x3x16(t *uintptr)
 // Requires: AVX, AVX512DQ, AVX512F, BMI2
-TEXT ·gemmAVX512x3x16(SB), NOSPLIT, $32-8
+TEXT ·gemmAVX512x3x16(SB), NOSPLIT, $40-8
 	MOVQ t+0(FP), AX
 	MOVQ 72(AX), CX
 	MOVQ CX, (SP)
@@ -7090,6 +7265,8 @@ TEXT ·gemmAVX512x3x16(SB), NOSPLIT, $32-8
 	MOVQ CX, 16(SP)
 	MOVQ 96(AX), CX
 	MOVQ CX, 24(SP)
+	MOVQ 104(AX), CX
+	MOVQ CX, 32(SP)
 
 tile:
 	MOVQ 8(SP), CX
@@ -7195,7 +7372,7 @@ stored:
 
 // func gemmAVX512x2x16(t *uintptr)
 // Requires: AVX, AVX512DQ, AVX512F, BMI2
-TEXT ·gemmAVX512x2x16(SB), NOSPLIT, $32-8
+TEXT ·gemmAVX512x2x16(SB), NOSPLIT, $40-8
 	MOVQ t+0(FP), AX
 	MOVQ 72(AX), CX
 	MOVQ CX, (SP)
@@ -7205,6 +7382,8 @@ TEXT ·gemmAVX512x2x16(SB), NOSPLIT, $32-8
 	MOVQ CX, 16(SP)
 	MOVQ 96(AX), CX
 	MOVQ CX, 24(SP)
+	MOVQ 104(AX), CX
+	MOVQ CX, 32(SP)
 
 tile:
 	MOVQ 8(SP), CX
@@ -7296,7 +7475,7 @@ stored:
 
 // func gemmAVX512x1x16(t *uintptr)
 // Requires: AVX, AVX512DQ, AVX512F, BMI2
-TEXT ·gemmAVX512x1x16(SB), NOSPLIT, $32-8
+TEXT ·gemmAVX512x1x16(SB), NOSPLIT, $40-8
 	MOVQ t+0(FP), AX
 	MOVQ 72(AX), CX
 	MOVQ CX, (SP)
@@ -7306,6 +7485,8 @@ TEXT ·gemmAVX512x1x16(SB), NOSPLIT, $32-8
 	MOVQ CX, 16(SP)
 	MOVQ 96(AX), CX
 	MOVQ CX, 24(SP)
+	MOVQ 104(AX), CX
+	MOVQ CX, 32(SP)
 
 tile:
 	MOVQ 8(SP), CX

@@ -48,8 +48,8 @@ func (p *Packed) stored() int {
 
 // MulPacked multiplies the m x K matrix a with columns [col0, col1) of matrices [from, to): product i goes to,
 // or is added to, the m x (col1-col0) matrix at c[(i-from)*stepC]. col0 is a multiple of RecurrentColumns.
-// The order of the sums is that of Gemm.
-func MulPacked[T Float](p *Packed, from, to, m, col0, col1 int, a []T, lda int, packed, c []T, ldc, stepC int, accumulate bool, worker []T) {
+// The order of the sums is that of Gemm. ahead may be nil.
+func MulPacked[T Float](p *Packed, from, to, m, col0, col1 int, a []T, lda int, packed, c []T, ldc, stepC int, accumulate bool, ahead *Ahead[T], worker []T) {
 	_, tileCols := tile[T]()
 	step := blockStep(p.K)
 	for k0 := 0; k0 < p.K; k0 += step {
@@ -57,7 +57,7 @@ func MulPacked[T Float](p *Packed, from, to, m, col0, col1 int, a []T, lda int, 
 		left := leftOperand(worker, a[k0:], lda, false, m, k, false)
 		for i := from; i < to; i++ {
 			right := bands[T]{panels[T]{packed[i*p.size()+col0*p.K+k0*tileCols:], tileCols, p.K * tileCols}, tileCols}
-			multiplyTiles(m, col1-col0, k, left, right, c[(i-from)*stepC:], ldc, &epilogue[T]{accumulate: accumulate || k0 > 0})
+			multiplyTiles(m, col1-col0, k, left, right, c[(i-from)*stepC:], ldc, &epilogue[T]{accumulate: accumulate || k0 > 0, ahead: ahead})
 		}
 	}
 }

@@ -48,7 +48,7 @@ func gruStep[T kernels.Float](o *sequenceForward, v *stepView[T], packed, bias, 
 // gruLinearStep has biasR under r, nil for none.
 func gruLinearStep[T kernels.Float](o *sequenceForward, v *stepView[T], packed, bias, biasR, own []T) {
 	v.multiply(o, gruZ, gruN, v.before, packed, own)
-	kernels.MulPacked(&o.recur, gruN, gruN+1, v.n1-v.n0, v.h0, v.h1, v.before, v.h, packed, v.mixed[v.h0:], v.h, v.h, false, own)
+	kernels.MulPacked(&o.recur, gruN, gruN+1, v.n1-v.n0, v.h0, v.h1, v.before, v.h, packed, v.mixed[v.h0:], v.h, v.h, false, nil, own)
 	for r := range v.n1 - v.n0 {
 		v.sigmoids(r, bias)
 		q := v.row(v.mixed, r)

@@ -73,13 +73,12 @@ func lstmCellOf[T kernels.Float](s *sequence, v *stepView[T], r int, bias []T) {
 // biasOf returns the block's part of a vector with h elements a gate.
 func (v *stepView[T]) biasOf(bias []T, gate int) []T { return bias[gate*v.h+v.h0 : gate*v.h+v.h1] }
 
-// lstmBack is the derivative of lstmStep: from that by h' (dh) and by c' (dc, becomes that by c) to that by the
+// lstmBack is the derivative of lstmStep: from that by h' (dh, used up) and by c' (dc, becomes that by c) to that by the
 // arguments of the gates (da).
 func lstmBack[T kernels.Float](s *sequence, v *stepView[T], r int, da, dh, dc []T) {
 	t, before := v.row(v.tanh, r), v.row(v.cellBefore, r)
 	if s.plain {
 		kernels.LSTMGrad(da[r*v.m+v.h0:], v.gates[r*v.m+v.h0:], v.h, dc, dh, t, before)
-		clear(dh)
 		return
 	}
 	dI, dO, dF, dG := v.cutGate(da, r, lstmI), v.cutGate(da, r, lstmO), v.cutGate(da, r, lstmF), v.cutGate(da, r, lstmG)
@@ -89,7 +88,6 @@ func lstmBack[T kernels.Float](s *sequence, v *stepView[T], r int, da, dh, dc []
 	kernels.Mul(dh, dh, o)
 	kernels.ActivateGrad(v.act, dh, t, dh)
 	kernels.Add(dc, dc, dh)
-	clear(dh)
 	if v.peephole != nil {
 		kernels.MulAdd(dc, dO, v.biasOf(v.peephole, lstmO))
 	}

@@ -27,5 +27,4 @@ func rnnStep[T kernels.Float](o *sequenceForward, v *stepView[T], packed, bias, 
 // rnnBack is the derivative of rnnStep.
 func rnnBack[T kernels.Float](v *stepView[T], r int, da, dh []T) {
 	kernels.ActivateGrad(v.f, v.cutGate(da, r, 0), v.row(v.after, r), dh)
-	clear(dh)
 }

@@ -187,7 +187,8 @@ func backwardPart[T kernels.Float](o *sequenceBackward, env *Env, worker, phase,
 		backwardStep(o, o.t-1-phase/o.stages(), phase%o.stages(), b, shared, own, grads, in)
 		return
 	}
-	throughR(o, 0, b, shared, own, grads)
+	arrive(o, -1, b, grads, in)
+	throughR(o, 0, b, shared, own, grads, nil)
 }
 
 // backwardStart packs R and lays down the derivative by the last state, as far as it comes from the outputs.
@@ -230,26 +231,73 @@ func resetOf[T kernels.Float](o *sequenceBackward, shared []T, d int) []T {
 }
 
 // throughR adds to a block's derivative by the state before step k what comes through the products with R.
-func throughR[T kernels.Float](o *sequenceBackward, k int, b block, shared, own, grads []T) {
+func throughR[T kernels.Float](o *sequenceBackward, k int, b block, shared, own, grads []T, ahead *kernels.Ahead[T]) {
 	m := o.g * o.h
 	rows := b.n1 - b.n0
 	da := at(grads, o.daR+o.step(b.d, o.time(b.d, k), b.n0, m), rows*m)
-	dh := at(grads, o.dh+(b.d*o.n+b.n0)*o.h, rows*o.h)
-	kernels.MulPacked(&o.recur, 0, 1, rows, b.h0, b.h1, da, m, packedOf(o, shared, b.d), dh[b.h0:], o.h, 0, true, own)
+	kernels.MulPacked(&o.recur, 0, 1, rows, b.h0, b.h1, da, m, packedOf(o, shared, b.d), stateGrad(o, b, grads)[b.h0:], o.h, 0, true, ahead, own)
 }
 
-// backwardStep computes a stage of step k of a block. Between steps, dh holds the derivative by the state after
-// step k but for what comes through R of step k+1 and through the output of step k.
+// stateGrad cuts a block's rows of the derivative by the state.
+func stateGrad[T kernels.Float](o *sequenceBackward, b block, grads []T) []T {
+	return at(grads, o.dh+(b.d*o.n+b.n0)*o.h, (b.n1-b.n0)*o.h)
+}
+
+// outputGrad cuts the derivative by the output of time step t out of dy, nil for none.
+func outputGrad[T kernels.Float](o *sequenceBackward, t int, b block, dy []T) []T {
+	if !o.want[0] {
+		return nil
+	}
+	return at(dy, o.outs[0]+((t*o.d+b.d)*o.n+b.n0)*o.h, (b.n1-b.n0)*o.h)
+}
+
+// arrive makes the derivative by the state that step k+1 has seen that by the state after step k, but for what comes
+// through R: a step of an LSTM or RNN leaves nothing of it, and the output of step k adds its own. Step -1 has none.
+func arrive[T kernels.Float](o *sequenceBackward, k int, b block, grads []T, in []*Buf) {
+	lens := o.lengths(in)
+	dh := stateGrad(o, b, grads)
+	var dy []T
+	if k >= 0 {
+		dy = outputGrad(o, o.time(b.d, k), b, floats[T](in[2]))
+	}
+	used := k < o.t-1 && (o.kind == lstmCell || o.kind == rnnCell)
+	if lens == nil && o.across == 1 {
+		add(dh, dy, used)
+		return
+	}
+	for r := range b.n1 - b.n0 {
+		from, to := r*o.h+b.h0, r*o.h+b.h1
+		var here []T
+		if dy != nil && active(lens, b.n0+r, o.time(b.d, k)) {
+			here = dy[from:to]
+		}
+		add(dh[from:to], here, used && active(lens, b.n0+r, o.time(b.d, k+1)))
+	}
+}
+
+// add adds dy, nil for zeros, to dh, or to zeros if dh is used.
+func add[T kernels.Float](dh, dy []T, used bool) {
+	switch {
+	case used && dy == nil:
+		clear(dh)
+	case used:
+		copy(dh, dy)
+	case dy != nil:
+		kernels.Add(dh, dh, dy)
+	}
+}
+
+// backwardStep computes a stage of step k of a block. Between steps, dh holds what arrive makes something of.
 func backwardStep[T kernels.Float](o *sequenceBackward, k, stage int, b block, shared, own, grads []T, in []*Buf) {
 	v := cutStep(o.sequence, b, k, floats[T](in[0]), o.lengths(in))
 	rows := b.n1 - b.n0
 	da := at(grads, o.da+o.step(b.d, v.t, b.n0, v.m), rows*v.m)
 	daR := at(grads, o.daR+o.step(b.d, v.t, b.n0, v.m), rows*v.m)
-	dh := at(grads, o.dh+(b.d*o.n+b.n0)*o.h, rows*o.h)
+	dh := stateGrad(o, b, grads)
 	if stage == 1 {
 		need := rows * (b.h1 - b.h0)
 		d, own := own[:need], own[need:]
-		kernels.MulPacked(&o.reset, 0, 1, rows, b.h0, b.h1, da[gruN*o.h:], v.m, resetOf(o, shared, b.d), d, b.h1-b.h0, 0, false, own)
+		kernels.MulPacked(&o.reset, 0, 1, rows, b.h0, b.h1, da[gruN*o.h:], v.m, resetOf(o, shared, b.d), d, b.h1-b.h0, 0, false, nil, own)
 		for r := range rows {
 			if v.active(r) {
 				gruBackReset(o.sequence, &v, r, da, at(d, r*(b.h1-b.h0), b.h1-b.h0), v.row(dh, r))
@@ -257,18 +305,23 @@ func backwardStep[T kernels.Float](o *sequenceBackward, k, stage int, b block, s
 		}
 		return
 	}
+	arrive(o, k, b, grads, in)
 	if k < o.t-1 {
-		throughR(o, k+1, b, shared, own, grads)
+		// What the step needs besides comes from memory meanwhile.
+		var ahead kernels.Ahead[T]
+		if o.across == 1 {
+			for _, s := range [][]T{v.cellBefore, v.tanh, v.mixed, da, v.gates} {
+				ahead.Add(s)
+			}
+		}
+		throughR(o, k+1, b, shared, own, grads, &ahead)
 	}
-	var dc, dy []T
+	var dc []T
 	if o.p >= 0 {
 		v.peephole = at(floats[T](in[o.peephole]), b.d*3*o.h, 3*o.h)
 	}
 	if o.kind == lstmCell {
 		dc = at(grads, o.dc+(b.d*o.n+b.n0)*o.h, rows*o.h)
-	}
-	if o.want[0] {
-		dy = at(floats[T](in[2]), o.outs[0]+((v.t*o.d+b.d)*o.n+b.n0)*o.h, rows*o.h)
 	}
 	for r := range rows {
 		if !v.active(r) {
@@ -279,9 +332,6 @@ func backwardStep[T kernels.Float](o *sequenceBackward, k, stage int, b block, s
 			continue
 		}
 		dhr := v.row(dh, r)
-		if dy != nil {
-			kernels.Add(dhr, dhr, v.row(dy, r))
-		}
 		switch o.kind {
 		case lstmCell:
 			lstmBack(o.sequence, &v, r, da, dhr, v.row(dc, r))

@@ -210,7 +210,7 @@ func forwardStep[T kernels.Float](o *sequenceForward, k, stage int, b block, sha
 	if o.fused && stage == 0 {
 		rows := b.n1 - b.n0
 		x := at(floats[T](in[0]), (v.t*o.n+b.n0)*o.i, rows*o.i)
-		kernels.MulPacked(&o.input, 0, o.g, rows, 0, o.h, x, o.i, shared[b.d*o.sizeW:], v.gates, v.m, o.h, false, own)
+		kernels.MulPacked(&o.input, 0, o.g, rows, 0, o.h, x, o.i, shared[b.d*o.sizeW:], v.gates, v.m, o.h, false, nil, own)
 	}
 	switch o.kind {
 	case lstmCell:
@@ -262,5 +262,5 @@ func forwardOutputs[T kernels.Float](s *sequence, v *stepView[T], k int, tape []
 
 // multiply adds x*R of the gates [from, to) to the gates, where x has h elements a row.
 func (v *stepView[T]) multiply(o *sequenceForward, from, to int, x, packed, own []T) {
-	kernels.MulPacked(&o.recur, from, to, v.n1-v.n0, v.h0, v.h1, x, v.h, packed, v.gates[from*v.h+v.h0:], v.m, v.h, true, own)
+	kernels.MulPacked(&o.recur, from, to, v.n1-v.n0, v.h0, v.h1, x, v.h, packed, v.gates[from*v.h+v.h0:], v.m, v.h, true, nil, own)
 }

@@ -76,6 +76,8 @@ const (
 	lastCols
 	flags
 	biasData
+	aheadData
+	aheadStep
 
 	accumulate, columnBias, rowBias, relu = 1, 2, 4, 8
 )
@@ -97,13 +99,15 @@ func tile(s set, rows, width int) {
 	t := Load(Param("t"), GP64())
 	field := func(offset int) operand.Mem { return operand.Mem{Base: t, Disp: offset} }
 	// What differs from tile to tile is in the frame.
-	here := AllocLocal(32)
-	left, aHere, cHere, biasHere := here, here.Offset(8), here.Offset(16), here.Offset(24)
+	here := AllocLocal(40)
+	left, aHere, cHere, biasHere, aheadHere := here, here.Offset(8), here.Offset(16), here.Offset(24), here.Offset(32)
+	// Small tiles have no time for it.
+	fetches := rows*width >= 8
 	r := GP64()
 	for _, v := range []struct {
 		from int
 		to   operand.Mem
-	}{{count, left}, {aData, aHere}, {cData, cHere}, {biasData, biasHere}} {
+	}{{count, left}, {aData, aHere}, {cData, cHere}, {biasData, biasHere}, {aheadData, aheadHere}} {
 		MOVQ(field(v.from), r)
 		MOVQ(r, v.to)
 	}
@@ -114,12 +118,17 @@ func tile(s set, rows, width int) {
 		a[i] = GP64()
 	}
 	row, step, b, bNext, k := GP64(), GP64(), GP64(), GP64(), GP64()
+	ahead, aheadNext := GP64(), GP64()
 	MOVQ(aHere, a[0])
 	MOVQ(field(aRow), row)
 	MOVQ(field(aStep), step)
 	MOVQ(field(bData), b)
 	MOVQ(field(bStep), bNext)
 	MOVQ(field(products), k)
+	if fetches {
+		MOVQ(aheadHere, ahead)
+		MOVQ(field(aheadStep), aheadNext)
+	}
 	for i := 1; i < len(a); i++ {
 		LEAQ(operand.Mem{Base: a[i-1], Index: row, Scale: 2}, a[i])
 		ADDQ(row, a[i])
@@ -163,6 +172,10 @@ func tile(s set, rows, width int) {
 			ADDQ(step, p)
 		}
 		ADDQ(bNext, b)
+		if fetches {
+			PREFETCHT0(operand.Mem{Base: ahead})
+			ADDQ(aheadNext, ahead)
+		}
 	}
 	if s.unroll > 1 {
 		SUBQ(operand.Imm(uint64(s.unroll)), k)
@@ -182,6 +195,9 @@ func tile(s set, rows, width int) {
 	DECQ(k)
 	JNZ(operand.LabelRef("one"))
 	Label("done")
+	if fetches {
+		MOVQ(ahead, aheadHere)
+	}
 
 	epilogue(s, sum, bv, tmp, field, cHere, biasHere)
 
