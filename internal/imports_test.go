@@ -23,7 +23,7 @@ var arrows = map[string]string{
 	"internal/exec":       "gorgonia internal/ops internal/kernels internal/parallel",
 	"internal/ops":        "gorgonia internal/kernels internal/rng internal/parallel",
 	"internal/kernels":    "internal/rng internal/parallel",
-	"internal/dataset":    "internal/rng internal/parallel",
+	"internal/dataset":    "internal/kernels internal/rng internal/parallel",
 	"internal/report":     "",
 	"internal/checkpoint": "",
 	"internal/fixture":    "internal/onnxpb",

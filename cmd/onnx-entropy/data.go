@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/json"
 	"fmt"
 	"slices"
 	"strconv"
@@ -22,19 +23,30 @@ const digitsSeed = 1
 
 // dataFlags are the flags that say what the network is fed.
 type dataFlags struct {
-	Data  string    `group:"Data:" placeholder:"PATH" help:"Directory or file with IDX, NPY or CIFAR-10 data (gzip or not), or builtin:digits."`
-	Scale *float64  `group:"Data:" placeholder:"X" help:"Inputs are (value*scale - mean)/std. Default: as recorded in the model, else 1/255 for bytes and 1 for floats."`
-	Mean  []float64 `group:"Data:" placeholder:"M" help:"One number, or one a channel (default: as recorded, else 0)."`
-	Std   []float64 `group:"Data:" placeholder:"S" help:"One number, or one a channel (default: as recorded, else 1)."`
+	Data   string    `group:"Data:" placeholder:"PATH" help:"Directory or file with IDX, NPY, NPZ, CSV or CIFAR-10 data, images in folders or tar files, or text (gzip or not); or builtin:digits."`
+	Target string    `group:"Data:" placeholder:"NAME" help:"Column of a CSV file, or array of an NPZ file, to be predicted (default: as recorded in the model)."`
+	Split  []float64 `group:"Data:" placeholder:"A,B,C" help:"Parts of data in one piece for training, validation and test (default: as recorded in the model, else 0.8,0.1,0.1 of a text and all other data for training)."`
+	Scale  *float64  `group:"Data:" placeholder:"X" help:"Inputs are (value*scale - mean)/std. Default: as recorded in the model, else 1/255 for bytes and 1 for floats."`
+	Mean   []float64 `group:"Data:" placeholder:"M" help:"One number, or one a channel (default: as recorded, else 0)."`
+	Std    []float64 `group:"Data:" placeholder:"S" help:"One number, or one a channel (default: as recorded, else 1)."`
 }
 
-// open reads the data and sets its transform.
-func (f *dataFlags) open(m *model) (*dataset.Data, error) {
-	d, err := openData(f.Data)
+// open reads the data and makes them what the model was trained on; for predictions a table needs no target.
+func (f *dataFlags) open(m *model, threads int, predicting bool) (*dataset.Data, error) {
+	d, err := f.load(m, predicting)
 	if err != nil {
 		return nil, err
 	}
-	for _, s := range []*dataset.Set{d.Train, d.Test} {
+	return d, whiten(m, threads, d.Train, d.Valid, d.Test)
+}
+
+// load reads the data and sets its transform.
+func (f *dataFlags) load(m *model, predicting bool) (*dataset.Data, error) {
+	d, err := f.read(m, predicting)
+	if err != nil {
+		return nil, err
+	}
+	for _, s := range []*dataset.Set{d.Train, d.Valid, d.Test} {
 		if s == nil {
 			continue
 		}
@@ -45,12 +57,68 @@ func (f *dataFlags) open(m *model) (*dataset.Data, error) {
 	return d, nil
 }
 
-func openData(path string) (*dataset.Data, error) {
-	if path != builtinDigits {
-		return dataset.Open(path)
+// read reads the data, with the names that the model records, and cuts them if they come in one piece.
+func (f *dataFlags) read(m *model, predicting bool) (*dataset.Data, error) {
+	if f.Data == builtinDigits {
+		if f.Target != "" || f.Split != nil {
+			return nil, usagef("--target and --split have no effect with --data %s", builtinDigits)
+		}
+		train, test, err := dataset.Digits(digitsSeed, dataset.DigitsTrain, dataset.DigitsTest)
+		return &dataset.Data{Train: train, Test: test}, err
 	}
-	train, test, err := dataset.Digits(digitsSeed, dataset.DigitsTrain, dataset.DigitsTest)
-	return &dataset.Data{Train: train, Test: test}, err
+	o := dataset.Options{Target: f.Target, NoTarget: predicting}
+	var err error
+	if o.Classes, err = m.list(metaClasses); err != nil {
+		return nil, err
+	}
+	if o.Columns, err = m.list(metaColumns); err != nil {
+		return nil, err
+	}
+	if o.Target == "" && o.Columns != nil {
+		o.Target = m.meta[metaTarget]
+	}
+	d, err := dataset.OpenWith(f.Data, o)
+	if err != nil {
+		return nil, err
+	}
+	v, err := f.parts(m)
+	if v == nil || err != nil || f.Split == nil && (d.Train == nil || d.Valid != nil || d.Test != nil) {
+		return d, err
+	}
+	split, err := dataset.ParseSplit(v)
+	if err != nil {
+		return nil, &usageError{err: err}
+	}
+	if err := d.Cut(split); err != nil {
+		return nil, &usageError{err: err}
+	}
+	return d, nil
+}
+
+// parts are those of --split, else what the model records, else nil.
+func (f *dataFlags) parts(m *model) (v []float64, err error) {
+	if f.Split != nil || m.meta[metaSplit] == "" {
+		return f.Split, nil
+	}
+	for _, s := range strings.Split(m.meta[metaSplit], ",") {
+		x, err := strconv.ParseFloat(s, 64)
+		if err != nil {
+			return nil, fmt.Errorf("%s: its metadata %s is %q, which is no list of numbers", m.label, metaSplit, m.meta[metaSplit])
+		}
+		v = append(v, x)
+	}
+	return v, nil
+}
+
+// list is a JSON list of names in the metadata, nil if there is none.
+func (m *model) list(key string) (names []string, err error) {
+	if m.meta[key] == "" {
+		return nil, nil
+	}
+	if err := json.Unmarshal([]byte(m.meta[key]), &names); err != nil {
+		return nil, fmt.Errorf("%s: its metadata %s is no JSON list of names", m.label, key)
+	}
+	return names, nil
 }
 
 // use sets the transform of s: what the flags say, else what the model records for samples of that kind.
@@ -80,6 +148,10 @@ const (
 	metaMean  = "onnx_entropy.mean"
 	metaStd   = "onnx_entropy.std"
 	metaInput = "onnx_entropy.input" // "uint8" or "float32": the stored type that the three are for
+
+	metaClasses = "onnx_entropy.classes" // names of the classes, a JSON list
+	metaColumns = "onnx_entropy.columns" // of a table, a JSON list
+	metaTarget  = "onnx_entropy.target"  // its column to be predicted
 )
 
 // kindOf is the stored type of the values of s.
@@ -124,6 +196,12 @@ func record(meta map[string]string, s *dataset.Set) {
 	meta[metaMean] = numbers(t.Mean)
 	meta[metaStd] = numbers(t.Std)
 	meta[metaInput] = kindOf(s)
+	for key, names := range map[string][]string{metaClasses: s.ClassNames, metaColumns: s.Columns} {
+		if names != nil {
+			list, _ := json.Marshal(names) // of strings: it cannot fail
+			meta[key] = string(list)
+		}
+	}
 }
 
 func numbers(v []float64) string {
@@ -222,6 +300,11 @@ func (s *source) classes(m *model, net *onnxload.Net, loss string) error {
 
 // values checks that the targets are values of the network's output.
 func (s *source) values(m *model, net *onnxload.Net) error {
+	if s.set.Targets == nil && s.set.Columns != nil { // whole numbers of a table
+		for _, l := range s.set.Labels {
+			s.set.Targets = append(s.set.Targets, float32(l))
+		}
+	}
 	if s.set.Targets == nil {
 		return fmt.Errorf("%s has no target values, which the loss mse wants: floats of the output's shape beside the samples", s.set.Name)
 	}
@@ -268,7 +351,7 @@ func lossOf(flag string, d *dataset.Data) string {
 	if flag != "" {
 		return flag
 	}
-	for _, s := range []*dataset.Set{d.Train, d.Test} {
+	for _, s := range []*dataset.Set{d.Train, d.Valid, d.Test} {
 		if s != nil && s.Targets != nil {
 			return "mse"
 		}

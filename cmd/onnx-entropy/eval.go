@@ -7,6 +7,7 @@ import (
 	"math"
 	"slices"
 
+	"github.com/onnx-entropy/onnx-entropy/internal/dataset"
 	"github.com/onnx-entropy/onnx-entropy/onnxload"
 	"github.com/onnx-entropy/onnx-entropy/runner"
 )
@@ -16,7 +17,7 @@ type evalCmd struct {
 
 	dataFlags `embed:""`
 	textFlags `embed:""`
-	Part      string `group:"Text:" default:"" enum:",train,valid,test,all" placeholder:"NAME" help:"Part of the text to evaluate: train, valid, test, or all of a single text (default: test)."`
+	Part      string `group:"Data:" default:"" enum:",train,valid,test,all" placeholder:"NAME" help:"Part of the data to evaluate: train, valid, test, or all of a single text (default: test)."`
 	Streams   int    `group:"Text:" default:"1" placeholder:"N" help:"Cut the text into N streams, which is faster; each begins without knowing what is in front of it (default ${default})."`
 	Loss      string `group:"Data:" default:"" enum:",cross-entropy,nll,mse" placeholder:"NAME" help:"cross-entropy, nll or mse (default: what the model was trained with here, else mse if the data hold target values, else cross-entropy)."`
 	Batch     int    `group:"Data:" default:"256" placeholder:"N" help:"Samples at a time (default ${default}); fewer take less memory."`
@@ -74,7 +75,7 @@ func (c *evalCmd) Run(e *env) error {
 	if c.Data == "" {
 		return usagef("no data to evaluate %s on: it takes %s; give --data", m.label, m.asks())
 	}
-	t, err := c.openText(c.Data, m)
+	t, err := c.openText(&c.dataFlags, m)
 	if err != nil {
 		return err
 	}
@@ -96,13 +97,13 @@ func (c *evalCmd) Run(e *env) error {
 
 // samples evaluates the test samples if there are any, else all.
 func (c *evalCmd) samples(e *env, m *model) (*evaluation, error) {
-	d, err := c.open(m)
+	d, err := c.open(m, c.Threads, false)
 	if err != nil {
 		return nil, err
 	}
-	set := d.Test
-	if set == nil {
-		set = d.Train
+	set, err := c.set(d)
+	if err != nil {
+		return nil, err
 	}
 	loss := lossOf(c.Loss, d)
 	if used := m.meta["onnx_entropy.loss"]; c.Loss == "" && used != "" {
@@ -121,7 +122,7 @@ func (c *evalCmd) samples(e *env, m *model) (*evaluation, error) {
 	if err != nil {
 		return nil, err
 	}
-	if d.Test == nil {
+	if d.Test == nil && c.Part == "" {
 		e.warn("%s has no test samples; all of its samples are evaluated.", c.Data)
 	}
 	step, err := runner.Compile(net, f, runner.Options{Threads: c.Threads, EvalBatch: batch})
@@ -133,6 +134,23 @@ func (c *evalCmd) samples(e *env, m *model) (*evaluation, error) {
 		return nil, fmt.Errorf("%s: %w", m.label, err)
 	}
 	return evaluationOf(metrics), nil
+}
+
+// set is the part of the samples that is evaluated.
+func (c *evalCmd) set(d *dataset.Data) (*dataset.Set, error) {
+	switch {
+	case c.Streams != 1:
+		return nil, usagef("--streams has no effect with samples")
+	case c.Part == "all":
+		return nil, usagef("--part all is for text; samples have the parts train, valid, test")
+	case c.Part == "":
+		return cmp.Or(d.Test, d.Train, d.Valid), nil
+	}
+	s := map[string]*dataset.Set{"train": d.Train, "valid": d.Valid, "test": d.Test}[c.Part]
+	if s == nil {
+		return nil, fmt.Errorf("%s has no %s part; --part chooses another", c.Data, c.Part)
+	}
+	return s, nil
 }
 
 // text evaluates a part of a text, with the recurrent states carried from window to window.

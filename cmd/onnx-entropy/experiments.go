@@ -59,7 +59,7 @@ var experiments = map[string]experiment{
 		{"entropy-sgd", 100, "--optimizer entropy-sgd --lr-schedule step:0.1@0.4", "0.50 ± 0.01"},
 		{"adam", 100, "--optimizer adam --lr 0.001 --lr-schedule step:0.2@0.3,0.6,0.9", "0.51 ± 0.01"},
 	}},
-	"allcnn": {"All-CNN-BN on CIFAR-10", "allcnn", "", testError, []arm{
+	"allcnn": {"All-CNN-BN on CIFAR-10", "allcnn", "--gcn --zca 0.1", testError, []arm{
 		{"entropy-sgd", 200, "--optimizer entropy-sgd --gamma 0.03 --noise 0.0001 --weight-decay 0.001 --lr-schedule step:0.2@0.4,0.8", "7.81 ± 0.09"},
 		{"sgd", 200, "--optimizer sgd --lr 0.1 --weight-decay 0.001 --lr-schedule step:0.2@0.3,0.6,0.9", "7.71 ± 0.19"},
 	}},

@@ -83,6 +83,9 @@ func (m *model) fixedBatch() (int, bool) {
 
 // asks describes the data that the model's inputs and outputs want: "images of 1x28x28 and labels from 0 to 9".
 func (m *model) asks() string {
+	if shape := textInput(m); shape != nil {
+		return fmt.Sprintf("text, in windows of %s symbols", shape[1])
+	}
 	if len(m.Inputs) != 1 {
 		var names []string
 		for _, in := range m.Inputs {

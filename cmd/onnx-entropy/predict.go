@@ -97,11 +97,14 @@ func (c *predictCmd) open(e *env) (*model, *dataset.Set, error) {
 		if err != nil {
 			return nil, nil, err
 		}
-		return m, set, c.use(set, m)
+		if err := c.use(set, m); err != nil {
+			return nil, nil, err
+		}
+		return m, set, whiten(m, c.Threads, set)
 	case c.Data == "":
 		return nil, nil, usagef("no samples to feed %s: give --data or --input", m.label)
 	}
-	d, err := c.dataFlags.open(m)
+	d, err := c.dataFlags.open(m, c.Threads, true)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -88,7 +88,7 @@ func (c *trainCmd) resume(e *env, k *kong.Context) error {
 // command is the command line with paths that hold in any directory.
 func (c *trainCmd) command() *trainCmd {
 	abs := *c
-	for _, p := range []*string{&abs.Model, &abs.Data, &abs.Out} {
+	for _, p := range []*string{&abs.Model, &abs.Data, &abs.Out, &abs.Whitening} {
 		if *p == "" || p != &abs.Out && !exists(*p) {
 			continue
 		}
@@ -161,6 +161,9 @@ func (t *training) digests(id map[string]string) {
 	id["training data"] = t.data.Train.Digest()
 	if t.data.Test != nil {
 		id["test data"] = t.data.Test.Digest()
+	}
+	if t.data.Valid != nil {
+		id["validation data"] = t.data.Valid.Digest()
 	}
 }
 

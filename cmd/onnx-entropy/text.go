@@ -20,10 +20,9 @@ import (
 
 // textFlags say how a language model reads text.
 type textFlags struct {
-	Vocab     string    `group:"Text:" default:"" enum:",byte,char,word" placeholder:"UNIT" help:"Read --data as text of symbols: byte, char (a code point of UTF-8) or word (default: as recorded in the model, else char for files named .txt)."`
-	VocabSize int       `group:"Text:" placeholder:"N" help:"Number only the N most frequent symbols of the training text, <unk> among them (default: as many as the network has classes)."`
-	Window    int       `group:"Text:" placeholder:"T" help:"Symbols in a window, where the network leaves it open (default 35)."`
-	Split     []float64 `group:"Text:" placeholder:"A,B,C" help:"Parts of a single text for training, validation and test (default 0.8,0.1,0.1)."`
+	Vocab     string `group:"Text:" default:"" enum:",byte,char,word" placeholder:"UNIT" help:"Read --data as text of symbols: byte, char (a code point of UTF-8) or word (default: as recorded in the model, else char for files named .txt)."`
+	VocabSize int    `group:"Text:" placeholder:"N" help:"Number only the N most frequent symbols of the training text, <unk> among them (default: as many as the network has classes)."`
+	Window    int    `group:"Text:" placeholder:"T" help:"Symbols in a window, where the network leaves it open (default 35)."`
 }
 
 // defaultWindow is the paper's for words.
@@ -53,13 +52,14 @@ type text struct {
 }
 
 // openText reads the data if they are text; else it returns nil.
-func (f *textFlags) openText(data string, m *model) (*text, error) {
+func (f *textFlags) openText(d *dataFlags, m *model) (*text, error) {
+	data := d.Data
 	asked := f.Vocab != "" || f.VocabSize != 0 || f.Window != 0
 	recorded := m.meta[metaSymbols] != ""
 	if !asked && !dataset.IsText(data) {
 		return nil, nil
 	}
-	t := &text{split: f.Split, unit: f.Vocab, size: f.VocabSize, window: f.Window}
+	t := &text{unit: f.Vocab, size: f.VocabSize, window: f.Window}
 	if f.VocabSize < 0 || f.VocabSize == 1 {
 		return nil, usagef("--vocab-size is %d; it must be at least 2", f.VocabSize)
 	}
@@ -73,14 +73,9 @@ func (f *textFlags) openText(data string, m *model) (*text, error) {
 	if t.unit == "" {
 		t.unit = dataset.CharUnit
 	}
-	if t.split == nil && m.meta[metaSplit] != "" {
-		for _, s := range strings.Split(m.meta[metaSplit], ",") {
-			v, err := strconv.ParseFloat(s, 64)
-			if err != nil {
-				return nil, fmt.Errorf("%s: its metadata %s is %q, which is no list of numbers", m.label, metaSplit, m.meta[metaSplit])
-			}
-			t.split = append(t.split, v)
-		}
+	var err error
+	if t.split, err = d.parts(m); err != nil {
+		return nil, err
 	}
 	if t.split == nil {
 		t.split = defaultSplit

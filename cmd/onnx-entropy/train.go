@@ -5,8 +5,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"os"
+	"path/filepath"
 	"runtime"
 	"slices"
 	"time"
@@ -24,6 +26,7 @@ type trainCmd struct {
 	Model string `arg:"" optional:"" help:"ONNX file, or the name of an embedded model (see: onnx-entropy models). Without it: mnistconv, on built-in digits unless there is --data."`
 
 	dataFlags    `embed:""`
+	whitenFlags  `embed:""`
 	NoShuffle    bool `group:"Data:" help:"Take the samples in file order in every epoch."`
 	samplerFlags `embed:""`
 	textFlags    `embed:""`
@@ -96,6 +99,9 @@ type training struct {
 	threads int
 	run     *report.Run
 	tested  *evaluation // of final
+
+	whitening *dataset.Whitening // nil if the samples are as they are
+	inputs    map[string]string  // metadata of how stored samples become inputs
 }
 
 // prepare finds out everything that can go wrong before anything is written.
@@ -145,19 +151,26 @@ func (c *trainCmd) prepare(e *env) (*training, error) {
 
 // open reads the data.
 func (t *training) open() (err error) {
-	if t.text, err = t.openText(t.Data, t.model); err != nil {
+	if t.text, err = t.openText(&t.dataFlags, t.model); err != nil {
 		return err
 	}
 	if t.text != nil {
 		return t.checkText()
 	}
-	if t.data, err = t.dataFlags.open(t.model); err != nil {
+	if t.Head != nil { // its classes are new ones
+		delete(t.model.meta, metaClasses)
+	}
+	if t.data, err = t.load(t.model, false); err != nil {
 		return err
 	}
 	if t.data.Train == nil {
 		return fmt.Errorf("%s has test samples only; training samples are missing", t.Data)
 	}
-	return nil
+	saved := ""
+	if t.Resume != "" {
+		saved = whiteningPath(filepath.Join(t.Resume, report.TrainedName))
+	}
+	return t.whiten(saved)
 }
 
 // check finds options that are wrong whatever the model and the data are.
@@ -204,7 +217,10 @@ func checkThreads(n int) error {
 
 // noData says what data the model asks for.
 func (c *trainCmd) noData(m *model) error {
-	hint := "give --data DIR with IDX, NPY or CIFAR-10 files"
+	hint := "give --data PATH with IDX, NPY, NPZ, CSV or CIFAR-10 files, or folders of images"
+	if textInput(m) != nil {
+		hint = "give --data book.txt, or a directory with train.txt and test.txt"
+	}
 	if len(m.Inputs) == 1 && len(m.Inputs[0].Shape) == 4 && fmt.Sprint(m.Inputs[0].Shape[1:]) == "[1 28 28]" {
 		hint += fmt.Sprintf(", or --data %s", builtinDigits)
 	}
@@ -257,10 +273,24 @@ func (t *training) feedSamples() (err error) {
 	if t.source, err = newSource(t.data.Train, t.model, t.net, t.loss); err != nil {
 		return err
 	}
-	if t.data.Test != nil {
-		t.test, err = newSource(t.data.Test, t.model, t.net, t.loss)
+	var measured []runner.Source // validation first
+	for _, s := range []*dataset.Set{t.data.Valid, t.data.Test} {
+		if s == nil {
+			continue
+		}
+		src, err := newSource(s, t.model, t.net, t.loss)
+		if err != nil {
+			return err
+		}
+		measured = append(measured, src)
 	}
-	return err
+	switch len(measured) {
+	case 2:
+		t.test, t.final = measured[0], measured[1]
+	case 1:
+		t.test = measured[0]
+	}
+	return nil
 }
 
 // evalBatch is how many samples are evaluated at a time.
@@ -387,6 +417,11 @@ func (t *training) train(e *env) (err error) {
 			return err
 		}
 	}
+	if t.whitening != nil && t.whitening.Matrix != nil { // a run that goes on need not fit it again
+		if err := writeWhitening(whiteningPath(t.run.Path(report.TrainedName)), t.whitening); err != nil {
+			return err
+		}
+	}
 	w := &watch{t: t, start: time.Now()}
 	w.progress = report.NewProgress(e.stdout, e.stderr, t.cfg.Evals, runner.Budget(t.source.Len(), t.Batch, 1))
 	t.cfg.Observe, t.cfg.Gradient, t.cfg.RolledBack = w.observe, w.gradient, w.rolledBack
@@ -488,6 +523,11 @@ func (t *training) export(rep *runner.Report, path string) error {
 	if err != nil {
 		return err
 	}
+	if t.whitening != nil && t.whitening.Matrix != nil {
+		if err := writeWhitening(whiteningPath(path), t.whitening); err != nil {
+			return err
+		}
+	}
 	return report.WriteFile(path, b)
 }
 
@@ -530,7 +570,13 @@ func (t *training) provenance(rep *runner.Report) map[string]string {
 	if t.text != nil {
 		t.text.record(meta)
 	} else {
-		record(meta, t.data.Train)
+		maps.Copy(meta, t.inputs)
+		if t.data.Train.Columns != nil {
+			meta[metaTarget] = cmp.Or(t.Target, t.model.meta[metaTarget])
+		}
+		if s := t.data.Split; s.Train > 0 {
+			meta[metaSplit] = numbers([]float64{s.Train, s.Valid, s.Test})
+		}
 	}
 	return meta
 }

@@ -34,7 +34,7 @@ func (t *training) introduce(e *env) {
 		e.printf("Head       %s (%s), new: %s, %d classes where there were %d", h.Node, h.Op, report.Plural(h.Features, "feature", "features"), *t.Head, h.Classes)
 	}
 	if t.text == nil {
-		e.printf("Data       %s", describe(t.data))
+		e.printf("Data       %s%s", describe(t.data), t.whitened())
 	} else {
 		e.printf("Text       %s", t.text.describe())
 		t.introduceText(e)
@@ -65,6 +65,9 @@ func epochsOf(n float64) string {
 // describe says how many samples there are, of what shape, and how the values become inputs.
 func describe(d *dataset.Data) string {
 	s := fmt.Sprintf("%s training samples", report.Count(d.Train.Len()))
+	if d.Valid != nil {
+		s += fmt.Sprintf(", %s for validation", report.Count(d.Valid.Len()))
+	}
 	if d.Test != nil {
 		s += fmt.Sprintf(" and %s test samples", report.Count(d.Test.Len()))
 	} else {
@@ -196,12 +199,22 @@ func (t *training) conclude(e *env, rep *runner.Report, took time.Duration, file
 		e.printf("Trained    training loss %.4f; there are no test samples, so no error was measured", rep.Loss)
 	case t.text != nil:
 		e.printf("Trained    %s", t.textOutcome(rep))
-	case math.IsNaN(rep.Test.Error):
-		e.printf("Trained    test loss %.4f on %s samples", rep.Test.Loss, report.Count(rep.Test.Count))
+	case t.tested == nil && math.IsNaN(rep.Test.Error):
+		e.printf("Trained    %s loss %.4f on %s samples", t.part(), rep.Test.Loss, report.Count(rep.Test.Count))
+	case t.tested != nil:
+		e.printf("Trained    test %s (validation %s)", t.tested, evaluationOf(*rep.Test))
 	default:
-		e.printf("Trained    test error %.2f %% on %s samples, test loss %.4f", 100*rep.Test.Error, report.Count(rep.Test.Count), rep.Test.Loss)
+		e.printf("Trained    %s error %.2f %% on %s samples, %[1]s loss %.4f", t.part(), 100*rep.Test.Error, report.Count(rep.Test.Count), rep.Test.Loss)
 	}
 	e.printf("Spent      %s, %s, %s", report.Plural(rep.Evals, "gradient evaluation", "gradient evaluations"),
 		report.Plural(rep.Outer, "outer step", "outer steps"), report.Duration(took))
 	e.printf("Files      %s", strings.Join(files, "  "))
+}
+
+// part is what was measured during the run.
+func (t *training) part() string {
+	if t.data.Test == nil && t.data.Valid != nil {
+		return "validation"
+	}
+	return "test"
 }

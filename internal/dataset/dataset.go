@@ -11,8 +11,12 @@ import (
 	"math"
 )
 
-// Data is what a path holds. A single file gives Train only; a directory may lack either, not both.
-type Data struct{ Train, Test *Set }
+// Data is what a path holds. A single file gives Train only; others may lack any part, not all.
+type Data struct {
+	Train, Valid, Test *Set
+
+	Split Split // how Cut has made the parts; zero if they came as they are
+}
 
 // A Set is a number of samples of equal shape, with labels, with target values, or with neither. Its
 // methods only read, but for Use, so that several goroutines may call them.
@@ -25,7 +29,10 @@ type Set struct {
 
 	Labels     []int64 // class numbers, or nil
 	LabelShape []int   // of the labels of one sample; nil: a single label
-	Classes    int     // 1 + the largest label; 0 without labels
+	Classes    int     // 1 + the largest label, or len(ClassNames); 0 without labels
+
+	ClassNames []string // what the labels stand for; nil if they are numbers in the file
+	Columns    []string // names of the values of a sample from a table; nil for others
 
 	Targets     []float32 // values to be regressed, or nil
 	TargetShape []int     // of the targets of one sample

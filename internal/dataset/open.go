@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -14,13 +15,69 @@ import (
 //
 //   - a directory with IDX files named as MNIST's are, train-images*, train-labels*, and t10k- or test-;
 //   - a directory with CIFAR-10's binary files, data_batch_*.bin and test_batch.bin;
-//   - a directory with NPY files train-x.npy, train-y.npy, test-x.npy, test-y.npy, or x_train.npy and so on;
+//   - a directory with NPY files train-x.npy, train-y.npy, test-x.npy, test-y.npy, or x_train.npy and so on, with one NPZ
+//     file, or with the CSV files train.csv, valid.csv and test.csv;
+//   - a directory with folders of images, or with tar archives of images that have train and test in their names;
 //   - one file of samples, IDX, NPY or CIFAR-10: labels are taken from the file beside it that has "labels"
-//     for "images", or "y" for "x", in its name, if there is one.
+//     for "images", or "y" for "x", in its name, if there is one;
+//   - one NPZ, CSV or tar file.
 //
 // Images (n, h, w) in an IDX file get an axis of channels. Labels are integers; files of floats in their
 // place are target values.
-func Open(path string) (*Data, error) {
+func Open(path string) (*Data, error) { return OpenWith(path, Options{}) }
+
+// Options of OpenWith.
+type Options struct {
+	// Target is the column of a CSV file, or the array of an NPZ file, that is to be predicted. A CSV file needs one
+	// unless NoTarget says that it may be absent.
+	Target   string
+	NoTarget bool
+	// Classes and Columns, where they are known from training, are the names of classes in the order of their labels
+	// and those of columns.
+	Classes, Columns []string
+}
+
+// OpenWith is Open with options.
+func OpenWith(path string, o Options) (*Data, error) {
+	d, err := openPath(path, o)
+	if err != nil {
+		return nil, err
+	}
+	for _, s := range []*Set{d.Train, d.Valid, d.Test} {
+		if s == nil {
+			continue
+		}
+		if err := s.rename(o.Classes); err != nil {
+			return nil, err
+		}
+		if o.Target != "" && s.Columns == nil && !strings.Contains(path, ".npz") {
+			return nil, fmt.Errorf("dataset: %s: a target, %q, is named where there are no columns", s.Name, o.Target)
+		}
+	}
+	return d, nil
+}
+
+// rename gives classes the labels that they have in the given list, if there is one.
+func (s *Set) rename(classes []string) error {
+	if classes == nil || s.ClassNames == nil || slices.Equal(classes, s.ClassNames) {
+		return nil
+	}
+	var to []int64
+	for _, name := range s.ClassNames {
+		k := slices.Index(classes, name)
+		if k < 0 {
+			return fmt.Errorf("dataset: %s: its class %q is none of the %d known: %s", s.Name, name, len(classes), some(classes))
+		}
+		to = append(to, int64(k))
+	}
+	for i, l := range s.Labels {
+		s.Labels[i] = to[l]
+	}
+	s.ClassNames, s.Classes = classes, len(classes)
+	return nil
+}
+
+func openPath(path string, o Options) (*Data, error) {
 	info, err := os.Stat(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -28,7 +85,15 @@ func Open(path string) (*Data, error) {
 	case err != nil:
 		return nil, fmt.Errorf("dataset: %w", err)
 	case info.IsDir():
-		return openDir(path)
+		return openDir(path, o)
+	}
+	switch name := strings.ToLower(path); {
+	case tarName.MatchString(name):
+		return openTars(map[string]string{"": path})
+	case tableName.MatchString(name):
+		return openTables(map[string]string{"train": path}, o)
+	case strings.HasSuffix(name, ".npz"):
+		return openNPZ(path, o.Target)
 	}
 	s, err := openFile(path)
 	if err != nil {
@@ -91,7 +156,7 @@ func layouts() []layout {
 	}
 }
 
-func openDir(dir string) (*Data, error) {
+func openDir(dir string, o Options) (*Data, error) {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
 		return nil, fmt.Errorf("dataset: %w", err)
@@ -102,6 +167,9 @@ func openDir(dir string) (*Data, error) {
 		if !e.IsDir() {
 			names = append(names, e.Name())
 		}
+	}
+	if d, err := openNamed(dir, names, o); d != nil || err != nil {
+		return d, err
 	}
 	for _, l := range layouts() {
 		train, test := matching(dir, names, l.train), matching(dir, names, l.test)
@@ -125,6 +193,10 @@ func openDir(dir string) (*Data, error) {
 		}
 		return d, nil
 	}
+	if holdsImages(dir) {
+		return openImages(dir)
+	}
+	looked = append(looked, "train*.tar and test*.tar, or folders, of images; train.csv and test.csv; one .npz")
 	found := "it is empty"
 	if n := len(names); n > 5 {
 		found = fmt.Sprintf("it holds %s and %d more", strings.Join(names[:5], ", "), n-5)
@@ -132,6 +204,41 @@ func openDir(dir string) (*Data, error) {
 		found = "it holds " + strings.Join(names, ", ")
 	}
 	return nil, fmt.Errorf("dataset: %s: no data found: looked for %s, each also with .gz; %s", dir, strings.Join(looked, "; or "), found)
+}
+
+// openNamed reads the files of a directory that hold all parts or are named by them; it returns nil if there are none.
+func openNamed(dir string, names []string, o Options) (*Data, error) {
+	tables, tars := map[string]string{}, map[string]string{}
+	var npz []string
+	for _, n := range names {
+		full := filepath.Join(dir, n)
+		if m := tableName.FindStringSubmatch(n); m != nil {
+			if part := partNames[strings.ToLower(strings.TrimSuffix(n, m[0]))]; part != "" && tables[part] == "" {
+				tables[part] = full
+			}
+		}
+		for part, fits := range map[string]*regexp.Regexp{"train": trainTar, "test": testTar} {
+			if !fits.MatchString(n) {
+				continue
+			}
+			if tars[part] != "" {
+				return nil, fmt.Errorf("dataset: %s: which of %s and %s is meant? Name the file instead of its directory", dir, filepath.Base(tars[part]), n)
+			}
+			tars[part] = full
+		}
+		if strings.HasSuffix(strings.ToLower(n), ".npz") {
+			npz = append(npz, full)
+		}
+	}
+	switch {
+	case len(tars) > 0:
+		return openTars(tars)
+	case tables["train"] != "" || tables["test"] != "":
+		return openTables(tables, o)
+	case len(npz) == 1:
+		return openNPZ(npz[0], o.Target)
+	}
+	return nil, nil
 }
 
 // matching gives the paths of the names that fit, one for each name without .gz.

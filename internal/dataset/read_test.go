@@ -187,8 +187,8 @@ func TestOpenErrors(t *testing.T) {
 		want  string // DIR stands for the directory
 	}{
 		{"missing", nil, "nowhere", "dataset: DIR/nowhere: there is no such file or directory"},
-		{"empty directory", nil, "", "dataset: DIR: no data found: looked for train-images* and train-labels* with t10k- or test-images* and -labels* (IDX); or data_batch_*.bin and test_batch.bin (CIFAR-10); or train-x.npy and train-y.npy with test-x.npy and test-y.npy, each also with .gz; it is empty"},
-		{"nothing known", map[string][]byte{"a.txt": nil, "b.png": nil}, "", "; it holds a.txt, b.png"},
+		{"empty directory", nil, "", "dataset: DIR: no data found: looked for train-images* and train-labels* with t10k- or test-images* and -labels* (IDX); or data_batch_*.bin and test_batch.bin (CIFAR-10); or train-x.npy and train-y.npy with test-x.npy and test-y.npy; or train*.tar and test*.tar, or folders, of images; train.csv and test.csv; one .npz, each also with .gz; it is empty"},
+		{"nothing known", map[string][]byte{"a.txt": nil, "b.dat": nil}, "", "; it holds a.txt, b.dat"},
 		{"much unknown", map[string][]byte{"a": nil, "b": nil, "c": nil, "d": nil, "e": nil, "f": nil, "g": nil}, "", "; it holds a, b, c, d, e and 2 more"},
 		{"counts differ", map[string][]byte{"train-images-idx3-ubyte.gz": zipped(images(3)), "train-labels-idx1-ubyte.gz": zipped(labels(1, 2))},
 			"", "dataset: train-labels-idx1-ubyte.gz: label count 2 differs from 3 images in train-images-idx3-ubyte.gz"},
