@@ -217,7 +217,7 @@ func checkThreads(n int) error {
 
 // noData says what data the model asks for.
 func (c *trainCmd) noData(m *model) error {
-	hint := "give --data PATH with IDX, NPY, NPZ, CSV or CIFAR-10 files, or folders of images"
+	hint := "give --data DIR with IDX, NPY, NPZ, CSV or CIFAR-10 files, or with folders of images"
 	if textInput(m) != nil {
 		hint = "give --data book.txt, or a directory with train.txt and test.txt"
 	}

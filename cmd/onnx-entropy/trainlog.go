@@ -204,7 +204,8 @@ func (t *training) conclude(e *env, rep *runner.Report, took time.Duration, file
 	case t.tested != nil:
 		e.printf("Trained    test %s (validation %s)", t.tested, evaluationOf(*rep.Test))
 	default:
-		e.printf("Trained    %s error %.2f %% on %s samples, %[1]s loss %.4f", t.part(), 100*rep.Test.Error, report.Count(rep.Test.Count), rep.Test.Loss)
+		part := t.part()
+		e.printf("Trained    %s error %.2f %% on %s samples, %s loss %.4f", part, 100*rep.Test.Error, report.Count(rep.Test.Count), part, rep.Test.Loss)
 	}
 	e.printf("Spent      %s, %s, %s", report.Plural(rep.Evals, "gradient evaluation", "gradient evaluations"),
 		report.Plural(rep.Outer, "outer step", "outer steps"), report.Duration(took))

@@ -60,14 +60,14 @@ func TestMNIST(t *testing.T) {
 
 // A part of the first CIFAR-10 batch, in the standard layout: the file is its records.
 func TestCIFAR(t *testing.T) {
-	dir := real(t, "cifar10")
-	d, err := Open(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	s, err := open(filepath.Join(dir, "data_batch_1-first4000.bin.gz"))
+	path := filepath.Join(real(t, "cifar10"), "data_batch_1-first4000.bin.gz")
+	s, err := open(path)
 	if err != nil {
 		t.Skip(err)
+	}
+	d, err := Open(path)
+	if err != nil {
+		t.Fatal(err)
 	}
 	defer s.close()
 	file, err := io.ReadAll(s.r)
@@ -81,5 +81,27 @@ func TestCIFAR(t *testing.T) {
 	}
 	if d.Train.Len() != 4000 || string(again) != string(file) || d.Train.Classes != 10 {
 		t.Errorf("%d samples in %d classes differ from the file's", d.Train.Len(), d.Train.Classes)
+	}
+}
+
+// The test images of CIFAR-10 as a tar of JPEG have the labels of the file beside them, in its order.
+func TestCIFARImages(t *testing.T) {
+	dir := real(t, "cifar10")
+	labels, _, err := readPath(filepath.Join(dir, "cifar10-test-labels-idx1-ubyte.gz"))
+	if err != nil {
+		t.Skip(err)
+	}
+	d, err := Open(filepath.Join(dir, "cifar10-test-jpeg.tar.gz"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := d.Test
+	if s.Len() != 10000 || s.Classes != 10 || len(s.Shape) != 3 || s.Shape[0] != 3 || s.Shape[1] != 32 || s.Shape[2] != 32 {
+		t.Fatal(s.Len(), s.Classes, s.Shape)
+	}
+	for i, l := range labels.Bytes {
+		if s.Labels[i] != int64(l) {
+			t.Fatalf("image %d has label %d, the file says %d", i, s.Labels[i], l)
+		}
 	}
 }
