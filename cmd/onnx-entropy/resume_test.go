@@ -271,7 +271,7 @@ func TestFullDisk(t *testing.T) {
 		mount(t, filepath.Join(dir, "runs"), "12m")
 		ended := make(chan bool)
 		var over atomic.Bool // a run that goes by too fast is not waited for
-		go func() { // the disk is full while the run goes on, and then is not any more
+		go func() {          // the disk is full while the run goes on, and then is not any more
 			defer close(ended)
 			for !over.Load() {
 				if c, _ := filepath.Glob("runs/1/checkpoints/0*.ckpt"); len(c) > 1 {

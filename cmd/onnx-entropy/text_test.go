@@ -110,6 +110,7 @@ func TestTextErrors(t *testing.T) {
 		{"train charlstm --data short.txt --batch 4", "smaller --batch, or more text", 2},
 		{"train m.onnx --data poem.txt", "no input of symbols", 1},
 		{"train charlstm --data nowhere.txt", "no such file", 1},
+		{"predict charlstm --data poem.txt", "eval says how well", 2},
 		{"eval charlstm --data poem.txt", "records no vocabulary", 1},
 	} {
 		_, errs, code := call(t, strings.Fields(c.args)...)
