@@ -149,6 +149,10 @@ func multiplyBlock[T Float](g *Gemm, part, from, to int, c, a []T, lda int, b, b
 	rows := row1 - row0
 	step := blockStep(to - from)
 	roomA := packedA(rows, step)
+	strip := stripCols
+	if rightDirectly[T](g.TransB, rows, col1-col0) {
+		strip = col1 - col0
+	}
 	for k0 := from; k0 < to; k0 += step {
 		k := min(step, to-k0)
 		at := row0*lda + k0
@@ -157,8 +161,8 @@ func multiplyBlock[T Float](g *Gemm, part, from, to int, c, a []T, lda int, b, b
 		}
 		left := leftOperand(worker[:roomA], a[at:], lda, g.TransA, rows, k, to-from < g.K)
 		ahead := aheadOf(g, rows, col1-col0, k0+k, min(step, to-k0-k), a, b)
-		for j := col0; j < col1; j += stripCols {
-			cols := min(stripCols, col1-j)
+		for j := col0; j < col1; j += strip {
+			cols := min(strip, col1-j)
 			at := k0*g.LDB + j
 			if g.TransB {
 				at = j*g.LDB + k0
@@ -202,7 +206,7 @@ func (g *Gemm) block() (rows, cols int) {
 		down, across := ceilDiv(g.M, rows), ceilDiv(g.N, cols)
 		// Blocks of about the same size, in whole tiles.
 		rows = roundUp(ceilDiv(g.M, max(down, 1)), maxTileRows)
-		if down*across*max(1, g.Stack) >= enoughParts || rows*min(cols, g.N)*g.K <= minBlockProduct {
+		if down*across*max(1, g.Stack) >= enoughParts || min(rows, g.M)*min(cols, g.N)*g.K <= minBlockProduct {
 			break
 		}
 	}

@@ -101,9 +101,15 @@ func multiplyAsm[T Float](m, n, k, rows, cols int, a strided[T], b bands[T], c [
 	if cpuLevel >= levelAVX512 {
 		lanes = 16
 	}
-	for j := 0; j < n; j += cols {
+	broad := 0
+	if b.stride == b.size {
+		broad = broadCols(m, lanes)
+	}
+	for j, width := 0, 0; j < n; j += width {
 		t.b = &bd[b.at(j)]
-		width := min(cols, n-j)
+		if width = min(cols, n-j); broad > 0 && n-j >= broad {
+			width = broad
+		}
 		t.lastCols = (width-1)%lanes + 1
 		if e.axis == ColumnBias {
 			t.bias = &bias[j]
@@ -141,9 +147,29 @@ func multiplyAsm[T Float](m, n, k, rows, cols int, a strided[T], b bands[T], c [
 	return true
 }
 
+// broadCols returns the columns of a tile for a product of m rows whose B is read where it is, 0 for those of any other:
+// one or two rows need more sums than two vectors of columns to keep the processor busy, and longer pieces of B's
+// rows to read at the speed of the cache.
+func broadCols(m, lanes int) int {
+	switch {
+	case m == 1, m == 2 && lanes == 16:
+		return 8 * lanes
+	case m == 2:
+		return 4 * lanes
+	}
+	return 0
+}
+
 func tilesAVX2(rows, cols int, t *tileArgs) {
 	p := (*uintptr)(unsafe.Pointer(t))
-	if cols > 8 {
+	if cols > 16 {
+		switch rows {
+		case 2:
+			gemmAVX2x2x32(p)
+		case 1:
+			gemmAVX2x1x64(p)
+		}
+	} else if cols > 8 {
 		switch rows {
 		case 6:
 			gemmAVX2x6x16(p)
@@ -178,7 +204,14 @@ func tilesAVX2(rows, cols int, t *tileArgs) {
 
 func tilesAVX512(rows, cols int, t *tileArgs) {
 	p := (*uintptr)(unsafe.Pointer(t))
-	if cols > 16 {
+	if cols > 32 {
+		switch rows {
+		case 2:
+			gemmAVX512x2x128(p)
+		case 1:
+			gemmAVX512x1x128(p)
+		}
+	} else if cols > 16 {
 		switch rows {
 		case 12:
 			gemmAVX512x12x32(p)

@@ -18,8 +18,8 @@ func leftOperand[T Float](room, a []T, lda int, trans bool, m, k int, sliced boo
 // rightOperand returns the k x n matrix b (with trans: its transpose, n x k), ready to be multiplied with m rows: where it
 // is if that can be and each element is used once or twice, else packed into room.
 func rightOperand[T Float](room, b []T, ldb int, trans bool, m, k, n int) bands[T] {
-	rows, cols := tile[T]()
-	if readsDirectly[T]() && !trans && m <= 2*rows && n%cols == 0 {
+	_, cols := tile[T]()
+	if rightDirectly[T](trans, m, n) {
 		return bands[T]{panels[T]{b, ldb, cols}, cols}
 	}
 	if vector := vectorCols[T](); n <= vector {
@@ -27,6 +27,12 @@ func rightOperand[T Float](room, b []T, ldb int, trans bool, m, k, n int) bands[
 	}
 	packBands(room, b, ldb, trans, k, n, cols)
 	return bands[T]{panels[T]{room, cols, cols * k}, cols}
+}
+
+// rightDirectly tells whether a right operand is read where it is.
+func rightDirectly[T Float](trans bool, m, n int) bool {
+	rows, cols := tile[T]()
+	return readsDirectly[T]() && !trans && m <= 2*rows && n%cols == 0
 }
 
 // packedA is the room packA needs for any height of the panels.

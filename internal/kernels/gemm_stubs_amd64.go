@@ -64,6 +64,16 @@ func gemmAVX2x2x8(t *uintptr)
 //go:noescape
 func gemmAVX2x1x8(t *uintptr)
 
+// gemmAVX2x1x64 computes tiles of 1 rows and up to 64 columns; t points to a tileArgs.
+//
+//go:noescape
+func gemmAVX2x1x64(t *uintptr)
+
+// gemmAVX2x2x32 computes tiles of 2 rows and up to 32 columns; t points to a tileArgs.
+//
+//go:noescape
+func gemmAVX2x2x32(t *uintptr)
+
 // peakAVX2 does n times 12 independent multiplications and additions of 8 numbers.
 func peakAVX2(n int)
 
@@ -186,6 +196,16 @@ func gemmAVX512x2x16(t *uintptr)
 //
 //go:noescape
 func gemmAVX512x1x16(t *uintptr)
+
+// gemmAVX512x1x128 computes tiles of 1 rows and up to 128 columns; t points to a tileArgs.
+//
+//go:noescape
+func gemmAVX512x1x128(t *uintptr)
+
+// gemmAVX512x2x128 computes tiles of 2 rows and up to 128 columns; t points to a tileArgs.
+//
+//go:noescape
+func gemmAVX512x2x128(t *uintptr)
 
 // peakAVX512 does n times 12 independent multiplications and additions of 16 numbers.
 func peakAVX512(n int)

@@ -148,6 +148,12 @@ func TestGemm(t *testing.T) {
 		check(1, 500, 512)
 		check(30, 300, 512)
 		check(33, 260, 1024)
+		// One row or two, and columns in whole tiles and some more.
+		for range 6 {
+			for _, n := range []int{32, 64, 128, 160, 416, 432} {
+				check(1+r.IntN(3), n, 1+r.IntN(300))
+			}
+		}
 		check(5, 7, 2048)
 		check(1, 3, 9001)
 		check(270, 40, 2100)
@@ -298,6 +304,40 @@ func benchGemm[T Float](b *testing.B, g *Gemm, r *rand.Rand) {
 					pool.Run(phases[phase], parts)
 				}
 			})
+		})
+	}
+}
+
+// BenchmarkGemmStack multiplies many small matrices: those of attention, 8 sequences of 64 or 12 of 128 elements, 12 heads.
+func BenchmarkGemmStack(b *testing.B) {
+	r := rand.New(rand.NewPCG(1, 1))
+	for _, s := range []Gemm{
+		{M: 64, N: 64, K: 64, TransB: true, Stack: 96},
+		{M: 64, N: 64, K: 64, Stack: 96},
+		{M: 128, N: 128, K: 64, TransB: true, Stack: 144},
+		{M: 128, N: 64, K: 128, Stack: 144},
+	} {
+		g := &s
+		g.LDA, g.LDB, g.LDC = g.K, g.N, g.N
+		kind := "NN"
+		if g.TransB {
+			g.LDB, kind = g.K, "NT"
+		}
+		b.Run(fmt.Sprintf("%dx%dx%dx%d/%s", g.Stack, g.M, g.N, g.K, kind), func(b *testing.B) {
+			x, y, c := normal[float32](r, g.Stack*g.M*g.K), normal[float32](r, g.Stack*g.K*g.N), make([]float32, g.Stack*g.M*g.N)
+			_, nWorker := g.Scratch()
+			each := g.Phases()[1]
+			for threads := 1; threads <= 2; threads++ {
+				pool := parallel.New(threads)
+				worker := [][]float32{make([]float32, nWorker), make([]float32, nWorker)}
+				parts := workerTask(func(w, part int) {
+					i := part / each
+					GemmPart(g, 1, part%each, c[i*g.M*g.N:], x[i*g.M*g.K:], y[i*g.K*g.N:], nil, worker[w])
+				})
+				b.Run(fmt.Sprintf("threads=%d", threads), func(b *testing.B) {
+					fastest(b, 2*float64(g.Stack)*float64(g.M)*float64(g.N)*float64(g.K), func() { pool.Run(g.Stack*each, parts) })
+				})
+			}
 		})
 	}
 }

@@ -17,12 +17,13 @@ type set struct {
 	lanes  int
 	vec    func() reg.VecVirtual
 	rows   int
-	unroll int // products in one round of the loop
+	unroll int    // products in one round of the loop
+	broad  [2]int // vectors of tiles of one row and of two whose columns lie together in B
 }
 
 var (
-	avx2   = set{"AVX2", 8, YMM, 6, 4}
-	avx512 = set{"AVX512", 16, ZMM, 12, 1}
+	avx2   = set{"AVX2", 8, YMM, 6, 4, [2]int{8, 4}}
+	avx512 = set{"AVX512", 16, ZMM, 12, 1, [2]int{8, 8}}
 )
 
 func main() {
@@ -32,6 +33,9 @@ func main() {
 			for rows := s.rows; rows >= 1; rows-- {
 				tile(s, rows, width)
 			}
+		}
+		for i, width := range s.broad {
+			tile(s, i+1, width)
 		}
 		peak(s)
 	}
@@ -149,12 +153,25 @@ func tile(s set, rows, width int) {
 			VXORPS(sum[i][j], sum[i][j], sum[i][j])
 		}
 	}
-	bv := make([]reg.VecVirtual, width)
+	bv := make([]reg.VecVirtual, min(width, 2))
 	for j := range bv {
 		bv[j] = s.vec()
 	}
 	tmp := [2]reg.VecVirtual{s.vec(), s.vec()}
-	product := func() {
+	multiply := func() {
+		if width > 2 {
+			for i := range sum {
+				VBROADCASTSS(element(i), tmp[i])
+			}
+			for j := range width {
+				v := bv[j%2]
+				VMOVUPS(operand.Mem{Base: b, Disp: 4 * s.lanes * j}, v)
+				for i := range sum {
+					VFMADD231PS(v, tmp[i], sum[i][j])
+				}
+			}
+			return
+		}
 		for j := range bv {
 			VMOVUPS(operand.Mem{Base: b, Disp: 4 * s.lanes * j}, bv[j])
 		}
@@ -168,6 +185,9 @@ func tile(s set, rows, width int) {
 				VFMADD231PS(bv[j], tmp[i%2], sum[i][j])
 			}
 		}
+	}
+	product := func() {
+		multiply()
 		for _, p := range a {
 			ADDQ(step, p)
 		}
@@ -199,7 +219,7 @@ func tile(s set, rows, width int) {
 		MOVQ(ahead, aheadHere)
 	}
 
-	epilogue(s, sum, bv, tmp, field, cHere, biasHere)
+	epilogue(s, sum, bv[0], tmp, field, cHere, biasHere)
 
 	MOVQ(aHere, r)
 	ADDQ(field(aNext), r)
@@ -212,15 +232,14 @@ func tile(s set, rows, width int) {
 
 // epilogue finishes the sums, stores them, and moves on to the rows below. Only the last vector of a row may be
 // incomplete.
-func epilogue(s set, sum [][]reg.VecVirtual, bv []reg.VecVirtual, tmp [2]reg.VecVirtual, field func(int) operand.Mem, cHere, biasHere operand.Mem) {
+func epilogue(s set, sum [][]reg.VecVirtual, mask reg.VecVirtual, tmp [2]reg.VecVirtual, field func(int) operand.Mem, cHere, biasHere operand.Mem) {
 	rows, last := len(sum), len(sum[0])-1
 	c, ldc, what, n, at := GP64(), GP64(), GP64(), GP64(), GP64()
 	MOVQ(cHere, c)
 	MOVQ(field(cRow), ldc)
 	MOVQ(field(flags), what)
 	MOVQ(field(lastCols), n)
-	// The mask for the last vector of a row: bv[last] of AVX2 is free now.
-	mask := bv[last]
+	// The mask for the last vector of a row, in k or mask.
 	k := K()
 	if s.name == avx512.name {
 		ones := GP32()
