@@ -68,3 +68,26 @@ func TestExperimentsParse(t *testing.T) {
 		}
 	}
 }
+
+// TestReproduceText does an experiment on text: the test part is measured at the end, validation on the way.
+func TestReproduceText(t *testing.T) {
+	t.Chdir(t.TempDir())
+	write(t, "book/poem.txt", poem(260))
+	out := must(t, "reproduce", "charlstm", "--data", "book", "--budget", "2", "--seeds", "1")
+	if !strings.Contains(out, "test loss, nats a character") || !strings.Contains(out, "entropy-adam  ") || !strings.Contains(out, "1.217 ± 0.005") {
+		t.Errorf("%s", out)
+	}
+	var all []reproduced
+	if err := report.ReadJSON("reproduce/results.json", &all); err != nil || len(all) != 2 {
+		t.Fatalf("%v; %d results", err, len(all))
+	}
+	length := len(poem(260))
+	for i, r := range all {
+		if r.Valid == nil || len(r.Curve) == 0 || r.Curve[len(r.Curve)-1][1] != float64(*r.Valid) || r.Count != length-length*9/10-1 || !(r.Loss < 4.5) {
+			t.Errorf("%+v", r)
+		}
+		if want := []uint64{5, 4}[i]; r.Gradients != want {
+			t.Errorf("%s took %d gradients, want %d", r.Arm, r.Gradients, want)
+		}
+	}
+}

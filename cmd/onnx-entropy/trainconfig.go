@@ -42,6 +42,7 @@ type modelConfig struct {
 type dataConfig struct {
 	Path  string     `json:"path"`
 	Train setConfig  `json:"train"`
+	Valid *setConfig `json:"valid,omitempty"`
 	Test  *setConfig `json:"test,omitempty"`
 	Scale float64    `json:"scale"`
 	Mean  []float64  `json:"mean"`
@@ -95,9 +96,11 @@ func (t *training) config() config {
 	} else {
 		tr := t.data.Train.Transform()
 		c.Data = &dataConfig{Path: t.Data, Train: setOf(t.data.Train), Scale: tr.Scale, Mean: tr.Mean, Std: tr.Std}
-		if t.data.Test != nil {
-			s := setOf(t.data.Test)
-			c.Data.Test = &s
+		for to, s := range map[**setConfig]*dataset.Set{&c.Data.Valid: t.data.Valid, &c.Data.Test: t.data.Test} {
+			if s != nil {
+				of := setOf(s)
+				*to = &of
+			}
 		}
 	}
 	for _, s := range t.settings(t.method) {

@@ -17,7 +17,7 @@ import (
 type whitenFlags struct {
 	GCN       bool     `group:"Data:" name:"gcn" help:"Global contrast normalisation: take each sample's mean off and divide by its standard deviation."`
 	ZCA       *float64 `group:"Data:" name:"zca" placeholder:"EPS" help:"Whiten (ZCA, fitted on training samples) with EPS added to the eigenvalues of their covariance, such as 0.1."`
-	Whitening string   `group:"Data:" placeholder:"FILE" help:"Take what --zca fits from FILE if it is there, else write it there: fitting takes a minute for images of 3x32x32."`
+	Whitening string   `group:"Data:" placeholder:"FILE" help:"Take what --zca fits from FILE if it is there, else write it there: fitting takes half a minute for CIFAR-10."`
 }
 
 // Keys of the metadata by which a trained file remembers how its samples were made comparable.

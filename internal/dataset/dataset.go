@@ -1,9 +1,11 @@
-// Package dataset reads samples from files into memory, draws mini-batches of them, and makes the built-in
-// digits.
+// Package dataset reads samples and text from files into memory, makes them comparable, draws mini-batches of them, and makes
+// the built-in digits.
 //
 // Open finds out what a path holds and gives a Data: a training and a test Set. A Set keeps its samples as
 // they were stored, as bytes or float32, and Fill converts the ones asked for. A Sampler says which ones
-// these are.
+// these are. A Whitening replaces what is stored; its products go through package kernels, for which they take seconds.
+//
+// OpenText does the same for text, and a Vocabulary numbers its symbols.
 package dataset
 
 import (
