@@ -104,7 +104,7 @@ func (c *predictCmd) open(e *env) (*model, *dataset.Set, error) {
 	case c.Data == "":
 		return nil, nil, usagef("no samples to feed %s: give --data or --input", m.label)
 	}
-	if dataset.IsText(c.Data) {
+	if isText(c.Data, m) {
 		return nil, nil, usagef("predict writes outputs for samples, and %s is text; eval says how well a model predicts it", c.Data)
 	}
 	d, err := c.dataFlags.open(m, c.Threads, true)

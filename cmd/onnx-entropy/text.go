@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"math"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -56,15 +57,15 @@ func (f *textFlags) openText(d *dataFlags, m *model) (*text, error) {
 	data := d.Data
 	asked := f.Vocab != "" || f.VocabSize != 0 || f.Window != 0
 	recorded := m.meta[metaSymbols] != ""
-	if !asked && !dataset.IsText(data) {
+	if !asked && !isText(data, m) {
 		return nil, nil
 	}
+	var err error
 	t := &text{unit: f.Vocab, size: f.VocabSize, window: f.Window}
 	if f.VocabSize < 0 || f.VocabSize == 1 {
 		return nil, usagef("--vocab-size is %d; it must be at least 2", f.VocabSize)
 	}
 	if recorded && t.unit == "" && t.size == 0 {
-		var err error
 		if t.vocab, err = dataset.ParseVocabulary(m.meta[metaVocab], m.meta[metaSymbols]); err != nil {
 			return nil, fmt.Errorf("%s: its metadata: %w", m.label, err)
 		}
@@ -73,7 +74,6 @@ func (f *textFlags) openText(d *dataFlags, m *model) (*text, error) {
 	if t.unit == "" {
 		t.unit = dataset.CharUnit
 	}
-	var err error
 	if t.split, err = d.parts(m); err != nil {
 		return nil, err
 	}
@@ -89,6 +89,13 @@ func (f *textFlags) openText(d *dataFlags, m *model) (*text, error) {
 	}
 	t.Text, err = dataset.OpenText(data, t.unit, split)
 	return t, err
+}
+
+// isText tells whether the data seem to be text: a directory only for a model that reads symbols, whatever text there is
+// among the samples for another one.
+func isText(data string, m *model) bool {
+	info, err := os.Stat(data)
+	return dataset.IsText(data) && (textInput(m) != nil || err != nil || !info.IsDir())
 }
 
 // findWindow finds out how many symbols the network reads at a time.

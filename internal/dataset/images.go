@@ -6,10 +6,6 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
-	"image"
-	"image/color"
-	"image/jpeg"
-	"image/png"
 	"io"
 	"io/fs"
 	"os"
@@ -39,8 +35,9 @@ var (
 const (
 	// maxImageFile bounds a packed image.
 	maxImageFile = 1 << 28
-	// maxPixels bounds an image, whose header can claim any size.
-	maxPixels = 1 << 26
+	// maxPixels bounds an image, whose header can claim any size, and maxImageBytes all of them.
+	maxPixels     = 1 << 26
+	maxImageBytes = 1 << 32
 )
 
 // collection is images while they are read.
@@ -48,6 +45,7 @@ type collection struct {
 	name          string
 	width, height int
 	first         string // the image that says the size
+	bytes         int    // of all pixels
 	colour        bool   // some image is not grey
 	folders       bool   // classes are folders; else numbers in the names of files
 	parts         map[string]*collected
@@ -187,19 +185,9 @@ func (c *collection) add(name, given string, r io.Reader) error {
 	if len(b) > maxImageFile {
 		return errorf("has more than %d bytes", maxImageFile)
 	}
-	config, decode := png.DecodeConfig, png.Decode
-	if !bytes.HasPrefix(b, []byte("\x89PNG")) {
-		if !bytes.HasPrefix(b, []byte("\xff\xd8")) {
-			return errorf("is neither PNG nor JPEG")
-		}
-		config, decode = jpeg.DecodeConfig, jpeg.Decode
-	}
-	size, err := config(bytes.NewReader(b))
+	decode, size, err := decoder(b)
 	if err != nil {
 		return errorf("%w", err)
-	}
-	if size.Width < 1 || size.Height < 1 || size.Width > maxPixels/size.Height {
-		return errorf("its header claims %d x %d pixels", size.Width, size.Height)
 	}
 	if c.first == "" {
 		c.first, c.width, c.height = name, size.Width, size.Height
@@ -210,6 +198,9 @@ func (c *collection) add(name, given string, r io.Reader) error {
 	m, err := decode(bytes.NewReader(b))
 	if err != nil {
 		return errorf("%w", err)
+	}
+	if c.bytes += 3 * c.width * c.height; c.bytes > maxImageBytes {
+		return errorf("with it the images have more than %d bytes of pixels, which are kept in memory", maxImageBytes)
 	}
 	p := c.parts[part]
 	if p == nil {
@@ -223,34 +214,6 @@ func (c *collection) add(name, given string, r io.Reader) error {
 		c.colour = true
 	}
 	return nil
-}
-
-// planes writes the red, the green and the blue plane of m to dst and tells whether m is grey.
-func planes(dst []byte, m image.Image) (grey bool) {
-	r := m.Bounds()
-	n := r.Dx() * r.Dy()
-	at := 0
-	put := func(red, green, blue uint8) {
-		dst[at], dst[n+at], dst[2*n+at] = red, green, blue
-		at++
-	}
-	for y := r.Min.Y; y < r.Max.Y; y++ {
-		for x := r.Min.X; x < r.Max.X; x++ {
-			switch m := m.(type) {
-			case *image.YCbCr:
-				i, k := m.YOffset(x, y), m.COffset(x, y)
-				put(color.YCbCrToRGB(m.Y[i], m.Cb[k], m.Cr[k]))
-			case *image.Gray:
-				v := m.GrayAt(x, y).Y
-				put(v, v, v)
-			default:
-				v := color.NRGBAModel.Convert(m.At(x, y)).(color.NRGBA)
-				put(v.R, v.G, v.B)
-			}
-		}
-	}
-	model := m.ColorModel()
-	return model == color.GrayModel || model == color.Gray16Model
 }
 
 // data makes sets of what was read.
@@ -311,14 +274,4 @@ func (c *collection) classNames() (names []string) {
 		return cmp.Compare(a, b)
 	})
 	return slices.Compact(names)
-}
-
-// grey leaves one channel of three equal ones.
-func (s *Set) grey() {
-	n := s.Shape[1] * s.Shape[2]
-	images := len(s.Bytes) / (3 * n)
-	for i := range images {
-		copy(s.Bytes[i*n:(i+1)*n], s.Bytes[3*i*n:])
-	}
-	s.Bytes, s.Shape = s.Bytes[:images*n:images*n], []int{1, s.Shape[1], s.Shape[2]}
 }

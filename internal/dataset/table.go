@@ -25,6 +25,9 @@ type table struct {
 
 var tableName = regexp.MustCompile(`(?i)\.csv(\.gz)?$`)
 
+// maxTable bounds the numbers of a table; a gzip file can unpack to anything.
+const maxTable = 1 << 29
+
 // missing are what programs write where a value is missing.
 var missing = []string{"", "na", "n/a", "nan", "null", "none", "?", "-"}
 
@@ -94,6 +97,9 @@ func readTable(s *source, target string, optional bool) (*table, error) {
 			}
 			t.values = append(t.values, float32(v))
 			column++
+		}
+		if len(t.values) > maxTable {
+			return nil, s.errorf("line %d: the table has more than %d numbers, which are kept in memory", line, maxTable)
 		}
 		t.lines = append(t.lines, line)
 		t.rows++
