@@ -82,6 +82,9 @@ func (f *dataFlags) read(m *model, predicting bool) (*dataset.Data, error) {
 		return nil, err
 	}
 	v, err := f.parts(m)
+	if predicting { // all samples, unless a split is asked for
+		v, err = f.Split, nil
+	}
 	if v == nil || err != nil || f.Split == nil && (d.Train == nil || d.Valid != nil || d.Test != nil) {
 		return d, err
 	}

@@ -112,6 +112,9 @@ func TestTrainTable(t *testing.T) {
 	if a, b := must(t, "predict", "t.onnx", "--data", "new"), must(t, "predict", "t.onnx", "--data", "parts"); a != b || strings.Count(a, "\n") != 301 {
 		t.Errorf("%d and %d lines, or other numbers", strings.Count(a, "\n"), strings.Count(b, "\n"))
 	}
+	if a := must(t, "predict", "t.onnx", "--data", "p.csv"); strings.Count(a, "\n") != 301 {
+		t.Errorf("%d lines for 300 rows", strings.Count(a, "\n"))
+	}
 	_, errs, code := call(t, "train", "m.onnx", "--data", "p.csv")
 	if code != 1 || !strings.Contains(errs, "its columns are x, y, kind; name the one to be predicted with --target") {
 		t.Errorf("exit code %d, %s", code, errs)
