@@ -3,6 +3,7 @@ package onnxload
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 
@@ -219,9 +220,15 @@ func shownName(n *onnxpb.NodeProto, i int) string {
 
 func opName(n *onnxpb.NodeProto) string {
 	if d := n.GetDomain(); d != "" && d != "ai.onnx" {
-		return d + "." + n.GetOpType()
+		return printable(d + "." + n.GetOpType())
 	}
-	return n.GetOpType()
+	return printable(n.GetOpType())
+}
+
+// printable is s as a part of a line, for a file may have anything as a name.
+func printable(s string) string {
+	q := strconv.Quote(s)
+	return q[1 : len(q)-1]
 }
 
 // opsetOf is the version of the operator set of the node's domain, 0 if the file does not import it.

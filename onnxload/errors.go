@@ -23,7 +23,7 @@ func (u Unsupported) String() string {
 	if u.Domain != "" {
 		op = u.Domain + "." + op
 	}
-	return fmt.Sprintf("node %q (%s, opset %d): %s", u.Name, op, u.Opset, u.Reason)
+	return fmt.Sprintf("node %q (%s, opset %d): %s", u.Name, printable(op), u.Opset, u.Reason)
 }
 
 // An UnsupportedError lists every unsupported node of a model, in file order.

@@ -206,6 +206,10 @@ func TestHostileGraphs(t *testing.T) {
 		"a node of a body without an output": {model(13, x, list(scalar("c", 1), floats("w", []int64{4, 4})), protos{
 			graph("then_branch", graph("else_branch", node("If", list("c"), list("y")), nil, nil, protos{node("Relu", list("x"), list("z"))}, "z"), nil, nil,
 				protos{node("Relu", list("x"), list("z")), {OpType: proto.String("MatMul"), Name: proto.String("loose"), Input: list("x", "w")}}, "z")}, "y"), `node "loose" (MatMul): it has no output`},
+		"an operator of several lines":             {model(13, x, nil, protos{node("Re\nlu", list("z"), list("y"))}, "y"), `node "n_y" (Re\nlu, opset 13) reads "z"`},
+		"an unsupported operator of several lines": {model(13, x, nil, protos{node("Re\nlu", list("x"), list("y"))}, "y"), `node "n_y" (Re\nlu, opset 13): this operator`},
+		"a body of many nodes, many times": {model(13, x, list(scalar("trips", 1<<14)), protos{graph("body", node("Loop", list("trips", "", "x"), list("y")), append(append(vi("i"), vi("c")...), vi("v")...), nil,
+			protos{node("Identity", list("c"), list("c2")), node("Add", list("v", "x"), list("a")), node("Add", list("a", "x"), list("b")), node("Add", list("b", "x"), list("v2"))}, "c2", "v2")}, "y"), `node "n_y" (Loop`},
 		"deep nesting": {model(13, x, list(scalar("c", 1)), protos{nested(2000, node("Relu", list("x"), list("l")))}, "y"), `node "outermost" (If, opset 13): its subgraphs are inside each other more than 64 deep`},
 		"recursion": {withFunctions(model(13, x, nil, protos{calling(node("F", list("x"), list("y")))}, "y"),
 			function("F", 13, list("a"), list("b"), nil, calling(node("G", list("a"), list("b")))), function("G", 13, list("a"), list("b"), nil, calling(node("F", list("a"), list("b"))))), `node "n_y" (local.F`},

@@ -24,8 +24,9 @@ type scope struct {
 	calls  []string
 }
 
-// maxInlined bounds the nodes that all bodies together may become: calls within calls multiply.
-const maxInlined = 1 << 15
+// maxInlined bounds the nodes that all bodies together may become: calls within calls multiply, and Gorgonia looks through all
+// nodes of a graph for each that is added, which takes a second for so many.
+const maxInlined = 1 << 14
 
 // lookup returns what a name stands for, nil if nothing does.
 func (b *builder) lookup(s *scope, name string) *value {

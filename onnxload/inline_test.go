@@ -122,7 +122,7 @@ func TestFunctionErrors(t *testing.T) {
 		"left out":    {list(function("F", 13, list("x", "z"), list("y"), nil, node("Relu", list("z"), list("y")))), call("F", "x"), "input 0 is absent"},
 		"type":        {list(function("F", 13, list("x"), list("y"), list("a"), ref(node("LeakyRelu", list("x"), list("y")), "alpha", "a", onnxpb.AttributeProto_FLOAT))), protos{calling(node("F", list("x"), list("y"), "a", 3))}, "attribute"},
 		"opset":       {list(function("F", 99, list("x"), list("y"), nil, node("Relu", list("x"), list("y")))), call("F", "x"), "version 99"},
-		"too many":    {twice, call("A", "x"), "more than 32768 nodes"},
+		"too many":    {twice, call("A", "x"), "more than 16384 nodes"},
 	} {
 		err := buildError(t, withFunctions(model(13, in, nil, c.nodes, "y"), c.fs...), 2, onnxload.Options{})
 		if !strings.Contains(err.Error(), c.want) {
