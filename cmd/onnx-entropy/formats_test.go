@@ -182,6 +182,16 @@ func TestTrainImages(t *testing.T) {
 	if !bytes.Equal(read(t, "t.onnx"), read(t, "u.onnx")) {
 		t.Error("a run with the whitening of a file ends at another model")
 	}
+	pictures(t, "other/train", 30)
+	for args, part := range map[string]string{
+		"--data im --zca 0.2 --gcn --whitening w.npy":    "was fitted with --zca 0.1 and --gcn true",
+		"--data im --zca 0.1 --whitening w.npy":          "was fitted with --zca 0.1 and --gcn true",
+		"--data other --zca 0.1 --gcn --whitening w.npy": "was fitted on other samples than those of train images of other",
+	} {
+		if _, errs, code := call(t, append([]string{"train", "m.onnx", "--batch", "10"}, strings.Fields(args)...)...); code != 1 || !strings.Contains(errs, part) {
+			t.Errorf("%s: exit code %d, %s", args, code, errs)
+		}
+	}
 	// Further training takes the samples as the first did.
 	must(t, "train", "t.onnx", "--data", "im", "--optimizer", "sgd", "--batch", "10", "--max-outer", "1", "--out", "v.onnx")
 	if !bytes.Equal(read(t, "v.whitening.npy"), read(t, "t.whitening.npy")) {

@@ -28,7 +28,7 @@ const (
 )
 
 // whiteningPath is where what ZCA has fitted lies beside a model: NAME.whitening.npy for NAME.onnx, the mean and the
-// matrix, float32 of shape (values+1, values). It is too large for metadata.
+// matrix, see dataset.Whitening. It is too large for metadata.
 func whiteningPath(model string) string {
 	return strings.TrimSuffix(model, ".onnx") + ".whitening.npy"
 }
@@ -54,8 +54,12 @@ func recordedWhitening(m *model) (*dataset.Whitening, error) {
 	if sum := sha256.Sum256(b); hex.EncodeToString(sum[:]) != m.meta[metaWhitening] {
 		return nil, fmt.Errorf("%s is not what %s was trained with; keep both files of a run together", path, m.label)
 	}
-	w.Mean, w.Matrix, err = dataset.ReadWhitening(path)
-	return w, err
+	fitted, err := dataset.ReadWhitening(path)
+	if err != nil {
+		return nil, err
+	}
+	w.Mean, w.Matrix = fitted.Mean, fitted.Matrix
+	return w, nil
 }
 
 // whiten makes the samples of d comparable as the model recorded it, if they are stored as those that it was trained on.
@@ -124,10 +128,17 @@ func (t *training) fitWhitening(saved string) (*dataset.Whitening, error) {
 		if path == "" || !exists(path) {
 			continue
 		}
-		w := &dataset.Whitening{Contrast: t.GCN, Epsilon: *t.ZCA}
-		var err error
-		w.Mean, w.Matrix, err = dataset.ReadWhitening(path)
-		return w, err
+		w, err := dataset.ReadWhitening(path)
+		switch {
+		case err != nil:
+			return nil, err
+		case float32(w.Epsilon) != float32(*t.ZCA) || w.Contrast != t.GCN:
+			return nil, fmt.Errorf("%s was fitted with --zca %v and --gcn %v; name another file with --whitening, or take it away", path, float32(w.Epsilon), w.Contrast)
+		case !w.Fitted(t.data.Train):
+			return nil, fmt.Errorf("%s was fitted on other samples than those of %s; name another file with --whitening, or take it away", path, t.data.Train.Name)
+		}
+		w.Epsilon = *t.ZCA
+		return w, nil
 	}
 	w, err := t.data.Train.FitWhitening(t.GCN, *t.ZCA, t.Threads)
 	if err != nil || t.Whitening == "" {

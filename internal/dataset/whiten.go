@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"slices"
 
 	"gonum.org/v1/gonum/mat"
 
@@ -41,22 +42,13 @@ func (s *Set) FitWhitening(contrast bool, epsilon float64, threads int) (*Whiten
 		return nil, fmt.Errorf("dataset: %s: ZCA with %v added to the eigenvalues; it must be above 0, 0.1 for example", s.Name, epsilon)
 	case d > maxWhitened:
 		return nil, fmt.Errorf("dataset: %s: ZCA of samples of %d values; at most %d are whitened, because the time grows with the cube", s.Name, d, maxWhitened)
+	case d < 2:
+		return nil, fmt.Errorf("dataset: %s: samples of one value; there is nothing to whiten", s.Name)
 	case n < 2:
 		return nil, fmt.Errorf("dataset: %s: %d samples have no covariance", s.Name, n)
 	}
-	w := &Whitening{Contrast: contrast, Epsilon: epsilon, Mean: make([]float32, d)}
-	sums := make([]float64, d)
-	x := make([]float32, d)
-	for i := range n {
-		s.sample(x, i)
-		w.normalise(x)
-		for k, v := range x {
-			sums[k] += float64(v)
-		}
-	}
-	for k, v := range sums {
-		w.Mean[k] = float32(v / float64(n))
-	}
+	w := &Whitening{Contrast: contrast, Epsilon: epsilon}
+	w.Mean = w.mean(s)
 	covariance := s.covariance(w, threads)
 	if d <= mostEigen {
 		w.Matrix = inverseRoot(covariance, epsilon)
@@ -67,6 +59,27 @@ func (s *Set) FitWhitening(contrast bool, epsilon float64, threads int) (*Whiten
 		return nil, fmt.Errorf("dataset: %s: the covariance has no inverse square root with %v added to its eigenvalues; are all values finite? Else give a larger number", s.Name, epsilon)
 	}
 	return w, nil
+}
+
+// mean is that of the samples of s, each normalised.
+func (w *Whitening) mean(s *Set) []float32 {
+	sums, x, mean := make([]float64, s.Size()), make([]float32, s.Size()), make([]float32, s.Size())
+	for i := range s.Len() {
+		s.sample(x, i)
+		w.normalise(x)
+		for k, v := range x {
+			sums[k] += float64(v)
+		}
+	}
+	for k, v := range sums {
+		mean[k] = float32(v / float64(s.Len()))
+	}
+	return mean
+}
+
+// Fitted tells whether w was fitted on the samples of s: whether their mean is its own.
+func (w *Whitening) Fitted(s *Set) bool {
+	return len(w.Mean) == s.Size() && slices.Equal(w.Mean, w.mean(s))
 }
 
 // covarianceRows are as many samples as are multiplied at a time, in float32; their sums are float64.
@@ -150,21 +163,26 @@ func (w *Whitening) Apply(s *Set, threads int) error {
 	return s.Use(Transform{})
 }
 
-// Write writes the fitted numbers as an NPY file of shape (d+1, d): the mean, then the matrix.
+// Write writes w as an NPY file of shape (d+2, d) for samples of d values, at least 2: a row with epsilon, 1 if the contrast is
+// normalised, and zeros; the mean; the matrix.
 func (w *Whitening) Write(to io.Writer) error {
 	d := len(w.Mean)
-	return WriteNPY(to, []int{d + 1, d}, append(append(make([]float32, 0, (d+1)*d), w.Mean...), w.Matrix...))
+	head := make([]float32, d, (d+2)*d)
+	if head[0] = float32(w.Epsilon); w.Contrast {
+		head[1] = 1
+	}
+	return WriteNPY(to, []int{d + 2, d}, append(append(head, w.Mean...), w.Matrix...))
 }
 
 // ReadWhitening reads what Write wrote.
-func ReadWhitening(path string) (mean, matrix []float32, err error) {
+func ReadWhitening(path string) (*Whitening, error) {
 	a, _, err := readPath(path)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	if len(a.Shape) != 2 || a.Shape[0] != a.Shape[1]+1 || a.Floats == nil {
-		return nil, nil, fmt.Errorf("dataset: %s: shape %v is not that of a whitening, floats of (d+1, d)", path, a.Shape)
+	if len(a.Shape) != 2 || a.Shape[1] < 2 || a.Shape[0] != a.Shape[1]+2 || a.Floats == nil {
+		return nil, fmt.Errorf("dataset: %s: shape %v is not that of a whitening, floats of (d+2, d)", path, a.Shape)
 	}
-	d := a.Shape[1]
-	return a.Floats[:d], a.Floats[d:], nil
+	d, f := a.Shape[1], a.Floats
+	return &Whitening{Contrast: f[1] == 1, Epsilon: float64(f[0]), Mean: f[d : 2*d], Matrix: f[2*d:]}, nil
 }

@@ -128,9 +128,12 @@ func TestWhiteningFile(t *testing.T) {
 	if err := os.WriteFile(path, b.Bytes(), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	again := &Whitening{Contrast: true}
-	if again.Mean, again.Matrix, err = ReadWhitening(path); err != nil {
+	again, err := ReadWhitening(path)
+	if err != nil {
 		t.Fatal(err)
+	}
+	if !again.Contrast || float32(again.Epsilon) != 0.1 || !again.Fitted(correlated(100)) || again.Fitted(correlated(99)) {
+		t.Errorf("contrast %v, epsilon %v", again.Contrast, again.Epsilon)
 	}
 	one, two := correlated(20), correlated(20)
 	if err := w.Apply(one, 1); err != nil {
