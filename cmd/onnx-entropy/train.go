@@ -345,7 +345,11 @@ func (t *training) try(ctx context.Context) error {
 		return fmt.Errorf("%s: %w", t.model.label, err)
 	}
 	for _, batch := range t.batches() {
-		if _, err := t.model.build(batch, t.net.Options()); err != nil {
+		o := t.net.Options()
+		if t.text != nil {
+			o.Shapes = t.text.options(t.model, batch).Shapes
+		}
+		if _, err := t.model.build(batch, o); err != nil {
 			return err
 		}
 	}
