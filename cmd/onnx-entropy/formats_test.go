@@ -162,7 +162,7 @@ func TestTrainImages(t *testing.T) {
 	write(t, "im/about.txt", []byte("halves of images"))
 	args := []string{"train", "m.onnx", "--data", "im", "--gcn", "--zca", "0.1", "--optimizer", "sgd", "--batch", "10", "--epochs", "5"}
 	out := must(t, append(args, "--out", "t.onnx", "--whitening", "w.npy")...)
-	if !strings.Contains(out, "120 training samples and 40 test samples of 1x4x4 in 2 classes") || !strings.Contains(out, "contrast normalised, whitened (ZCA, 0.1)") {
+	if !strings.Contains(out, "120 training samples and 40 test samples of 1x4x4 in 2 classes") || !strings.Contains(out, "values scaled by 1/255, contrast normalised, whitened (ZCA, 0.1)") {
 		t.Errorf("%s", out)
 	}
 	var r result

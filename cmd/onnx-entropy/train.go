@@ -101,7 +101,8 @@ type training struct {
 	tested  *evaluation // of final
 
 	whitening *dataset.Whitening // nil if the samples are as they are
-	inputs    map[string]string  // metadata of how stored samples become inputs
+	inputs    map[string]string  // metadata of how stored samples become inputs,
+	stored    string             // and what is said of it
 }
 
 // prepare finds out everything that can go wrong before anything is written.

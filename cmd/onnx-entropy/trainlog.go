@@ -34,7 +34,7 @@ func (t *training) introduce(e *env) {
 		e.printf("Head       %s (%s), new: %s, %d classes where there were %d", h.Node, h.Op, report.Plural(h.Features, "feature", "features"), *t.Head, h.Classes)
 	}
 	if t.text == nil {
-		e.printf("Data       %s%s", describe(t.data), t.whitened())
+		e.printf("Data       %s, %s%s", describe(t.data), t.stored, t.whitened())
 	} else {
 		e.printf("Text       %s", t.text.describe())
 		t.introduceText(e)
@@ -62,7 +62,7 @@ func epochsOf(n float64) string {
 	return fmt.Sprintf("%.4g epochs", n)
 }
 
-// describe says how many samples there are, of what shape, and how the values become inputs.
+// describe says how many samples there are, and of what shape.
 func describe(d *dataset.Data) string {
 	s := fmt.Sprintf("%s training samples", report.Count(d.Train.Len()))
 	if d.Valid != nil {
@@ -77,7 +77,7 @@ func describe(d *dataset.Data) string {
 	if d.Train.Classes > 0 {
 		s += fmt.Sprintf(" in %s", report.Plural(d.Train.Classes, "class", "classes"))
 	}
-	return s + " (" + d.Train.Name + "), " + transformOf(d.Train)
+	return s + " (" + d.Train.Name + ")"
 }
 
 // transformOf says how stored values become inputs.

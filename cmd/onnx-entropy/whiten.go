@@ -84,6 +84,7 @@ func whiten(m *model, threads int, sets ...*dataset.Set) error {
 func (t *training) whiten(saved string) (err error) {
 	t.inputs = map[string]string{}
 	record(t.inputs, t.data.Train)
+	t.stored = transformOf(t.data.Train)
 	w := &dataset.Whitening{Contrast: t.GCN}
 	switch {
 	case t.Whitening != "" && t.ZCA == nil:
