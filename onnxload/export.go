@@ -40,30 +40,34 @@ type rewire struct {
 // Tensors are added only where one tensor of the file stands for several: exporters merge equal tensors, such as
 // the running means of a fresh network.
 func (n *Net) Export(weights, running []float32, o ExportOptions) ([]byte, error) {
+	b, _, err := n.export(weights, running, o, "")
+	return b, err
+}
+
+// export writes tensors that lie in other files to the file data, or into the model if that is "".
+func (n *Net) export(weights, running []float32, o ExportOptions, data string) ([]byte, *dataFile, error) {
 	if len(weights) != n.NumWeights() || len(running) != n.NumRunning() {
-		return nil, fmt.Errorf("onnxload: export of %d weights and %d running statistics; the model has %d and %d",
+		return nil, nil, fmt.Errorf("onnxload: export of %d weights and %d running statistics; the model has %d and %d",
 			len(weights), len(running), n.NumWeights(), n.NumRunning())
 	}
 	p := n.newPatch(weights, running)
-	if p.empty() && len(o.Metadata) == 0 && !n.model.external() {
-		return bytes.Clone(n.model.raw), nil
+	external := n.model.External()
+	if p.empty() && len(o.Metadata) == 0 && !external {
+		return bytes.Clone(n.model.raw), nil, nil
+	}
+	if external && data != "" {
+		p.data = newDataFile(n.model, data)
 	}
 	if err := p.addWiring(running); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if !o.Same {
 		if err := p.toInference(); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 	}
-	return p.write(o.Metadata)
-}
-
-// external tells whether some tensor lies in another file.
-func (m *Model) external() bool {
-	return slices.ContainsFunc(tensorsOf(m.proto.Graph), func(t *onnxpb.TensorProto) bool {
-		return t.GetDataLocation() == onnxpb.TensorProto_EXTERNAL
-	})
+	b, err := p.write(o.Metadata)
+	return b, p.data, err
 }
 
 // A patch collects what changes in a file.
@@ -75,6 +79,7 @@ type patch struct {
 	nodes  map[int]*onnxpb.NodeProto // changed nodes; nil: dropped
 	after  map[int][]*onnxpb.NodeProto
 	added  []*onnxpb.TensorProto
+	data   *dataFile       // for tensors that lie outside; nil: the file gets them
 	gone   map[string]bool // names that no node computes any more, for value_info
 }
 
@@ -84,13 +89,13 @@ func (n *Net) newPatch(weights, running []float32) *patch {
 		nodes: map[int]*onnxpb.NodeProto{}, after: map[int][]*onnxpb.NodeProto{}, gone: map[string]bool{},
 	}
 	for _, q := range n.Params {
-		if w := weights[q.From:q.To]; !sameBits(w, q.src.floats()) {
+		if w := weights[q.From:q.To]; !q.src.tensor.Holds(w) {
 			p.values[q.src] = w
 		}
 	}
 	for i, b := range n.Buffers {
 		w := running[b.From:b.To]
-		if sameBits(w, b.src.floats()) {
+		if b.src.tensor.Holds(w) {
 			// Still it needs a tensor of its own if the one it shares changes.
 			continue
 		}
@@ -104,10 +109,6 @@ func (n *Net) newPatch(weights, running []float32) *patch {
 }
 
 func (p *patch) empty() bool { return len(p.values) == 0 && len(p.own) == 0 }
-
-func sameBits(a, b []float32) bool {
-	return slices.EqualFunc(a, b, func(x, y float32) bool { return math.Float32bits(x) == math.Float32bits(y) })
-}
 
 // addWiring adds the tensors of Net.edits that are needed: those that now differ from the tensor that the file
 // has in their place.
@@ -170,7 +171,7 @@ func (p *patch) write(metadata map[string]string) ([]byte, error) {
 	}
 	marshal := func(m proto.Message) ([]byte, error) { return proto.MarshalOptions{Deterministic: true}.Marshal(m) }
 
-	inits, nodes, graphs := 0, 0, 0
+	inits, nodes, sparse, functions, graphs := 0, 0, 0, 0, 0
 	editGraph := func(num protowire.Number, _ int, body []byte) ([][]byte, bool, error) {
 		switch num {
 		case graphInitializer:
@@ -180,6 +181,14 @@ func (p *patch) write(metadata map[string]string) ([]byte, error) {
 			x, ok := byInit[i]
 			if !ok && t.GetDataLocation() != onnxpb.TensorProto_EXTERNAL {
 				return nil, true, nil
+			}
+			if outside := t.GetDataLocation() == onnxpb.TensorProto_EXTERNAL; outside && p.data != nil {
+				t = shallow(t)
+				if err := p.data.put(t, x); err != nil {
+					return nil, false, fmt.Errorf("onnxload: initializer %q: %w", t.GetName(), err)
+				}
+				b, err := marshal(t)
+				return [][]byte{b}, false, err
 			}
 			t = proto.Clone(t).(*onnxpb.TensorProto)
 			inline(t)
@@ -205,10 +214,8 @@ func (p *patch) write(metadata map[string]string) ([]byte, error) {
 			case !ok:
 				out = append(out, body)
 			case n != nil:
-				for _, a := range n.Attribute {
-					if a.T != nil {
-						inline(a.T)
-					}
+				if err := p.settle(nodeTensors([]*onnxpb.NodeProto{n}, nil)); err != nil {
+					return nil, false, err
 				}
 				b, err := marshal(n)
 				if err != nil {
@@ -224,6 +231,18 @@ func (p *patch) write(metadata map[string]string) ([]byte, error) {
 				out = append(out, b)
 			}
 			return out, false, nil
+		case graphSparse:
+			sparse++
+			s := p.m.proto.Graph.SparseInitializer[sparse-1]
+			if !outside(sparseTensors([]*onnxpb.SparseTensorProto{s}, nil)) {
+				return nil, true, nil
+			}
+			s = proto.Clone(s).(*onnxpb.SparseTensorProto)
+			if err := p.settle(sparseTensors([]*onnxpb.SparseTensorProto{s}, nil)); err != nil {
+				return nil, false, err
+			}
+			b, err := marshal(s)
+			return [][]byte{b}, false, err
 		case graphValueInfo:
 			v := new(onnxpb.ValueInfoProto)
 			if err := proto.Unmarshal(body, v); err != nil {
@@ -251,6 +270,19 @@ func (p *patch) write(metadata map[string]string) ([]byte, error) {
 				}
 			}
 			return [][]byte{g}, false, nil
+		case modelFunction:
+			functions++
+			f := p.m.proto.Functions[functions-1]
+			tensors := func() []*onnxpb.TensorProto { return attributeTensors(f.AttributeProto, nodeTensors(f.Node, nil)) }
+			if !outside(tensors()) {
+				return nil, true, nil
+			}
+			f = proto.Clone(f).(*onnxpb.FunctionProto)
+			if err := p.settle(tensors()); err != nil {
+				return nil, false, err
+			}
+			b, err := marshal(f)
+			return [][]byte{b}, false, err
 		case modelMetadata:
 			e := new(onnxpb.StringStringEntryProto)
 			if err := proto.Unmarshal(body, e); err != nil {
@@ -275,18 +307,33 @@ func (p *patch) write(metadata map[string]string) ([]byte, error) {
 	}
 	if len(out) >= math.MaxInt32 {
 		return nil, fmt.Errorf("onnxload: the exported file has %d bytes, but a protocol buffer cannot have 2^31; "+
-			"models of that size need external data, which export does not write yet", len(out))
+			"write it with its data in a file of their own (ExportFiles)", len(out))
 	}
 	return out, nil
 }
 
 func (p *patch) hasExternal(i int) bool {
-	for _, a := range p.m.proto.Graph.Node[i].Attribute {
-		if a.T != nil && a.T.GetDataLocation() == onnxpb.TensorProto_EXTERNAL {
-			return true
+	return outside(nodeTensors(p.m.proto.Graph.Node[i:i+1], nil))
+}
+
+// outside tells whether some of the tensors lie in other files.
+func outside(ts []*onnxpb.TensorProto) bool {
+	return slices.ContainsFunc(ts, func(t *onnxpb.TensorProto) bool { return t.GetDataLocation() == onnxpb.TensorProto_EXTERNAL })
+}
+
+// settle gives those of the tensors that lie in other files, which are copies, a place in the new data file, or in the model.
+func (p *patch) settle(ts []*onnxpb.TensorProto) error {
+	for _, t := range ts {
+		if t.GetDataLocation() != onnxpb.TensorProto_EXTERNAL {
+			continue
+		}
+		if p.data == nil {
+			inline(t)
+		} else if err := p.data.put(t, nil); err != nil {
+			return fmt.Errorf("onnxload: tensor %q: %w", t.GetName(), err)
 		}
 	}
-	return false
+	return nil
 }
 
 // setConstant writes numbers into a Constant node, in the attribute that has them.

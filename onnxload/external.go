@@ -13,35 +13,90 @@ import (
 
 // readExternal puts the numbers of tensors that lie in other files of dir into their raw_data; they keep
 // data_location EXTERNAL. Without a dir such a tensor is an error. A path that leads out of dir, by ".." or by
-// a symbolic link, is refused by os.Root.
-func readExternal(g *onnxpb.GraphProto, dir *os.Root) error {
-	for _, t := range tensorsOf(g) {
+// a symbolic link, is refused by os.Root. Files are read and not mapped into memory: a file that somebody cuts off while it is mapped
+// ends the program.
+//
+// Together the tensors may be externalFactor times as large as the files, for each of many may name the same range.
+func readExternal(p *onnxpb.ModelProto, dir *os.Root) error {
+	sizes := map[string]int64{}
+	var all, read int64
+	for _, t := range tensorsOf(p) {
 		if t.GetDataLocation() != onnxpb.TensorProto_EXTERNAL {
 			continue
 		}
-		if err := readExternalTensor(t, dir); err != nil {
+		err := readExternalTensor(t, dir, func(location string, size, want int64) error {
+			if _, ok := sizes[location]; !ok {
+				sizes[location] = size
+				all += size
+			}
+			if read += want; read > externalFactor*all+1<<20 {
+				return fmt.Errorf("with it the tensors have %s, more than %d times the files that they lie in; ranges of them are given many times",
+					bytesText(read), externalFactor)
+			}
+			return nil
+		})
+		if err != nil {
 			return fmt.Errorf("tensor %q: %w", t.GetName(), err)
 		}
 	}
 	return nil
 }
 
-// tensorsOf returns the initializers of a graph and the tensors in the attributes of its nodes.
-func tensorsOf(g *onnxpb.GraphProto) []*onnxpb.TensorProto {
-	ts := append([]*onnxpb.TensorProto(nil), g.Initializer...)
-	for _, n := range g.Node {
-		for _, a := range n.Attribute {
-			if a.T != nil {
-				ts = append(ts, a.T)
+const externalFactor = 4
+
+// tensorsOf returns the tensors of a model: initializers, dense and sparse, and those in attributes of nodes, of the graph, of
+// subgraphs and of functions.
+func tensorsOf(p *onnxpb.ModelProto) []*onnxpb.TensorProto {
+	ts := graphTensors(p.Graph, nil)
+	for _, f := range p.Functions {
+		ts = nodeTensors(f.Node, ts)
+		ts = attributeTensors(f.AttributeProto, ts)
+	}
+	return ts
+}
+
+func graphTensors(g *onnxpb.GraphProto, ts []*onnxpb.TensorProto) []*onnxpb.TensorProto {
+	ts = append(ts, g.Initializer...)
+	return nodeTensors(g.Node, sparseTensors(g.SparseInitializer, ts))
+}
+
+func sparseTensors(list []*onnxpb.SparseTensorProto, ts []*onnxpb.TensorProto) []*onnxpb.TensorProto {
+	for _, s := range list {
+		for _, t := range []*onnxpb.TensorProto{s.Values, s.Indices} {
+			if t != nil {
+				ts = append(ts, t)
 			}
 		}
 	}
 	return ts
 }
 
-func readExternalTensor(t *onnxpb.TensorProto, dir *os.Root) error {
-	var location string
-	var offset, length int64 = 0, -1
+func nodeTensors(nodes []*onnxpb.NodeProto, ts []*onnxpb.TensorProto) []*onnxpb.TensorProto {
+	for _, n := range nodes {
+		ts = attributeTensors(n.Attribute, ts)
+	}
+	return ts
+}
+
+func attributeTensors(list []*onnxpb.AttributeProto, ts []*onnxpb.TensorProto) []*onnxpb.TensorProto {
+	for _, a := range list {
+		if a.T != nil {
+			ts = append(ts, a.T)
+		}
+		ts = sparseTensors(a.SparseTensors, append(ts, a.Tensors...))
+		if a.SparseTensor != nil {
+			ts = sparseTensors([]*onnxpb.SparseTensorProto{a.SparseTensor}, ts)
+		}
+		for _, g := range graphsOf(a) {
+			ts = graphTensors(g, ts)
+		}
+	}
+	return ts
+}
+
+// place reads where a tensor lies; the length is -1 if it is not given.
+func place(t *onnxpb.TensorProto) (location string, offset, length int64, err error) {
+	length = -1
 	for _, e := range t.ExternalData {
 		var err error
 		switch e.GetKey() {
@@ -53,8 +108,17 @@ func readExternalTensor(t *onnxpb.TensorProto, dir *os.Root) error {
 			length, err = strconv.ParseInt(e.GetValue(), 10, 64)
 		}
 		if err != nil {
-			return fmt.Errorf("its external %s %q is no number", e.GetKey(), e.GetValue())
+			return "", 0, 0, fmt.Errorf("its external %s %q is no number", e.GetKey(), e.GetValue())
 		}
+	}
+	return location, offset, length, nil
+}
+
+// readExternalTensor reads one; before it allocates, it asks allow, with the sizes of the file and of the tensor.
+func readExternalTensor(t *onnxpb.TensorProto, dir *os.Root, allow func(location string, size, want int64) error) error {
+	location, offset, length, err := place(t)
+	if err != nil {
+		return err
 	}
 	if dir == nil {
 		return fmt.Errorf("its numbers lie in another file (%q); open the model by its path, or export it "+
@@ -94,6 +158,9 @@ func readExternalTensor(t *onnxpb.TensorProto, dir *os.Root) error {
 	if int64(want) > info.Size() || offset > info.Size()-int64(want) {
 		return fmt.Errorf("its %d bytes from offset %d do not fit in file %q of %d bytes; copy or export it again",
 			want, offset, location, info.Size())
+	}
+	if err := allow(location, info.Size(), int64(want)); err != nil {
+		return err
 	}
 	t.RawData = make([]byte, want)
 	if _, err := f.ReadAt(t.RawData, offset); err != nil {

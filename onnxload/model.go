@@ -92,8 +92,13 @@ func parse(path string, b []byte, dir *os.Root) (*Model, error) {
 	if v := p.GetProducerVersion(); v != "" {
 		m.Producer += " " + v
 	}
-	if err := readExternal(p.Graph, dir); err != nil {
+	if err := readExternal(p, dir); err != nil {
 		return nil, fmt.Errorf("onnxload: %s: %w", what, err)
+	}
+	for _, t := range tensorsOf(p) {
+		if t.GetDataLocation() == onnxpb.TensorProto_EXTERNAL {
+			m.held += int64(len(t.RawData))
+		}
 	}
 	if err := m.check(); err != nil {
 		return nil, fmt.Errorf("onnxload: %s: %w", what, err)

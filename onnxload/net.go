@@ -148,7 +148,7 @@ func (n *Net) NumRunning() int {
 func (n *Net) Weights() []float32 {
 	w := make([]float32, n.NumWeights())
 	for _, p := range n.Params {
-		copy(w[p.From:p.To], p.src.floats())
+		p.src.tensor.ReadFloats(w[p.From:p.To]) // Parse has checked that they are there
 	}
 	return w
 }
@@ -157,7 +157,7 @@ func (n *Net) Weights() []float32 {
 func (n *Net) Running() []float32 {
 	w := make([]float32, n.NumRunning())
 	for _, b := range n.Buffers {
-		copy(w[b.From:b.To], b.src.floats())
+		b.src.tensor.ReadFloats(w[b.From:b.To])
 	}
 	return w
 }

@@ -124,12 +124,6 @@ func (s *source) elem() int32      { return s.tensor.GetDataType() }
 func (s *source) typeName() string { return s.tensor.TypeName() }
 func (s *source) size() int        { n, _ := onnxpb.Count(s.tensor.GetDims()); return n }
 
-// floats returns the numbers; Parse has checked that they are there.
-func (s *source) floats() []float32 {
-	x, _ := s.tensor.Floats()
-	return x
-}
-
 // compare orders sources as the file does: initializers, then Constant nodes.
 func (s *source) compare(t *source) int {
 	if (s.initializer < 0) != (t.initializer < 0) {

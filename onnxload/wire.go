@@ -10,9 +10,11 @@ import (
 const (
 	modelGraph    protowire.Number = 7
 	modelMetadata protowire.Number = 14
+	modelFunction protowire.Number = 25
 
 	graphNode        protowire.Number = 1
 	graphInitializer protowire.Number = 5
+	graphSparse      protowire.Number = 15
 	graphInput       protowire.Number = 11
 	graphOutput      protowire.Number = 12
 	graphValueInfo   protowire.Number = 13

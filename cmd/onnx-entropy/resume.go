@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -14,6 +13,7 @@ import (
 	"github.com/alecthomas/kong"
 
 	"github.com/onnx-entropy/onnx-entropy/internal/report"
+	"github.com/onnx-entropy/onnx-entropy/onnxload"
 	"github.com/onnx-entropy/onnx-entropy/runner"
 )
 
@@ -185,11 +185,15 @@ type result struct {
 func (r *result) again(e *env, run *report.Run) error {
 	trained := run.Path(report.TrainedName)
 	if r.Pending {
-		b, err := os.ReadFile(trained)
+		m, err := onnxload.ParseFile(trained)
 		if err != nil {
 			return err
 		}
-		if err := report.WriteFile(r.Out, b); err != nil {
+		f, err := m.Files(dataName(r.Out))
+		if err != nil {
+			return err
+		}
+		if err := writeModel(r.Out, f); err != nil {
 			return err
 		}
 		r.Pending = false

@@ -54,7 +54,7 @@ type trainCmd struct {
 	root string // where the folder of the run is made; empty: runsDir
 
 	Export string `group:"Output:" default:"inference" enum:"same,inference" placeholder:"NAME" help:"Mode of the written file: inference, or same as it came (default ${default})."`
-	Out    string `group:"Output:" short:"o" placeholder:"FILE" help:"Write the trained model to FILE too. The run's folder runs/N is always made."`
+	Out    string `group:"Output:" short:"o" placeholder:"FILE" help:"Write the trained model to FILE too (and to FILE.data if the model came with its tensors in other files). The run's folder runs/N is always made."`
 }
 
 // defaultModel is trained when no model is named.
@@ -524,7 +524,7 @@ func (t *training) write(rep *runner.Report, seconds float64) ([]string, error) 
 }
 
 func (t *training) export(rep *runner.Report, path string) error {
-	b, err := t.net.Export(rep.Weights, rep.Running, onnxload.ExportOptions{Same: t.Export == "same", Metadata: t.provenance(rep)})
+	f, err := t.net.ExportFiles(rep.Weights, rep.Running, dataName(path), onnxload.ExportOptions{Same: t.Export == "same", Metadata: t.provenance(rep)})
 	if err != nil {
 		return err
 	}
@@ -533,7 +533,7 @@ func (t *training) export(rep *runner.Report, path string) error {
 			return err
 		}
 	}
-	return report.WriteFile(path, b)
+	return writeModel(path, f)
 }
 
 // provenance is what the trained file says about its training. It holds no time, path, host or number of

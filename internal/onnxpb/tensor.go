@@ -161,11 +161,23 @@ func (t *TensorProto) Doubles() ([]float64, error) {
 
 // Floats is Doubles rounded to float32, which is exact unless the type is DOUBLE.
 func (t *TensorProto) Floats() ([]float32, error) {
-	at, n, err := t.floatAt()
-	if err != nil {
+	if err := t.Check(); err != nil {
 		return nil, err
 	}
+	n, _ := Count(t.GetDims())
 	x := make([]float32, n)
+	return x, t.ReadFloats(x)
+}
+
+// ReadFloats is Floats into x, which has an element for each of t.
+func (t *TensorProto) ReadFloats(x []float32) error {
+	at, n, err := t.floatAt()
+	if err != nil {
+		return err
+	}
+	if len(x) != n {
+		return fmt.Errorf("the tensor has %d elements, not %d", n, len(x))
+	}
 	if t.GetDataType() == int32(TensorProto_FLOAT) {
 		// Through float64, a signalling NaN would change its bits.
 		for i := range x {
@@ -175,12 +187,35 @@ func (t *TensorProto) Floats() ([]float32, error) {
 				x[i] = t.FloatData[i]
 			}
 		}
-		return x, nil
+		return nil
 	}
 	for i := range x {
 		x[i] = float32(at(i))
 	}
-	return x, nil
+	return nil
+}
+
+// Holds tells whether the elements of t, rounded to float32, have the bits of x.
+func (t *TensorProto) Holds(x []float32) bool {
+	at, n, err := t.floatAt()
+	if err != nil || n != len(x) {
+		return false
+	}
+	for i, v := range x {
+		var old uint32
+		switch {
+		case t.GetDataType() != int32(TensorProto_FLOAT):
+			old = math.Float32bits(float32(at(i)))
+		case t.RawData != nil:
+			old = binary.LittleEndian.Uint32(t.RawData[4*i:])
+		default:
+			old = math.Float32bits(t.FloatData[i])
+		}
+		if old != math.Float32bits(v) {
+			return false
+		}
+	}
+	return true
 }
 
 // floatAt checks t and returns a function that reads element i.
