@@ -107,6 +107,9 @@ func (d *dataFile) put(t *onnxpb.TensorProto, x []float32) error {
 	b := block{raw: t.RawData, from: d.base[location] + offset, x: x}
 	b.to = b.from + int64(len(b.raw))
 	if x != nil {
+		if !onnxpb.IsFloat(t.GetDataType()) || int64(len(x)*(t.Bits()/8)) != int64(len(t.RawData)) {
+			return fmt.Errorf("%d numbers for a tensor of shape %v of type %s", len(x), t.GetDims(), t.TypeName())
+		}
 		b.tensor = shallow(t)
 	}
 	i, _ := slices.BinarySearchFunc(d.blocks, b.from, func(o block, from int64) int { return cmpInt64(o.to, from+1) })
@@ -156,18 +159,29 @@ func (d *dataFile) write(w io.Writer) error {
 			}
 			at += int64(n)
 		}
-		raw := b.raw
-		if b.tensor != nil {
-			t := shallow(b.tensor) // SetFloats makes a copy of the numbers
-			if err := t.SetFloats(b.x); err != nil {
-				return fmt.Errorf("onnxload: tensor %q: %w", t.GetName(), err)
-			}
-			raw = t.RawData
-		}
-		if _, err := w.Write(raw); err != nil {
+		if err := b.write(w); err != nil {
 			return err
 		}
 		at = b.to
+	}
+	return nil
+}
+
+// write writes the tensor, a part at a time where its numbers are new, so that no copy of the weights is made.
+func (b *block) write(w io.Writer) error {
+	if b.tensor == nil {
+		_, err := w.Write(b.raw)
+		return err
+	}
+	const part = 1 << 18
+	width := b.tensor.Bits() / 8
+	buf := make([]byte, part*width)
+	for from := 0; from < len(b.x); from += part {
+		x := b.x[from:min(from+part, len(b.x))]
+		b.tensor.EncodeRaw(buf, from, x)
+		if _, err := w.Write(buf[:len(x)*width]); err != nil {
+			return err
+		}
 	}
 	return nil
 }

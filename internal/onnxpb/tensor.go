@@ -297,53 +297,67 @@ func (t *TensorProto) intAt(i int) int64 {
 	return int64(le.Uint64(raw[8*i:]))
 }
 
-// SetFloats replaces the elements of t by x, in the type of t and where t holds its numbers (raw_data or the
-// field of the type). An element of t that already equals x[i] when rounded to float32 keeps its bits.
+// SetFloats replaces the elements of t by x, in the type of t and where t holds its numbers (raw_data, of which it makes a
+// new one, or the field of the type). An element of t that already equals x[i] when rounded to float32 keeps its bits.
 func (t *TensorProto) SetFloats(x []float32) error {
-	old, err := t.Floats()
+	_, n, err := t.floatAt()
 	if err != nil {
 		return err
 	}
-	if len(old) != len(x) {
-		return fmt.Errorf("the tensor has %d elements, not %d", len(old), len(x))
+	if n != len(x) {
+		return fmt.Errorf("the tensor has %d elements, not %d", n, len(x))
 	}
-	le := binary.LittleEndian
 	if t.RawData != nil {
-		t.RawData = append([]byte(nil), t.RawData...)
-		if t.RawData == nil {
-			t.RawData = []byte{}
-		}
+		raw := make([]byte, len(t.RawData))
+		t.EncodeRaw(raw, 0, x)
+		t.RawData = raw
+		return nil
+	}
+	old, err := t.Floats()
+	if err != nil {
+		return err
 	}
 	for i, v := range x {
 		if math.Float32bits(v) == math.Float32bits(old[i]) {
 			continue
 		}
-		var half uint16
 		switch TensorProto_DataType(t.GetDataType()) {
 		case TensorProto_FLOAT:
-			if t.RawData != nil {
-				le.PutUint32(t.RawData[4*i:], math.Float32bits(v))
-			} else {
-				t.FloatData[i] = v
-			}
-			continue
+			t.FloatData[i] = v
 		case TensorProto_DOUBLE:
-			if t.RawData != nil {
-				le.PutUint64(t.RawData[8*i:], math.Float64bits(float64(v)))
-			} else {
-				t.DoubleData[i] = float64(v)
-			}
-			continue
+			t.DoubleData[i] = float64(v)
 		case TensorProto_FLOAT16:
-			half = floatToHalf(v)
+			t.Int32Data[i] = int32(floatToHalf(v))
 		case TensorProto_BFLOAT16:
-			half = floatToBfloat(v)
-		}
-		if t.RawData != nil {
-			le.PutUint16(t.RawData[2*i:], half)
-		} else {
-			t.Int32Data[i] = int32(half)
+			t.Int32Data[i] = int32(floatToBfloat(v))
 		}
 	}
 	return nil
+}
+
+// EncodeRaw writes x, which are to be the elements of t from number from on, to dst as raw_data has them, by SetFloats' rule. t must
+// be of a floating-point type and have raw_data.
+func (t *TensorProto) EncodeRaw(dst []byte, from int, x []float32) {
+	le, width := binary.LittleEndian, t.Bits()/8
+	old := t.RawData[from*width:][:len(x)*width]
+	copy(dst, old)
+	for i, v := range x {
+		is := math.Float32bits(v)
+		switch TensorProto_DataType(t.GetDataType()) {
+		case TensorProto_FLOAT:
+			le.PutUint32(dst[4*i:], is)
+		case TensorProto_DOUBLE:
+			if is != math.Float32bits(float32(math.Float64frombits(le.Uint64(old[8*i:])))) {
+				le.PutUint64(dst[8*i:], math.Float64bits(float64(v)))
+			}
+		case TensorProto_FLOAT16:
+			if is != math.Float32bits(halfToFloat(le.Uint16(old[2*i:]))) {
+				le.PutUint16(dst[2*i:], floatToHalf(v))
+			}
+		case TensorProto_BFLOAT16:
+			if is != uint32(le.Uint16(old[2*i:]))<<16 {
+				le.PutUint16(dst[2*i:], floatToBfloat(v))
+			}
+		}
+	}
 }
