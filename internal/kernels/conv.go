@@ -10,7 +10,8 @@ package kernels
 //
 // It is a matrix product over a matrix that is never held whole: its rows, the taps k = (c,u,v), meet its
 // columns, the positions q = (n,i,j), in x[k,q]. Parts are boxes of positions, cut by the sizes alone; within a
-// part, x is gathered for a few hundred taps at a time.
+// part, x is gathered for a few hundred taps at a time. The parts of a sample have neighbouring numbers, all groups and
+// slices of taps, because a processor works on neighbouring parts and has in its caches what it wrote before.
 type Conv struct {
 	N, C, H, W           int
 	M, KH, KW            int

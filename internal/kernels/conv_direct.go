@@ -49,7 +49,7 @@ func (c *Conv) directScratch() int {
 // directPart computes the results of one box of one group; at returns the index of a weight.
 func directPart[T Float](c *Conv, part int, y, x, w, bias, worker []T, at func(group, out, in, tap int) int) {
 	g := c.directGrid(0, c.N)
-	group, b := part/g.count(), g.box(part%g.count())
+	group, b := part%c.Groups, g.box(part/c.Groups)
 	m, channels, window := c.M/c.Groups, c.C/c.Groups, c.KH*c.KW
 	room := c.frameRoom(&g, channels, false)
 	f := c.frame(b, channels, false)
@@ -121,8 +121,7 @@ func (c *Conv) spreadScratch() int {
 // spreadPart computes dx of some samples of one group.
 func spreadPart[T Float](c *Conv, part int, dx, dy, w, worker []T) {
 	g := c.directGrid(0, c.N)
-	groups := ceilDiv(c.N, g.samples)
-	group, first := part/groups, part%groups*g.perSample()
+	group, first := part%c.Groups, part/c.Groups*g.perSample()
 	m, channels := c.M/c.Groups, c.C/c.Groups
 	var room [directTaps]int
 	taps := room[:c.taps()]

@@ -71,8 +71,8 @@ func ConvPart[T Float](c *Conv, phase, part int, y, x, w, bias, shared, worker [
 		return
 	}
 	g := c.grid()
-	group := part / g.count()
-	b := g.box(part % g.count())
+	group := part % c.Groups
+	b := g.box(part / c.Groups)
 	n := b.len()
 	f := c.frame(b, c.maxChannels(), false)
 	room := c.frameRoom(&g, c.maxChannels(), false)

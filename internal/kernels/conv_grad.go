@@ -63,8 +63,7 @@ func ConvGradXPart[T Float](c *Conv, phase, part int, dx, dy, w, shared, worker 
 		return
 	}
 	g := c.grid()
-	groups := ceilDiv(c.N, g.samples)
-	group, first := part/groups, part%groups*g.perSample()
+	group, first := part%c.Groups, part/c.Groups*g.perSample()
 	channels := c.C / c.Groups
 	b := g.box(first)
 	for n := b.n0; n < b.n1; n++ {
@@ -190,14 +189,14 @@ func ConvGradWPart[T Float](c *Conv, phase, part int, dw, dy, x, shared, worker 
 		winogradGradW(&w, part, dw, dy, x, shared, worker)
 		return
 	}
-	sum := dw
-	if chunks > 1 {
-		sum = shared[part%chunks*len(dw):][:len(dw)]
-	}
-	n0 := part % chunks * samples
-	part /= chunks
 	m, taps, step := c.M/c.Groups, c.taps(), c.tapStep()
 	steps := ceilDiv(taps, step)
+	chunk, part := part/(c.Groups*steps), part%(c.Groups*steps)
+	sum := dw
+	if chunks > 1 {
+		sum = shared[chunk*len(dw):][:len(dw)]
+	}
+	n0 := chunk * samples
 	group, k0 := part/steps, part%steps*step
 	k1 := min(k0+step, taps)
 	if c.direct() {

@@ -172,8 +172,8 @@ func winogradWeights[T Float](w *winograd, part int, weights, shared []T, at fun
 
 // winogradPart computes the results of one block of one group: y has out*groups channels, x in*groups.
 func winogradPart[T Float](w *winograd, part int, y, x, bias, shared, worker []T) {
-	group := part / w.count()
-	b := w.block(part % w.count())
+	group := part % w.groups
+	b := w.block(part / w.groups)
 	tiles, width := b.tiles(), w.tiles()
 	nextU, nextV, nextP := w.nextU(), w.nextV(), w.nextP()
 	nIn, _ := w.planes()

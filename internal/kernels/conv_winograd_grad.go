@@ -54,13 +54,13 @@ func (w *winogradW) worker() int {
 func winogradGradW[T Float](w *winogradW, part int, dw, dy, x, shared, worker []T) {
 	chunks, samples := w.chunks()
 	down, across, rows, cols := w.grid()
+	chunk, part := part/(w.parts()/chunks), part%(w.parts()/chunks)
 	dst := dw
 	if chunks > 1 {
-		dst = shared[part%chunks*len(dw):][:len(dw)]
+		dst = shared[chunk*len(dw):][:len(dw)]
 	}
-	n0 := part % chunks * samples
+	n0 := chunk * samples
 	n1 := min(n0+samples, w.n)
-	part /= chunks
 	m0, c0 := part/across%down*rows, part%across*cols
 	group := part / (down * across)
 	m1, c1 := min(m0+rows, w.out), min(c0+cols, w.in)
