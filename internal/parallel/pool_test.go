@@ -157,3 +157,43 @@ func BenchmarkRun(b *testing.B) {
 		})
 	}
 }
+
+// meeting is a task whose first part waits for the second worker, which then waits for all the other parts.
+type meeting struct {
+	parts   int
+	begun   chan int // the first part of the second worker
+	done    chan struct{}
+	others  atomic.Int32
+	workers []int32 // of each part
+}
+
+func (m *meeting) Part(worker, part int) {
+	m.workers[part] = int32(worker)
+	switch {
+	case worker == 1:
+		m.begun <- part
+		<-m.done
+		return
+	case part == 0:
+		if at := <-m.begun; at != m.parts/2 {
+			panic("the second worker begins elsewhere")
+		}
+	}
+	if m.others.Add(1) == int32(m.parts-1) {
+		close(m.done)
+	}
+}
+
+// A worker begins with its own share, and takes from another one who is slow.
+func TestRunSharesAndSteals(t *testing.T) {
+	p := New(2)
+	for _, parts := range []int{2, 3, 10} {
+		m := &meeting{parts: parts, begun: make(chan int, parts), done: make(chan struct{}), workers: make([]int32, parts)}
+		p.Run(parts, m)
+		for i, w := range m.workers {
+			if want := i == parts/2; (w == 1) != want {
+				t.Errorf("%d parts: part %d ran on worker %d", parts, i, w)
+			}
+		}
+	}
+}
