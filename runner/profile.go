@@ -3,7 +3,6 @@ package runner
 import (
 	"context"
 	"slices"
-	"strings"
 	"time"
 
 	"gorgonia.org/gorgonia"
@@ -15,7 +14,7 @@ import (
 
 // An OpCost is what one operator costs in the computation of a gradient.
 type OpCost struct {
-	Op    string        // operator, those of derivatives end in Grad; several that run as one are joined by +
+	Op    string        // operator; those of derivatives end in Grad
 	Layer string        // name of the ONNX node that it computes or derives, "" for the loss and where unknown
 	Shape []int         // of its result
 	Time  time.Duration // median
@@ -48,7 +47,7 @@ func (s *Step) Profile(ctx context.Context, grad, x []float32, b *Batch, at opti
 	layers := c.layers(costs)
 	out := make([]OpCost, len(costs))
 	for i, o := range costs {
-		out[i] = OpCost{Op: o.Op, Layer: join(layers, o.Nodes), Shape: o.Nodes[0].Shape(), FLOPs: o.FLOPs, Bytes: o.Bytes}
+		out[i] = OpCost{Op: o.Op, Layer: layers[o.Node], Shape: o.Node.Shape(), FLOPs: o.FLOPs, Bytes: o.Bytes}
 		if runs > 0 {
 			slices.Sort(times[i])
 			out[i].Time = times[i][runs/2]
@@ -63,7 +62,7 @@ func (c *compiled) layers(costs []exec.Cost) map[*gorgonia.Node]string {
 	names := map[*gorgonia.Node]string{}
 	var nodes gorgonia.Nodes
 	for _, o := range costs {
-		nodes = append(nodes, o.Nodes...)
+		nodes = append(nodes, o.Node)
 	}
 	for _, n := range nodes {
 		name := c.net.NodeName(n)
@@ -112,17 +111,6 @@ func (c *compiled) layers(costs []exec.Cost) map[*gorgonia.Node]string {
 		}
 	}
 	return names
-}
-
-// join lists the layers of nodes.
-func join(layers map[*gorgonia.Node]string, nodes []*gorgonia.Node) string {
-	var names []string
-	for _, n := range nodes {
-		if name := layers[n]; name != "" && !slices.Contains(names, name) {
-			names = append(names, name)
-		}
-	}
-	return strings.Join(names, " ")
 }
 
 func operands(n *gorgonia.Node) []*gorgonia.Node {

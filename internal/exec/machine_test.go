@@ -84,13 +84,13 @@ func residual(t *testing.T, dropout float64) *network {
 // machine binds everything and returns the memory of the gradients.
 func (n *network) machine(t *testing.T, threads int) (*VM, [][]float32) {
 	t.Helper()
-	return n.machineOf(t, threads, Options{})
+	return n.machineOf(t, threads)
 }
 
-func (n *network) machineOf(t *testing.T, threads int, o Options) (*VM, [][]float32) {
+// machineOf is machine with more results.
+func (n *network) machineOf(t *testing.T, threads int, results ...*gorgonia.Node) (*VM, [][]float32) {
 	t.Helper()
-	o.Direct = n.grads
-	plan, err := Compile([]*gorgonia.Node{n.loss}, o)
+	plan, err := Compile(append(results, n.loss), Options{Direct: n.grads})
 	if err != nil {
 		t.Fatal(err)
 	}

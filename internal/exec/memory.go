@@ -34,27 +34,19 @@ func (p *Plan) place(results, direct []*gorgonia.Node) {
 		}
 	}
 
-	// The instructions of a group run at the same time: what one of them reads last is in use until all end.
-	ends := make([]int, len(p.code))
-	for _, g := range p.groups {
-		for i := g.first; i < g.end; i++ {
-			ends[i] = g.end - 1
-		}
-	}
 	aliases := map[int][]int{} // of each root
 	for j := range p.slots {
 		if s := &p.slots[j]; s.home == alias {
 			aliases[s.root] = append(aliases[s.root], j)
 		}
 	}
-	groups := p.groupOf()
 	var heaps [kinds]heap
 	death := make([][]int, len(p.code)+1) // roots that die with an instruction
 	for i := range p.code {
 		c := &p.code[i]
 		out := &p.slots[c.out]
 		if out.home == arena {
-			if from := p.overwritten(groups[i], i, last); from >= 0 {
+			if from := p.overwritten(i, last); from >= 0 {
 				// The result takes over the operand's memory and its lifetime.
 				out.home, out.root, out.offset = alias, from, 0
 				last[from] = last[c.out]
@@ -63,12 +55,12 @@ func (p *Plan) place(results, direct []*gorgonia.Node) {
 				}
 				aliases[from] = append(aliases[from], aliases[c.out]...)
 				if l := last[from]; l < len(p.code) {
-					death[ends[l]] = append(death[ends[l]], from)
+					death[l] = append(death[l], from)
 				}
 			} else {
 				out.offset = heaps[out.kind].alloc(out.len)
 				if l := max(last[c.out], i); l < len(p.code) {
-					death[ends[l]] = append(death[ends[l]], c.out)
+					death[l] = append(death[l], c.out)
 				}
 			}
 		}
@@ -85,7 +77,7 @@ func (p *Plan) place(results, direct []*gorgonia.Node) {
 }
 
 // overwritten returns the arena root whose memory instruction i may use for its result, or -1.
-func (p *Plan) overwritten(g *group, i int, last []int) int {
+func (p *Plan) overwritten(i int, last []int) int {
 	c := &p.code[i]
 	op, ok := c.op.(ops.InPlacer)
 	if !ok {
@@ -103,28 +95,11 @@ func (p *Plan) overwritten(g *group, i int, last []int) int {
 		for other, id := range c.in {
 			shared = shared || other != operand && p.slots[id].root == root
 		}
-		if !shared && p.readByIndex(g, root, i) {
+		if !shared {
 			return root
 		}
 	}
 	return -1
-}
-
-// readByIndex tells whether the instructions of g up to i read a root by the index of their results only, so that
-// one of them may write over it while the others are at work.
-func (p *Plan) readByIndex(g *group, root, i int) bool {
-	if !g.fused() {
-		return true
-	}
-	for _, c := range p.code[g.first : i+1] {
-		ranged := c.op.(ops.Ranger).Ranged()
-		for k, id := range c.in {
-			if s := p.slots[id]; s.root == root && (!slices.Contains(ranged, k) || s.len != p.slots[root].len) {
-				return false
-			}
-		}
-	}
-	return true
 }
 
 // heap hands out ranges of an arena, first the smallest free one that fits.

@@ -19,13 +19,11 @@ import (
 type Plan struct {
 	slots  []slot
 	code   []instr
-	groups []group                // what runs at a time, see fuse
 	inputs map[*gorgonia.Node]int // slot of each graph input
 	values map[*gorgonia.Node]int // slot of each node of the plan
 	size   [kinds]int             // elements of the arena, by element type
 	shared [kinds]int             // elements of scratch memory: that the workers share,
 	worker [kinds]int             // and of each
-	widest int                    // instructions of the largest group
 }
 
 // A slot is a value: memory of its own, or a range of another slot's.
@@ -81,7 +79,6 @@ type instr struct {
 	phases []int
 
 	shared, worker int // elements of scratch memory
-	sharedAt       int // where its shared scratch begins
 }
 
 // Options of Compile.
@@ -89,8 +86,6 @@ type Options struct {
 	// Direct lists results that the caller provides memory for at each run (VM.Bind): they are computed
 	// in place where the graph allows and copied there where it does not.
 	Direct []*gorgonia.Node
-	// Unfused runs every operator on its own. Results are the same; tests compare.
-	Unfused bool
 }
 
 // Compile plans the computation of the given nodes, which stay readable after a run. It does not change the
@@ -106,7 +101,10 @@ func Compile(results []*gorgonia.Node, o Options) (*Plan, error) {
 			return nil, fmt.Errorf("exec: %s: %w", describe(n), err)
 		}
 	}
-	p.fuse(!o.Unfused)
+	for _, c := range p.code {
+		k := p.slots[c.out].kind
+		p.shared[k], p.worker[k] = max(p.shared[k], c.shared), max(p.worker[k], c.worker)
+	}
 	p.place(results, o.Direct)
 	return p, nil
 }

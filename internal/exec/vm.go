@@ -24,13 +24,13 @@ type VM struct {
 	aliases [][]int      // aliases of each slot
 	copies  []copyOut
 	scratch scratch
-	envs    []ops.Env // of the instructions of a group; the first has the workers' scratch memory
-	bound   []bool    // by handle
+	env     ops.Env
+	bound   []bool // by handle
 	unbound int
 	direct  []bool // slots that Direct gave away
 
-	cur     *group
-	phase   phase
+	cur     int // instruction
+	phase   int
 	failure atomic.Pointer[error]
 
 	times []time.Duration // see Profile
@@ -94,8 +94,7 @@ func (p *Plan) New(pool *parallel.Pool) *VM {
 		}
 		vm.args = append(vm.args, in)
 	}
-	vm.envs = make([]ops.Env, max(1, p.widest))
-	vm.envs[0].Worker = make([]ops.Buf, pool.Threads())
+	vm.env.Worker = make([]ops.Buf, pool.Threads())
 	vm.scratch.init(p, pool.Threads())
 	return vm
 }
@@ -215,16 +214,14 @@ func (vm *VM) Run(ctx context.Context, d Draw) (err error) {
 	if vm.unbound > 0 {
 		return vm.unboundError()
 	}
-	for i := range vm.envs {
-		vm.envs[i].Seed, vm.envs[i].Replica, vm.envs[i].Eval = d.Seed, d.Replica, d.Eval
-	}
+	vm.env.Seed, vm.env.Replica, vm.env.Eval = d.Seed, d.Replica, d.Eval
 	defer func() {
 		if r := recover(); r != nil {
-			err = fmt.Errorf("exec: %s: panic: %v", vm.plan.describeGroup(vm.cur), r)
+			err = fmt.Errorf("exec: %s: panic: %v", describe(vm.plan.code[vm.cur].node), r)
 		}
 	}()
 	done := ctx.Done()
-	for i := range vm.plan.groups {
+	for i := range vm.plan.code {
 		select {
 		case <-done:
 			return ctx.Err()
@@ -234,7 +231,7 @@ func (vm *VM) Run(ctx context.Context, d Draw) (err error) {
 		if vm.times != nil {
 			start = time.Now()
 		}
-		if err = vm.runGroup(&vm.plan.groups[i]); err != nil {
+		if err = vm.runInstr(i); err != nil {
 			return err
 		}
 		if vm.times != nil {
@@ -259,100 +256,49 @@ func (vm *VM) unboundError() error {
 	return fmt.Errorf("exec: a direct result is not bound")
 }
 
-func (vm *VM) runGroup(g *group) error {
-	vm.cur = g
-	first := &vm.plan.code[g.first]
-	if first.op == nil {
-		if err := vm.runStock(g.first); err != nil {
-			return fmt.Errorf("exec: %s: %w", describe(first.node), err)
+func (vm *VM) runInstr(i int) error {
+	vm.cur = i
+	c := &vm.plan.code[i]
+	if c.op == nil {
+		if err := vm.runStock(i); err != nil {
+			return fmt.Errorf("exec: %s: %w", describe(c.node), err)
 		}
-		if vm.Check != nil {
-			return vm.Check(first.node, &vm.bufs[first.out])
+	} else {
+		k := vm.plan.slots[c.out].kind
+		vm.env.Shared = cut(&vm.scratch.shared[k], c.shared)
+		for w := range vm.env.Worker {
+			vm.env.Worker[w] = cut(&vm.scratch.worker[k][w], c.worker)
 		}
-		return nil
-	}
-	k := vm.plan.slots[first.out].kind
-	for i := g.first; i < g.end; i++ {
-		c := &vm.plan.code[i]
-		vm.envs[i-g.first].Shared = cut(&vm.scratch.shared[k], c.sharedAt, c.shared)
-	}
-	for w := range vm.envs[0].Worker {
-		vm.envs[0].Worker[w] = cut(&vm.scratch.worker[k][w], 0, first.worker)
-	}
-	if vm.Check != nil {
-		return vm.runChecked(g)
-	}
-	for _, p := range g.phases {
-		if err := vm.runPhase(p); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (vm *VM) runPhase(p phase) error {
-	vm.phase = p
-	vm.pool.Run(p.parts, vm)
-	if e := vm.failure.Swap(nil); e != nil {
-		return *e
-	}
-	return nil
-}
-
-// runChecked runs the instructions of a group one after the other, each with its check.
-func (vm *VM) runChecked(g *group) error {
-	for i := g.first; i < g.end; i++ {
-		c := &vm.plan.code[i]
-		for k, parts := range c.phases {
-			if err := vm.runPhase(phase{i, k, parts}); err != nil {
-				return err
+		for phase, parts := range c.phases {
+			vm.phase = phase
+			vm.pool.Run(parts, vm)
+			if e := vm.failure.Swap(nil); e != nil {
+				return *e
 			}
 		}
-		if err := vm.Check(c.node, &vm.bufs[c.out]); err != nil {
-			return err
-		}
+	}
+	if vm.Check != nil {
+		return vm.Check(c.node, &vm.bufs[c.out])
 	}
 	return nil
 }
 
-// cut returns n elements of b.
-func cut(b *ops.Buf, from, n int) ops.Buf {
-	to := from + n
+// cut returns the first n elements of b.
+func cut(b *ops.Buf, n int) ops.Buf {
 	switch {
 	case b.F32 != nil:
-		return ops.Buf{F32: b.F32[from:to:to]}
+		return ops.Buf{F32: b.F32[:n:n]}
 	case b.F64 != nil:
-		return ops.Buf{F64: b.F64[from:to:to]}
+		return ops.Buf{F64: b.F64[:n:n]}
 	}
-	return ops.Buf{I64: b.I64[from:to:to]}
+	return ops.Buf{I64: b.I64[:n:n]}
 }
 
 // Part makes a VM a parallel.Task: it runs one part of the current phase.
 func (vm *VM) Part(worker, part int) {
-	g, p := vm.cur, vm.phase
-	if p.instr >= 0 {
-		vm.runPart(g, p.instr, worker, p.phase, part)
-		return
-	}
-	for from, end := part*fusedPart, min((part+1)*fusedPart, g.len); from < end; from += fusedRange {
-		vm.runRange(g, from, min(from+fusedRange, end))
-	}
-}
-
-func (vm *VM) runPart(g *group, i, worker, phase, part int) {
-	c := &vm.plan.code[i]
-	if err := c.op.Run(&vm.envs[i-g.first], worker, phase, part, &vm.bufs[c.out], vm.args[i]); err != nil {
+	c := &vm.plan.code[vm.cur]
+	if err := c.op.Run(&vm.env, worker, vm.phase, part, &vm.bufs[c.out], vm.args[vm.cur]); err != nil {
 		vm.fail(c, err)
-	}
-}
-
-// runRange computes a range of the results of all fused instructions.
-func (vm *VM) runRange(g *group, from, to int) {
-	for i := g.first; i < g.end; i++ {
-		c := &vm.plan.code[i]
-		if err := c.op.(ops.Ranger).Range(&vm.envs[i-g.first], from, to, &vm.bufs[c.out], vm.args[i]); err != nil {
-			vm.fail(c, err)
-		}
 	}
 }
 

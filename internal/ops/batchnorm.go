@@ -242,7 +242,7 @@ func (o *normalise) Run(env *Env, _, phase, part int, out *Buf, in []*Buf) error
 	switch {
 	case phase == 1:
 		from, to := o.cut(part)
-		return o.Range(env, from, to, out, in)
+		return o.elements(env, from, to, out, in)
 	case o.dt == tensor.Float64:
 		scaleFactors(o.eps, in[1].F64, in[4].F64, env.Shared.F64)
 	default:
@@ -251,7 +251,7 @@ func (o *normalise) Run(env *Env, _, phase, part int, out *Buf, in []*Buf) error
 	return nil
 }
 
-func (o *normalise) Range(env *Env, from, to int, out *Buf, in []*Buf) error {
+func (o *normalise) elements(env *Env, from, to int, out *Buf, in []*Buf) error {
 	if o.dt == tensor.Float64 {
 		normaliseRange(o, from, to, out, in, env.Shared.F64)
 	} else {

@@ -90,7 +90,7 @@ func (o *normGrad) Run(env *Env, _, phase, part int, out *Buf, in []*Buf) error 
 	switch {
 	case phase == 1:
 		from, to := o.cut(part)
-		return o.Range(env, from, to, out, in)
+		return o.elements(env, from, to, out, in)
 	case o.dt == tensor.Float64:
 		gradFactors(o.channels, o.eps, o.train, in[1].F64, in[3].F64, in[4].F64, env.Shared.F64)
 	default:
@@ -113,7 +113,7 @@ func gradFactors[T kernels.Float](d channels, eps float64, train bool, scale, va
 	}
 }
 
-func (o *normGrad) Range(env *Env, from, to int, out *Buf, in []*Buf) error {
+func (o *normGrad) elements(env *Env, from, to int, out *Buf, in []*Buf) error {
 	if o.dt == tensor.Float64 {
 		normGradRange(o, from, to, out, in, env.Shared.F64)
 	} else {

@@ -152,10 +152,10 @@ func (o *binary) InPlace() []int {
 func (o *binary) Run(env *Env, _, _, part int, out *Buf, in []*Buf) error {
 	n := len0(o.out)
 	from, to := span(n, chunks(n), part)
-	return o.Range(env, from, to, out, in)
+	return o.elements(env, from, to, out, in)
 }
 
-func (o *binary) Range(_ *Env, from, to int, out *Buf, in []*Buf) error {
+func (o *binary) elements(_ *Env, from, to int, out *Buf, in []*Buf) error {
 	if o.dt == tensor.Float64 {
 		binaryRange(o, &o.f64, from, to, out.F64, in[0].F64, in[1].F64)
 	} else {

@@ -45,10 +45,10 @@ func (o *dropout) InPlace() []int { return []int{0} }
 
 func (o *dropout) Run(env *Env, _, _, part int, out *Buf, in []*Buf) error {
 	from := part * chunk
-	return o.Range(env, from, min(from+chunk, len0(o.out)), out, in)
+	return o.elements(env, from, min(from+chunk, len0(o.out)), out, in)
 }
 
-func (o *dropout) Range(env *Env, from, to int, out *Buf, in []*Buf) error {
+func (o *dropout) elements(env *Env, from, to int, out *Buf, in []*Buf) error {
 	s := rng.Stream{Seed: env.Seed, Purpose: rng.Dropout + o.number, Replica: uint16(env.Replica), Eval: env.Eval}
 	scale := 0.0
 	if o.ratio < 1 {

@@ -25,10 +25,10 @@ func (o *stockAdd) InPlace() []int { return []int{0, 1} }
 func (o *stockAdd) Run(env *Env, _, _, part int, out *Buf, in []*Buf) error {
 	n := len0(o.out)
 	from, to := span(n, chunks(n), part)
-	return o.Range(env, from, to, out, in)
+	return o.elements(env, from, to, out, in)
 }
 
-func (o *stockAdd) Range(_ *Env, from, to int, out *Buf, in []*Buf) error {
+func (o *stockAdd) elements(_ *Env, from, to int, out *Buf, in []*Buf) error {
 	if out.F64 != nil {
 		kernels.Add(out.F64[from:to], in[0].F64[from:to], in[1].F64[from:to])
 	} else {

@@ -157,10 +157,10 @@ func (o *unary) InPlace() []int { return []int{0} }
 func (o *unary) Run(env *Env, _, _, part int, out *Buf, in []*Buf) error {
 	n := len0(o.out)
 	from, to := span(n, chunks(n), part)
-	return o.Range(env, from, to, out, in)
+	return o.elements(env, from, to, out, in)
 }
 
-func (o *unary) Range(_ *Env, from, to int, out *Buf, in []*Buf) error {
+func (o *unary) elements(_ *Env, from, to int, out *Buf, in []*Buf) error {
 	if o.dt == tensor.Float64 {
 		o.f64(out.F64[from:to], in[0].F64[from:to])
 	} else {
@@ -196,10 +196,10 @@ func (o *unaryGrad) InPlace() []int { return []int{1, 0} }
 func (o *unaryGrad) Run(env *Env, _, _, part int, out *Buf, in []*Buf) error {
 	n := len0(o.out)
 	from, to := span(n, chunks(n), part)
-	return o.Range(env, from, to, out, in)
+	return o.elements(env, from, to, out, in)
 }
 
-func (o *unaryGrad) Range(_ *Env, from, to int, out *Buf, in []*Buf) error {
+func (o *unaryGrad) elements(_ *Env, from, to int, out *Buf, in []*Buf) error {
 	if o.dt == tensor.Float64 {
 		o.slope.f64(out.F64[from:to], in[0].F64[from:to], in[1].F64[from:to])
 	} else {
