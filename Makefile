@@ -32,8 +32,10 @@ fuzz:
 VENV ?= $(HOME)/.cache/onnx-entropy/venv
 interop: build
 	test -x $(VENV)/bin/python || python3 -m venv $(VENV)
-	$(VENV)/bin/pip install --quiet torch onnx onnxruntime onnxscript numpy
+	$(VENV)/bin/pip install --quiet torch torchvision transformers onnx onnxruntime onnxscript numpy
 	$(VENV)/bin/python models/interop.py --bin bin/onnx-entropy
+	CGO_ENABLED=0 go build -o bin/interop ./models/interop
+	$(VENV)/bin/python models/networks.py --program bin/interop $(NAMES)
 
 # Writes the README's table of operators from ONNX's test cases: those of 1.12, which are Debian's package
 # libonnx-testdata, and those of the newest onnx package of PyPI.

@@ -23,8 +23,8 @@ torchvision 0.29.2, transformers 5.24.0, onnx 1.23.2, onnxruntime 1.32.0, onnxsc
 import argparse
 import contextlib
 import copy
-import io
 import json
+import os
 import pathlib
 import subprocess
 import sys
@@ -53,11 +53,25 @@ class Refused(Exception):
     """The exporter cannot write the module."""
 
 
+@contextlib.contextmanager
+def quiet():
+    """Without the standard output, on which the exporter prints the graph when it gives up."""
+    sys.stdout.flush()
+    saved, null = os.dup(1), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, 1)
+    try:
+        yield
+    finally:
+        os.dup2(saved, 1)
+        os.close(saved)
+        os.close(null)
+
+
 def export(case, how, path):
     exporter, mode = how.split()
     module = copy.deepcopy(case.module).train(mode == "training")
     names, inputs = list(case.inputs), tuple(case.inputs.values())
-    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+    with warnings.catch_warnings(), quiet():
         warnings.simplefilter("ignore")
         if exporter == "torchscript":
             torch.onnx.export(module, inputs, path, dynamo=False, opset_version=OPSET, input_names=names, output_names=["output"],
@@ -107,8 +121,8 @@ def candidates(module):
                 yield lambda take, rows=rows, gates=gates: np.stack([np.concatenate([gates(take(p)) for p in r]) for r in rows])
 
 
-def match(module, model, names):
-    """For each named tensor of the file, the function that makes it of the parameters."""
+def match(module, model, names, whole=True):
+    """For each named tensor of the file, the function that makes it of the parameters; whole: all must be used."""
     tensors = {t.name: numpy_helper.to_array(t) for t in model.graph.initializer}
     for n in model.graph.node:
         if n.op_type == "Constant":
@@ -123,7 +137,7 @@ def match(module, model, names):
             raise RuntimeError(f"{name} {list(a.shape)} is none of the module's parameters")
         found[name] = next((f for f in fit if not any(touches(f, p) for p in used)), fit[0])
         used += [p for p in module.parameters() if touches(found[name], p)]
-    for p in module.parameters():
+    for p in module.parameters() if whole else ():
         if not any(touches(f, p) for f in found.values()):
             raise RuntimeError(f"a parameter of shape {list(p.shape)} is not among those that are trained")
     return found, tensors

@@ -157,7 +157,7 @@ tv = torchvision.models
 full = {
     "resnet18": lambda: images(tv.resnet18(num_classes=10), 64, 4),
     "mobilenet_v2": lambda: images(tv.mobilenet_v2(num_classes=10), 64, 4),
-    "efficientnet_b0": lambda: images(tv.efficientnet_b0(num_classes=10), 64, 4),
+    "efficientnet_b0": lambda: images(tv.efficientnet_b0(num_classes=10, stochastic_depth_prob=0), 64, 4),
     "densenet121": lambda: images(tv.densenet121(num_classes=10), 64, 4),
     "squeezenet1_1": lambda: images(tv.squeezenet1_1(num_classes=10), 64, 4),
     "vit_b_16": lambda: images(tv.vit_b_16(num_classes=10), 224, 1),
@@ -183,3 +183,49 @@ def make(entry, seed=0):
             if name.endswith(("running_mean", "running_var")):
                 b += 0.1 * torch.rand_like(b)
     return case
+
+
+def small_resnet():
+    def block(a, b, stride=1):
+        down = nn.Sequential(resnet.conv1x1(a, b, stride), nn.BatchNorm2d(b)) if stride > 1 else None
+        return resnet.BasicBlock(a, b, stride, down)
+    return nn.Sequential(nn.Conv2d(3, 8, 7, 2, 3, bias=False), nn.BatchNorm2d(8), nn.ReLU(), nn.MaxPool2d(3, 2, 1), block(8, 8), block(8, 12, 2),
+                         nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(12, 5))
+
+
+def small_mobilenet():
+    net = mobilenetv2.MobileNetV2(5, 0.25, [[1, 16, 1, 1], [6, 24, 2, 2]])
+    net.features[-1] = torchvision.ops.Conv2dNormActivation(8, 24, kernel_size=1, activation_layer=nn.ReLU6)
+    net.classifier[1] = nn.Linear(24, 5)
+    return net
+
+
+def small_efficientnet():
+    block = lambda *a: efficientnet.MBConvConfig(*a, 1.0, 1.0)
+    return efficientnet.EfficientNet([block(1, 3, 1, 8, 8, 1), block(6, 5, 2, 8, 12, 2)], 0.2, 0.0, 5, last_channel=24)
+
+
+def small_squeezenet():
+    fire = squeezenet.Fire
+    return nn.Sequential(nn.Conv2d(3, 12, 3, 2), nn.ReLU(), nn.MaxPool2d(3, 2, ceil_mode=True), fire(12, 4, 8, 8), fire(16, 4, 8, 8),
+                         nn.Dropout(0.5), nn.Conv2d(16, 5, 1), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+
+
+def small_vit():
+    return vision_transformer.VisionTransformer(32, 8, 2, 2, 24, 48, dropout=0.1, num_classes=5)
+
+
+small = {
+    "resnet": lambda: images(small_resnet(), 32, 3, 5),
+    "mobilenet": lambda: images(small_mobilenet(), 32, 3, 5),
+    "efficientnet": lambda: images(small_efficientnet(), 32, 3, 5),
+    "densenet": lambda: images(densenet.DenseNet(4, (2, 2), 8, 2, num_classes=5), 32, 3, 5),
+    "squeezenet": lambda: images(small_squeezenet(), 32, 3, 5),
+    "vit": lambda: images(small_vit(), 32, 2, 5),
+    "gpt": lambda: tokens(GPT(23, 16, 2, 2, 8), 23, 2, 8),
+    "bert": lambda: masked(BERT(23, 16, 2, 2, 8, 3), 23, 3, 8, 3),
+    "lstm": lambda: tokens(Recurrent(nn.LSTM, 17, 8, 12), 17, 3, 6),
+    "gru": lambda: tokens(Recurrent(nn.GRU, 17, 8, 12), 17, 3, 6),
+    "mlp": lambda: vectors(mlp((6, 12, 10, 4)), 6, 8, 4),
+    "regression": lambda: Case(regression((5, 12, 8, 2)), {"input": torch.randn(4, 5)}, torch.randn(4, 2), "mse"),
+}

@@ -30,6 +30,12 @@ func (m *Model) lifted() map[string]bool {
 		parameters[match[1]] = true
 	}
 	found := map[string]bool{}
+	if len(parameters) > 0 {
+		for _, t := range m.proto.Graph.Initializer { // numbers of which nothing is said below
+			n, _ := onnxpb.Count(t.GetDims())
+			found[t.GetName()] = n == 1 && !parameters[t.GetName()]
+		}
+	}
 	for _, v := range m.proto.Graph.ValueInfo {
 		if _, ok := m.info.initializer[v.GetName()]; !ok {
 			continue

@@ -24,7 +24,7 @@ func TestWhatTheExporterLifted(t *testing.T) {
 	m := model(17, list(input("x", "N", 3)), list(
 		floats("w", []int64{3, 4}), floats("rotation", []int64{4, 4}), floats("val_1", []int64{4, 4}), floats("val_2", []int64{4}),
 		floats("val_3", []int64{1}, 0.5), floats("mask", []int64{1, 4}, 0, inf, 0, inf), floats("lowest", []int64{1, 4}, 0, 0, -math.MaxFloat32, 0),
-		floats("gain", []int64{1}, 2),
+		floats("gain", []int64{1}, 2), floats("p_cast", nil, 0.9),
 	), protos{
 		node("MatMul", list("x", "w"), list("a")),
 		node("MatMul", list("a", "rotation"), list("b")),
@@ -33,7 +33,8 @@ func TestWhatTheExporterLifted(t *testing.T) {
 		node("Mul", list("d", "val_3"), list("e")),
 		node("Add", list("e", "mask"), list("f")),
 		node("Add", list("f", "lowest"), list("g")),
-		node("Mul", list("g", "gain"), list("y")),
+		node("Mul", list("g", "gain"), list("h")),
+		node("Div", list("h", "p_cast"), list("y")),
 	}, "y")
 	trained := func() (names []string) {
 		for _, p := range build(t, m, 1, onnxload.Options{}).Params {
@@ -41,12 +42,12 @@ func TestWhatTheExporterLifted(t *testing.T) {
 		}
 		return names
 	}
-	if got, want := trained(), list("w", "rotation", "val_1", "val_2", "gain"); !slices.Equal(got, want) {
+	if got, want := trained(), list("w", "rotation", "val_1", "val_2", "gain", "p_cast"); !slices.Equal(got, want) {
 		t.Errorf("without metadata %q are trained, not %q", got, want)
 	}
 
 	m.MetadataProps = []*onnxpb.StringStringEntryProto{{Key: proto.String("pkg.torch.export.ExportedProgram.graph_signature"), Value: proto.String(
-		"\n# inputs\np_w: PARAMETER target='w'\np_v: PARAMETER target='head.v'\nb_rotation: BUFFER target='rotation' persistent=True\nx: USER_INPUT\n")}}
+		"\n# inputs\np_w: PARAMETER target='w'\np_v: PARAMETER target='head.v'\np_gain: PARAMETER target='gain'\nb_rotation: BUFFER target='rotation' persistent=True\nx: USER_INPUT\n")}}
 	m.Graph.ValueInfo = []*onnxpb.ValueInfoProto{
 		says("w", kind, "PARAMETER"), says("rotation", kind, "BUFFER"),
 		says("val_1", folded, "['head.v', 'val_0']"), says("val_2", folded, "['rotation', 'val_0']"), says("a", kind, "BUFFER"),

@@ -108,6 +108,12 @@ func (m *Model) operatorOf(n *onnxpb.NodeProto) (operator, string) {
 	if f := m.functionOf(n); f != nil {
 		return operator{most: -1, expand: func(c *nodeCtx) error { return c.call(f) }}, ""
 	}
+	if n.GetDomain() == mlDomain {
+		if op, ok := mlOperators[n.GetOpType()]; ok {
+			return op, ""
+		}
+		return operator{}, mlReason(n.GetOpType())
+	}
 	if !m.isDefault(n) {
 		return operator{}, fmt.Sprintf("operators of domain %q are not supported; export without fused or custom operators", n.GetDomain())
 	}
