@@ -113,19 +113,17 @@ func (d *dataFile) put(t *onnxpb.TensorProto, x []float32) error {
 		b.tensor = shallow(t)
 	}
 	i, _ := slices.BinarySearchFunc(d.blocks, b.from, func(o block, from int64) int { return cmpInt64(o.to, from+1) })
-	for ; i < len(d.blocks) && d.blocks[i].from < b.to; i++ {
+	shared := false
+	if i < len(d.blocks) && d.blocks[i].from < b.to {
 		if o := d.blocks[i]; o.from == b.from && o.to == b.to && o.x == nil && x == nil {
-			i = -1 // they share it
-			break
+			shared = true
+		} else { // one place cannot hold two tensors that have become different
+			b.from = (d.end + dataAlign - 1) / dataAlign * dataAlign
+			b.to = b.from + int64(len(b.raw))
+			d.end = b.to
 		}
-		// One place cannot hold two tensors that have become different.
-		b.from = (d.end + dataAlign - 1) / dataAlign * dataAlign
-		b.to = b.from + int64(len(b.raw))
-		d.end = b.to
-		i = len(d.blocks)
-		break
 	}
-	if i >= 0 && len(b.raw) > 0 {
+	if !shared && len(b.raw) > 0 {
 		i, _ = slices.BinarySearchFunc(d.blocks, b.from, func(o block, from int64) int { return cmpInt64(o.from, from) })
 		d.blocks = slices.Insert(d.blocks, i, b)
 	}
