@@ -63,7 +63,7 @@ func product(shape []int) int {
 // dropout is Dropout. Whether it drops depends on the graph that is built, not on the file. Its ratio is an
 // attribute before opset 12 and then an input.
 func dropout(c *nodeCtx) error {
-	before := len(c.b.net.Params)
+	before := c.b.sizes
 	x, err := c.data(0)
 	if err != nil {
 		return err

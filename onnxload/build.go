@@ -68,6 +68,9 @@ func (m *Model) build(batch int, o Options) (b *builder, err error) {
 		model: m, opts: o, values: map[string]*value{}, names: map[string]int{}, unsupported: map[int]string{}, dropouts: map[int]int{},
 		net: &Net{Graph: gorgonia.NewGraph(), Batch: batch, model: m, opts: o, names: map[int64]string{}, held: m.held},
 	}
+	if b.selected, err = m.selection(o); err != nil {
+		return nil, err
+	}
 	if err := b.declare(shapes); err != nil {
 		return nil, err
 	}
@@ -109,6 +112,9 @@ type builder struct {
 	inners  int // names made for them
 	masks   int // Dropout nodes among them
 	draws   int // nodes that draw random numbers among them
+
+	selected *selection
+	sizes    int // numbers in parameters so far
 
 	dropouts    map[int]int    // number of each Dropout in file order, by index of the node
 	unsupported map[int]string // reasons by index of the node
@@ -221,7 +227,12 @@ func (b *builder) fromFile(s *source) *value {
 	v.makeNode = func(train bool) (*gorgonia.Node, error) {
 		if s.trainable(train) {
 			n := b.input(s.name, b.opts.Dtype, s.shape)
-			b.net.Params = append(b.net.Params, Param{Name: s.name, Shape: s.shape, Node: n, src: s})
+			list := &b.net.Params
+			if b.selected.frozen(s.name) {
+				s.frozen, list = true, &b.net.Frozen
+			}
+			b.sizes += s.size()
+			*list = append(*list, Param{Name: s.name, Shape: s.shape, Node: n, src: s})
 			return n, nil
 		}
 		h, err := v.numbers()

@@ -17,6 +17,8 @@ type HeadOptions struct {
 	Classes int    // at least 1
 	Output  string // the output whose head it is; "" stands for the first
 	Seed    uint64 // of the new weights
+	// MaxMemory is as in Options.
+	MaxMemory int64
 }
 
 // WithHead returns a model whose last linear layer (see Head) has new weights for another number of classes, for
@@ -35,7 +37,7 @@ func (m *Model) WithHead(o HeadOptions) (*Model, error) {
 	if err != nil {
 		return nil, fmt.Errorf("onnxload: %w", err)
 	}
-	old, err := m.valuesOf()
+	old, err := m.valuesOf(o.MaxMemory)
 	if err != nil {
 		return nil, err
 	}
@@ -62,7 +64,7 @@ func (m *Model) WithHead(o HeadOptions) (*Model, error) {
 	if err != nil {
 		return nil, err
 	}
-	now, err := n.valuesOf()
+	now, err := n.valuesOf(o.MaxMemory)
 	if err != nil {
 		return nil, fmt.Errorf("onnxload: with %d classes in the place of %d the network does not fit together: %w", o.Classes, h.Classes, err)
 	}
@@ -78,14 +80,14 @@ const headStream = 1 << 40
 
 // valuesOf builds the graph and returns the values of all names. Dimensions other than the batch that the file leaves
 // open get a size that the network takes.
-func (m *Model) valuesOf() (map[string]*value, error) {
+func (m *Model) valuesOf(memory int64) (map[string]*value, error) {
 	batch := 2
 	if !m.DynamicBatch() && len(m.Inputs) > 0 && len(m.Inputs[0].Shape) > 0 {
 		fmt.Sscan(m.Inputs[0].Shape[0], &batch)
 	}
 	var first error
 	for _, size := range []int{0, 224, 64, 16, 8} {
-		b, err := m.builder(max(batch, 1), Options{Training: true, Shapes: m.openShapes(max(batch, 1), size)})
+		b, err := m.builder(max(batch, 1), Options{Training: true, MaxMemory: memory, Shapes: m.openShapes(max(batch, 1), size)})
 		if err == nil {
 			return b.values, nil
 		}

@@ -2,6 +2,7 @@ package onnxload
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/dustin/go-humanize"
 	"gorgonia.org/tensor"
@@ -70,12 +71,13 @@ func bytesOf(dt tensor.Dtype) int64 {
 // checkWeights counts the flat vector of the weights.
 func (b *builder) checkWeights() error {
 	n := b.net
-	all := 4 * int64(n.NumWeights()+n.NumRunning())
-	if all <= b.opts.MaxMemory-n.held || len(n.Params) == 0 {
+	all := 4 * int64(n.NumWeights()+n.NumFrozen()+n.NumRunning())
+	params := slices.Concat(n.Params, n.Frozen)
+	if all <= b.opts.MaxMemory-n.held || len(params) == 0 {
 		return nil
 	}
-	most := n.Params[0]
-	for _, p := range n.Params {
+	most := params[0]
+	for _, p := range params {
 		if p.To-p.From > most.To-most.From {
 			most = p
 		}

@@ -26,6 +26,12 @@ type Options struct {
 	Shapes map[string][]int
 	// Carry makes recurrent state something that the graph is given and gives back, Net.States: see there.
 	Carry bool
+	// Freeze and Trainable choose the parameters that are trained by patterns for their names, or for those of the
+	// nodes that read them: all of them if both are empty; all but those that Freeze matches and Trainable does not; only
+	// those that Trainable matches if Freeze is empty. In a pattern with *, ? or [ the star stands for any characters;
+	// another matches the name itself and names that go on with ".", "/" or ":". One that matches nothing is an error.
+	// What is not trained is in Net.Frozen; it costs no derivative, and keeps its bits in the exported file.
+	Freeze, Trainable []string
 	// MaxElements bounds the elements of each tensor of the graph; 0 stands for 2^31. A file of a few bytes
 	// can ask for more memory than there is.
 	MaxElements int
@@ -48,6 +54,7 @@ type Net struct {
 	OutputTypes []string
 	Batch       int
 	Params      []Param  // trainable tensors; together they are the flat vector of weights
+	Frozen      []Param  // tensors that would be trained but for Options.Freeze; together they are another vector
 	Buffers     []Buffer // running statistics; together they are the flat vector of running statistics
 	Stats       []Stat   // what a training graph measures for the buffers
 	// States are what a graph built with Options.Carry remembers from one window of a sequence to the next, in
@@ -115,8 +122,8 @@ type Layer struct {
 	Op        string
 	Opset     int
 	OutShape  []int
-	Params    int  // trainable numbers that no earlier layer uses
-	Trainable bool // whether it uses trainable numbers
+	Params    int  // numbers that no earlier layer uses and that are trained, or are frozen
+	Trainable bool // whether it uses numbers that are trained
 }
 
 // NodeName returns the name of the ONNX node that n computes, or is a step of; "" if there is none.
@@ -144,6 +151,23 @@ func (n *Net) NumRunning() int {
 	return n.Buffers[len(n.Buffers)-1].To
 }
 
+// NumFrozen returns the length of the vector of frozen weights.
+func (n *Net) NumFrozen() int {
+	if len(n.Frozen) == 0 {
+		return 0
+	}
+	return n.Frozen[len(n.Frozen)-1].To
+}
+
+// FrozenWeights returns the frozen weights of the file as a new flat vector.
+func (n *Net) FrozenWeights() []float32 {
+	w := make([]float32, n.NumFrozen())
+	for _, p := range n.Frozen {
+		p.src.tensor.ReadFloats(w[p.From:p.To])
+	}
+	return w
+}
+
 // Weights returns the weights of the file as a new flat vector.
 func (n *Net) Weights() []float32 {
 	w := make([]float32, n.NumWeights())
@@ -164,23 +188,33 @@ func (n *Net) Running() []float32 {
 
 // finish orders the parameters and buffers as the file does and gives them their ranges.
 func (b *builder) finish() error {
-	n := b.net
-	slices.SortStableFunc(n.Params, func(p, q Param) int { return p.src.compare(q.src) })
-	at := 0
-	for i := range n.Params {
-		p := &n.Params[i]
-		p.From, p.To = at, at+p.src.size()
-		at = p.To
-		s := p.src
-		p.Decay, p.Op, p.Type, p.Tied = s.role.decay(len(p.Shape)), s.op, s.typeName(), len(s.nodeUses.list) > 1
-		if err := b.splitConstant(s); err != nil {
+	arrange(b.net.Params)
+	arrange(b.net.Frozen)
+	for _, p := range b.net.Params {
+		if err := b.splitConstant(p.src); err != nil {
 			return err
 		}
+	}
+	if err := b.selected.check(); err != nil {
+		return err
 	}
 	if err := b.checkWeights(); err != nil {
 		return err
 	}
 	return b.finishBuffers()
+}
+
+// arrange orders parameters as the file does and gives them their ranges.
+func arrange(ps []Param) {
+	slices.SortStableFunc(ps, func(p, q Param) int { return p.src.compare(q.src) })
+	at := 0
+	for i := range ps {
+		p := &ps[i]
+		p.From, p.To = at, at+p.src.size()
+		at = p.To
+		s := p.src
+		p.Decay, p.Op, p.Type, p.Tied = s.role.decay(len(p.Shape)), s.op, s.typeName(), len(s.nodeUses.list) > 1
+	}
 }
 
 // splitConstant deals with an initializer that is a weight in one place and a constant, such as a bound of
@@ -205,8 +239,8 @@ func (b *builder) splitConstant(s *source) error {
 func (b *builder) finishBuffers() error {
 	n := b.net
 	taken := map[*source]bool{}
-	for i := range n.Params {
-		taken[n.Params[i].src] = true
+	for _, p := range slices.Concat(n.Params, n.Frozen) {
+		taken[p.src] = true
 	}
 	order := make([]int, len(n.Buffers))
 	for i := range n.Buffers {

@@ -180,7 +180,7 @@ func (c *nodeCtx) apply(op operator) error {
 	if op.graph == nil {
 		return unsupportedf("this operator is supported only on constants and on what the shapes of the inputs determine: its result has a shape that depends on the data")
 	}
-	before := len(c.b.net.Params)
+	before := c.b.sizes
 	if err := op.graph(c); err != nil {
 		return err
 	}
@@ -301,21 +301,18 @@ func (c *nodeCtx) poison() {
 	}
 }
 
-// layer records the node for Net.Layers. before is the number of parameters before it.
+// layer records the node for Net.Layers. before is builder.sizes before it.
 func (c *nodeCtx) layer(before int) {
-	l := Layer{Name: shownName(c.n, c.index), Op: opName(c.n), Opset: c.opset}
+	l := Layer{Name: shownName(c.n, c.index), Op: opName(c.n), Opset: c.opset, Params: c.b.sizes - before}
 	if len(c.out) > 0 && c.out[0] != nil {
 		l.OutShape = slices.Clone(c.out[0].shape)
-	}
-	for _, p := range c.b.net.Params[before:] {
-		l.Params += p.src.size()
 	}
 	for _, v := range c.in {
 		if v == nil {
 			continue
 		}
 		for _, s := range v.roots {
-			l.Trainable = l.Trainable || s.nodeUses.byNode(c.index)
+			l.Trainable = l.Trainable || !s.frozen && s.nodeUses.byNode(c.index)
 		}
 	}
 	c.b.net.Layers = append(c.b.net.Layers, l)

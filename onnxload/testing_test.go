@@ -46,6 +46,10 @@ func run(t testing.TB, net *onnxload.Net, values map[*gorgonia.Node]any, results
 	for _, p := range net.Params {
 		bind(p.Node, weights[p.From:p.To])
 	}
+	frozen := net.FrozenWeights()
+	for _, p := range net.Frozen {
+		bind(p.Node, frozen[p.From:p.To])
+	}
 	for _, b := range net.Buffers {
 		if b.Node != nil {
 			bind(b.Node, running[b.From:b.To])

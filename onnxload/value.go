@@ -95,6 +95,7 @@ type source struct {
 	constant    int  // index of the Constant node, or -1
 	lifted      bool // see Model.lifted
 
+	frozen   bool // a parameter that is not trained
 	role     role
 	op       string // operator that first used it as a node
 	hostUses uses   // where it is read as numbers

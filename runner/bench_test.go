@@ -17,6 +17,12 @@ import (
 // mini-batch of random numbers.
 func gradient(t testing.TB, name string, batch, threads int) func() {
 	t.Helper()
+	return gradientOf(t, name, batch, threads, onnxload.Options{})
+}
+
+// gradientOf is gradient with options of the graph.
+func gradientOf(t testing.TB, name string, batch, threads int, o onnxload.Options) func() {
+	t.Helper()
 	file, err := models.Open(name)
 	if err != nil {
 		t.Fatal(err)
@@ -25,7 +31,8 @@ func gradient(t testing.TB, name string, batch, threads int) func() {
 	if err != nil {
 		t.Fatal(err)
 	}
-	net, err := model.Build(batch, onnxload.Options{Training: true})
+	o.Training = true
+	net, err := model.Build(batch, o)
 	if err != nil {
 		t.Fatal(err)
 	}

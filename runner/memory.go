@@ -13,7 +13,7 @@ import (
 // fits finds out whether machines of a plan for net may be made besides those that there are: whether all stays within
 // Options.MaxMemory of the net.
 func (s *Step) fits(net *onnxload.Net, plan *exec.Plan, machines int) error {
-	have := net.Memory() + 4*int64(s.vectors+2)*int64(net.NumWeights()+net.NumRunning())
+	have := net.Memory() + 4*int64(s.vectors+2)*int64(net.NumWeights()+net.NumRunning()) + 4*int64(net.NumFrozen())
 	for _, c := range s.plans {
 		each, _, _ := c.vm.Plan().Memory(s.pool.Threads())
 		have += each * int64(1+len(c.forks))

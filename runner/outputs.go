@@ -36,11 +36,15 @@ func Outputs(ctx context.Context, net *onnxload.Net, x, running []float32, input
 	}
 	c := &compiled{net: net, vm: plan.New(pool)}
 	c.bindings()
+	frozen := net.FrozenWeights()
 	if net.Options().Dtype == tensor.Float64 {
-		if err := c.bindWide(x, running); err != nil {
+		if err := c.bindWide(x, running, frozen); err != nil {
 			return nil, err
 		}
-		c.params, c.buffers = nil, nil
+		c.params, c.buffers, c.frozen = nil, nil, nil
+	}
+	if err := c.bindFrozen(frozen); err != nil {
+		return nil, err
 	}
 	if err := c.run(ctx, x, running, &Batch{Inputs: inputs}, exec.Draw{}); err != nil {
 		return nil, err
@@ -53,11 +57,11 @@ func Outputs(ctx context.Context, net *onnxload.Net, x, running []float32, input
 }
 
 // bindWide binds weights and running statistics to a net of float64.
-func (c *compiled) bindWide(x, running []float32) error {
+func (c *compiled) bindWide(x, running, frozen []float32) error {
 	for _, of := range []struct {
 		list []binding
 		data []float32
-	}{{c.params, x}, {c.buffers, running}} {
+	}{{c.params, x}, {c.buffers, running}, {c.frozen, frozen}} {
 		for _, p := range of.list {
 			wide := make([]float64, p.to-p.from)
 			for i, v := range of.data[p.from:p.to] {

@@ -55,7 +55,9 @@ func (c *crowd) run(ctx context.Context, s *Step, q []optimizer.Query, b []*Batc
 				return err
 			}
 		}
-		c.machines[i] = plan.fork(i, c.pools[i])
+		if c.machines[i], err = plan.fork(i, c.pools[i], s.frozen); err != nil {
+			return err
+		}
 	}
 	c.s, c.ctx, c.queries, c.batches, c.results = s, ctx, q, b, r
 	c.workers.Run(len(q), c)
@@ -93,7 +95,7 @@ func (c *compiled) forked(i int) bool { return i < len(c.forks) && c.forks[i] !=
 
 // fork returns the machine of replica i, making it the first time. It has c's plan and the same handles, because
 // its direct results are asked for in the same order.
-func (c *compiled) fork(i int, pool *parallel.Pool) *compiled {
+func (c *compiled) fork(i int, pool *parallel.Pool, frozen []float32) (*compiled, error) {
 	for len(c.forks) <= i {
 		c.forks = append(c.forks, nil)
 	}
@@ -104,7 +106,10 @@ func (c *compiled) fork(i int, pool *parallel.Pool) *compiled {
 		for _, n := range c.derivatives {
 			f.vm.Direct(n)
 		}
+		if err := f.bindFrozen(frozen); err != nil {
+			return nil, err
+		}
 		c.forks[i] = &f
 	}
-	return c.forks[i]
+	return c.forks[i], nil
 }

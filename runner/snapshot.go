@@ -1,6 +1,7 @@
 package runner
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -331,6 +332,13 @@ func (r *run) identify(x []float32) (map[string]string, error) {
 		"evaluate": fmt.Sprintf("every %d, statistics of %d, kept %v", c.EvalEvery, c.StatisticsSamples, c.KeepStatistics),
 		"on NaN":   c.OnNaN.String(),
 	}
+	if n := len(r.s.net.Frozen); n > 0 {
+		names := ""
+		for _, p := range r.s.net.Frozen {
+			names += fmt.Sprintf("%q %v\n", p.Name, p.Shape)
+		}
+		id["frozen set"] = fmt.Sprintf("%d tensors, %s", n, digest(names+digestFloats(r.s.frozen)))
+	}
 	for k, v := range c.Checkpoints.Identity {
 		if _, taken := id[k]; taken {
 			return nil, fmt.Errorf("runner: Checkpoints.Identity has %q, which Train fills in itself", k)
@@ -411,9 +419,11 @@ func (e *MismatchError) Error() string {
 }
 
 func sameIdentity(saved, given map[string]string) error {
-	for _, k := range slices.Sorted(maps.Keys(given)) {
-		if saved[k] != given[k] {
-			return &MismatchError{k, saved[k], given[k]}
+	all := maps.Clone(saved)
+	maps.Copy(all, given)
+	for _, k := range slices.Sorted(maps.Keys(all)) {
+		if a, b := saved[k], given[k]; a != b {
+			return &MismatchError{k, cmp.Or(a, "none"), cmp.Or(b, "none")}
 		}
 	}
 	return nil

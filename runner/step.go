@@ -46,6 +46,8 @@ type Step struct {
 	o    Options
 	pool *parallel.Pool
 
+	frozen []float32 // weights that are not trained
+
 	mu     sync.Mutex
 	plans  []*compiled
 	errors bool // gradients are wanted with the derivative by the output
@@ -74,6 +76,7 @@ type compiled struct {
 	params  []binding // ranges of the weights
 	grads   []binding // ranges of the gradient
 	unused  [][2]int  // ranges of the gradient that no path of the graph reaches: always zero
+	frozen  []binding // ranges of the weights that are not trained
 	buffers []binding // ranges of the running statistics
 	inputs  []int     // handles; -1 where the graph does not use the input
 	states  []state
@@ -97,6 +100,9 @@ type state struct {
 // Compile prepares to train net, a network that was built with onnxload's Options.Training. It fails if the
 // network has nothing to train.
 func Compile(net *onnxload.Net, loss Loss, o Options) (*Step, error) {
+	if len(net.Params) == 0 && len(net.Frozen) > 0 {
+		return nil, fmt.Errorf("runner: all %d parameters are frozen, so there is nothing to train", len(net.Frozen))
+	}
 	if len(net.Params) == 0 {
 		return nil, fmt.Errorf("runner: the network has no trainable weights")
 	}
@@ -106,7 +112,7 @@ func Compile(net *onnxload.Net, loss Loss, o Options) (*Step, error) {
 	if o.EvalBatch <= 0 {
 		o.EvalBatch = evalBatch
 	}
-	return &Step{net: net, loss: loss, o: o, pool: parallel.New(o.Threads)}, nil
+	return &Step{net: net, loss: loss, o: o, pool: parallel.New(o.Threads), frozen: net.FrozenWeights()}, nil
 }
 
 // Dim is the number of trainable weights.
@@ -394,7 +400,10 @@ func (s *Step) differentiate(net *onnxload.Net, u use, b *Batch) (*compiled, err
 	}
 	c.bindings()
 	c.targets = handles(c.vm, targets)
-	return c, nil
+	if net.Options().Dtype == tensor.Float64 {
+		return c, nil // the caller binds
+	}
+	return c, c.bindFrozen(s.frozen)
 }
 
 // backpropagate returns the derivatives of the loss by wrt. If the errors of samples are wanted, it sets outputGrad
@@ -419,6 +428,11 @@ func (c *compiled) bindings() {
 			c.params = append(c.params, binding{h, p.From, p.To})
 		}
 	}
+	for _, p := range c.net.Frozen {
+		if h, ok := c.vm.Input(p.Node); ok {
+			c.frozen = append(c.frozen, binding{h, p.From, p.To})
+		}
+	}
 	for _, f := range c.net.Buffers {
 		if f.Node == nil {
 			continue
@@ -432,6 +446,16 @@ func (c *compiled) bindings() {
 		st := state{name: s.Name, in: handles(c.vm, gorgonia.Nodes{s.In})[0], out: s.Out, zeros: make([]float32, s.In.Shape().TotalSize())}
 		c.states = append(c.states, st)
 	}
+}
+
+// bindFrozen binds the weights that are not trained, once for all runs.
+func (c *compiled) bindFrozen(x []float32) error {
+	for _, p := range c.frozen {
+		if err := c.vm.BindF32(p.handle, x[p.from:p.to]); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func handles(vm *exec.VM, nodes gorgonia.Nodes) []int {

@@ -70,6 +70,11 @@ func TestErrors(t *testing.T) {
 		{"train m.onnx --data data --std 0", 1, []string{"std is 0"}},
 		{"train m.onnx --data data --mean 1,2", 1, []string{"2 values of mean"}},
 		{"grad m.onnx --case none", 1, []string{"none", "input_0.pb", "target_0.pb"}},
+		// Fine-tuning.
+		{"train m.onnx --data data --head 0", 2, []string{"--head is 0"}},
+		{"train m.onnx --data data --freeze conv*", 1, []string{"m.onnx", `"conv*"`, `close are "b", "w", "gemm"`}},
+		{"train m.onnx --data data --freeze *", 1, []string{"m.onnx", "all 2 parameters are frozen"}},
+		{"train m.onnx --data data --trainable [", 1, []string{`"["`, "malformed"}},
 		// Output.
 		{"train m.onnx --data data --out no/o.onnx", 1, []string{"no/o.onnx", "no directory no"}},
 		{"predict m.onnx --data data --out no/y.csv", 1, []string{"no/y.csv", "no directory no"}},

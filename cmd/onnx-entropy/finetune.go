@@ -3,12 +3,21 @@ package main
 import (
 	"fmt"
 
+	"github.com/onnx-entropy/onnx-entropy/internal/report"
 	"github.com/onnx-entropy/onnx-entropy/onnxload"
 )
 
 // finetuneFlags say what of a trained model is kept, and what is new.
 type finetuneFlags struct {
 	Head *int `group:"Fine-tuning:" placeholder:"K" help:"Replace the last linear layer by a new one for K classes, drawn from --seed (inspect shows the layer)."`
+
+	freezeFlags `embed:""`
+}
+
+// freezeFlags choose the parameters that are trained.
+type freezeFlags struct {
+	Freeze    []string `group:"Fine-tuning:" sep:"none" placeholder:"PATTERN" help:"Hold still the parameters of that name; * stands for any characters, conv1 also for conv1.weight. May be repeated (inspect --parameters shows the names)."`
+	Trainable []string `group:"Fine-tuning:" sep:"none" placeholder:"PATTERN" help:"Train these although --freeze matches them; without --freeze, train only these. May be repeated."`
 }
 
 func (f *finetuneFlags) check() error {
@@ -16,6 +25,11 @@ func (f *finetuneFlags) check() error {
 		return usagef("--head is %d; it must be the number of classes, at least 1", *f.Head)
 	}
 	return nil
+}
+
+// options are those of the graph that is trained.
+func (f *freezeFlags) options() onnxload.Options {
+	return onnxload.Options{Training: true, Freeze: f.Freeze, Trainable: f.Trainable}
 }
 
 // adapt makes the changes of the model that come before anything is built.
@@ -28,9 +42,30 @@ func (t *training) adapt() error {
 		return fmt.Errorf("%s: --head: %w", t.model.label, err)
 	}
 	t.head = &h
-	t.model.Model, err = t.model.WithHead(onnxload.HeadOptions{Classes: *t.Head, Seed: t.Seed})
+	t.model.Model, err = t.model.WithHead(onnxload.HeadOptions{Classes: *t.Head, Seed: t.Seed, MaxMemory: t.model.limit})
 	if err != nil {
 		return fmt.Errorf("%s: --head: %w", t.model.label, err)
 	}
 	return nil
+}
+
+// introduceTuning says what is new and what is held still.
+func (t *training) introduceTuning(e *env) {
+	if h := t.head; h != nil {
+		e.printf("Head       %s (%s), new: %s, %d classes where there were %d", h.Node, h.Op, report.Plural(h.Features, "feature", "features"), *t.Head, h.Classes)
+	}
+	if n := len(t.net.Frozen); n > 0 {
+		e.printf("Frozen     %s in %s; trained are %s in %d", report.Plural(t.net.NumFrozen(), "weight", "weights"), report.Plural(n, "tensor", "tensors"),
+			report.Count(t.net.NumWeights()), len(t.net.Params))
+	}
+}
+
+// recordTuning puts it into the metadata of the trained file.
+func (t *training) recordTuning(meta map[string]string) {
+	if t.Head != nil {
+		meta["onnx_entropy.head"] = fmt.Sprint(*t.Head)
+	}
+	if n := len(t.net.Frozen); n > 0 {
+		meta["onnx_entropy.frozen"] = fmt.Sprintf("%d of %d tensors", n, n+len(t.net.Params))
+	}
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"slices"
 	"strings"
 	"testing"
 
@@ -71,4 +72,51 @@ func resumed(t *testing.T, args ...string) {
 	if !bytes.Equal(read(t, "runs/1/trained.onnx"), read(t, "runs/2/trained.onnx")) {
 		t.Error("the resumed run has written another file")
 	}
+}
+
+func TestFreeze(t *testing.T) {
+	workDir(t)
+	before, err := openModel("m.onnx")
+	if err != nil {
+		t.Fatal(err)
+	}
+	tensors := func(b []byte) map[string][]float32 {
+		var m onnxpb.ModelProto
+		if err := proto.Unmarshal(b, &m); err != nil {
+			t.Fatal(err)
+		}
+		all := map[string][]float32{}
+		for _, x := range m.Graph.Initializer {
+			all[x.GetName()], _ = x.Floats()
+		}
+		return all
+	}
+	old := tensors(before.bytes)
+	for _, args := range [][]string{{"--freeze", "w"}, {"--trainable", "b"}, {"--freeze", "*", "--trainable", "b"}, {"--freeze", "w", "--optimizer", "adamw"},
+		{"--freeze", "w", "--optimizer", "parle", "--weight-decay", "0.1"}, {"--freeze", "w", "--optimizer", "swa+sam+sgd", "--weight-decay", "0.1"}} {
+		out := must(t, append([]string{"train", "m.onnx", "--data", "data", "--epochs", "10", "--batch", "16", "--out", "f.onnx"}, args...)...)
+		if !strings.Contains(out, "Frozen     108 weights in 1 tensor; trained are 3 in 1") {
+			t.Errorf("%q: %s", args, out)
+		}
+		now := tensors(read(t, "f.onnx"))
+		if !slices.Equal(now["w"], old["w"]) || slices.Equal(now["b"], old["b"]) {
+			t.Errorf("%q: w has changed, or b has not", args)
+		}
+	}
+	var v inspection
+	if err := json.Unmarshal([]byte(must(t, "inspect", "m.onnx", "--freeze", "w", "--json")), &v); err != nil {
+		t.Fatal(err)
+	}
+	if v.Frozen != 1 || v.FrozenWeights != 108 || v.Tensors != 1 || v.Weights != 3 || !v.Parameters[1].Frozen || v.Parameters[1].Layers[0] != "gemm" {
+		t.Errorf("inspect shows %+v", v)
+	}
+	if out := must(t, "inspect", "m.onnx", "--freeze", "gemm", "--trainable", "b", "--parameters"); !strings.Contains(out, "w          gemm   Gemm      3x36   FLOAT  frozen\n") ||
+		!strings.Contains(out, "Frozen   108 weights in 1 tensor\n") {
+		t.Error(out)
+	}
+}
+
+func TestFreezeResumed(t *testing.T) {
+	workDir(t)
+	resumed(t, "--freeze", "w")
 }

@@ -8,7 +8,6 @@ import (
 	"gorgonia.org/tensor"
 
 	"github.com/onnx-entropy/onnx-entropy/internal/report"
-	"github.com/onnx-entropy/onnx-entropy/onnxload"
 	"github.com/onnx-entropy/onnx-entropy/optimizer"
 	"github.com/onnx-entropy/onnx-entropy/runner"
 )
@@ -17,7 +16,8 @@ type gradCmd struct {
 	Model       string `arg:"" help:"ONNX file, or the name of an embedded model."`
 	Case        string `required:"" placeholder:"DIR" help:"Directory with input_0.pb, ... and target_0.pb, each a TensorProto."`
 	Loss        string `default:"" enum:",cross-entropy,nll,mse" placeholder:"NAME" help:"cross-entropy, nll or mse (default: mse if the target is of floats, else cross-entropy)."`
-	Threads     int    `placeholder:"N" help:"Threads (default: one a processor)."`
+	freezeFlags `embed:""`
+	Threads     int `placeholder:"N" help:"Threads (default: one a processor)."`
 	memoryFlags `embed:""`
 	JSON        bool `name:"json" help:"Print one JSON object: loss, and shape, l2 and sum of the gradient of each parameter."`
 }
@@ -64,7 +64,9 @@ func (c *gradCmd) Run(e *env) error {
 		shapes[m.Inputs[i].Name] = t.Shape()
 	}
 	zero := 0.0
-	net, err := m.build(b.Inputs[0].Shape()[0], onnxload.Options{Training: true, Dropout: &zero, Shapes: shapes})
+	o := c.options()
+	o.Dropout, o.Shapes = &zero, shapes
+	net, err := m.build(b.Inputs[0].Shape()[0], o)
 	if err != nil {
 		return err
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"strconv"
@@ -14,25 +15,30 @@ type inspectCmd struct {
 	Model string `arg:"" help:"ONNX file, or the name of an embedded model."`
 	JSON  bool   `name:"json" help:"Print one JSON object."`
 
+	Parameters  bool `help:"List the parameters, with the names that --freeze and --trainable match."`
+	freezeFlags `embed:""`
 	memoryFlags `embed:""`
 }
 
 // inspection is what inspect shows.
 type inspection struct {
-	Model        string            `json:"model"`
-	Producer     string            `json:"producer"`
-	IRVersion    int               `json:"ir_version"`
-	Opset        int               `json:"opset"`
-	TrainingMode bool              `json:"training_mode"`
-	Inputs       []port            `json:"inputs"`
-	Outputs      []port            `json:"outputs"`
-	Layers       []layer           `json:"layers"`
-	Head         *onnxload.Head    `json:"head"`       // null if there is no layer that train --head could replace
-	Tensors      int               `json:"tensors"`    // trainable
-	Weights      int               `json:"weights"`    // numbers in them
-	Statistics   int               `json:"statistics"` // running means and variances
-	Warnings     []string          `json:"warnings"`
-	Metadata     map[string]string `json:"metadata,omitempty"` // that this program has put there
+	Model         string            `json:"model"`
+	Producer      string            `json:"producer"`
+	IRVersion     int               `json:"ir_version"`
+	Opset         int               `json:"opset"`
+	TrainingMode  bool              `json:"training_mode"`
+	Inputs        []port            `json:"inputs"`
+	Outputs       []port            `json:"outputs"`
+	Layers        []layer           `json:"layers"`
+	Head          *onnxload.Head    `json:"head"`       // null if there is no layer that train --head could replace
+	Parameters    []parameter       `json:"parameters"` // in file order, the frozen ones last
+	Tensors       int               `json:"tensors"`    // trainable
+	Weights       int               `json:"weights"`    // numbers in them
+	Frozen        int               `json:"frozen"`     // tensors that --freeze holds still, not among the former
+	FrozenWeights int               `json:"frozen_weights"`
+	Statistics    int               `json:"statistics"` // running means and variances
+	Warnings      []string          `json:"warnings"`
+	Metadata      map[string]string `json:"metadata,omitempty"` // that this program has put there
 }
 
 // port is an input or output; its shape is null if the file does not give the rank.
@@ -58,6 +64,17 @@ type layer struct {
 	Trainable  bool     `json:"trainable"`
 }
 
+// parameter is a tensor that is trained, or frozen.
+type parameter struct {
+	Name   string   `json:"name"`
+	Layers []string `json:"layers"` // names of the nodes that read it
+	Op     string   `json:"op"`     // operator that it is a weight of
+	Shape  []int    `json:"shape"`
+	Type   string   `json:"type"`
+	Tied   bool     `json:"tied,omitempty"` // several nodes read it
+	Frozen bool     `json:"frozen,omitempty"`
+}
+
 // Run shows the model. What its file says is shown even if the graph cannot be built.
 func (c *inspectCmd) Run(e *env) error {
 	m, err := openModel(c.Model)
@@ -67,7 +84,7 @@ func (c *inspectCmd) Run(e *env) error {
 	m.limit = c.limit()
 	v := inspection{
 		Model: m.label, Producer: m.Producer, IRVersion: m.IRVersion, Opset: m.Opset, TrainingMode: m.TrainingMode(),
-		Inputs: ports(m.Inputs), Outputs: ports(m.Outputs), Layers: []layer{}, Warnings: append([]string{}, m.Warnings()...), Metadata: map[string]string{},
+		Inputs: ports(m.Inputs), Outputs: ports(m.Outputs), Layers: []layer{}, Parameters: []parameter{}, Warnings: append([]string{}, m.Warnings()...), Metadata: map[string]string{},
 	}
 	for k, s := range m.meta {
 		if strings.HasPrefix(k, "onnx_entropy.") {
@@ -77,7 +94,7 @@ func (c *inspectCmd) Run(e *env) error {
 	if h, err := m.Head(""); err == nil {
 		v.Head = &h
 	}
-	problem := v.look(m)
+	problem := v.look(m, c.options())
 	if c.JSON {
 		enc := json.NewEncoder(e.stdout)
 		enc.SetEscapeHTML(false)
@@ -87,27 +104,34 @@ func (c *inspectCmd) Run(e *env) error {
 		}
 		return problem
 	}
-	v.print(e, problem == nil)
+	v.print(e, problem == nil, c.Parameters)
 	return problem
 }
 
 // look builds the graph for two sizes of batch, which shows what of the shapes is the batch.
-func (v *inspection) look(m *model) error {
-	two, err := m.build(2, onnxload.Options{Training: true})
+func (v *inspection) look(m *model, o onnxload.Options) error {
+	two, err := m.build(2, o)
 	if n, fixed := m.fixedBatch(); err != nil && fixed {
-		two, err = m.build(n, onnxload.Options{Training: true}) // a node may depend on it
+		two, err = m.build(n, o) // a node may depend on it
 	}
 	if err != nil {
 		return err
 	}
-	three, err := m.build(3, onnxload.Options{Training: true})
+	three, err := m.build(3, o)
 	if err != nil || len(three.Layers) != len(two.Layers) {
 		three = two
 	}
 	for i, l := range two.Layers {
 		v.Layers = append(v.Layers, layer{l.Name, l.Op, symbolic(l.OutShape, three.Layers[i].OutShape), l.Params, l.Trainable})
 	}
-	v.Tensors, v.Weights, v.Statistics = len(two.Params), two.NumWeights(), two.NumRunning()
+	v.Tensors, v.Weights, v.Statistics, v.Frozen = len(two.Params), two.NumWeights(), two.NumRunning(), len(two.Frozen)
+	v.FrozenWeights = two.NumFrozen()
+	readers := m.Readers()
+	for k, list := range [][]onnxload.Param{two.Params, two.Frozen} {
+		for _, p := range list {
+			v.Parameters = append(v.Parameters, parameter{p.Name, append([]string{}, readers[p.Name]...), p.Op, p.Shape, p.Type, p.Tied, k == 1})
+		}
+	}
 	return nil
 }
 
@@ -129,7 +153,7 @@ func symbolic(two, three []int) []string {
 	return s
 }
 
-func (v *inspection) print(e *env, built bool) {
+func (v *inspection) print(e *env, built, parameters bool) {
 	mode := "inference"
 	if v.TrainingMode {
 		mode = "training"
@@ -161,10 +185,17 @@ func (v *inspection) print(e *env, built bool) {
 			rows = append(rows, []string{l.Name, l.Op, strings.Join(l.Shape, "x"), params, yes})
 		}
 		fmt.Fprint(e.stdout, report.Table(rows, 3))
+		if parameters {
+			e.printf("")
+			fmt.Fprint(e.stdout, v.parameterTable())
+		}
 		e.printf("")
 		e.printf("Total    %s, %d trainable; %s in %s; %s", report.Plural(len(v.Layers), "layer", "layers"), trainable,
 			report.Plural(v.Weights, "weight", "weights"), report.Plural(v.Tensors, "tensor", "tensors"),
 			report.Plural(v.Statistics, "running statistic", "running statistics"))
+		if v.Frozen > 0 {
+			e.printf("Frozen   %s in %s", report.Plural(v.FrozenWeights, "weight", "weights"), report.Plural(v.Frozen, "tensor", "tensors"))
+		}
 	}
 	if h := v.Head; h != nil {
 		e.printf("Head     %s (%s): %s, %s; train --head K replaces it by a new one for K classes", h.Node, h.Op,
@@ -173,6 +204,21 @@ func (v *inspection) print(e *env, built bool) {
 	for _, w := range v.Warnings {
 		e.printf("Warning  %s", w)
 	}
+}
+
+func (v *inspection) parameterTable() string {
+	rows := [][]string{{"Parameter", "Layer", "Operator", "Shape", "Type", ""}}
+	for _, p := range v.Parameters {
+		var notes []string
+		if p.Frozen {
+			notes = append(notes, "frozen")
+		}
+		if p.Tied {
+			notes = append(notes, "tied")
+		}
+		rows = append(rows, []string{p.Name, cmp.Or(append(p.Layers, "")...), p.Op, report.Shape(p.Shape), p.Type, strings.Join(notes, ", ")})
+	}
+	return report.Table(rows)
 }
 
 func (v port) String() string {

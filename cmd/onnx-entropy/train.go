@@ -231,9 +231,10 @@ func (c *trainCmd) noData(m *model) error {
 // compile builds the graph and fits the data to it.
 func (t *training) compile() error {
 	var err error
-	o := onnxload.Options{Training: true}
+	o := t.options()
 	if t.text != nil {
-		o = t.text.options(t.model, t.Batch)
+		text := t.text.options(t.model, t.Batch)
+		o.Carry, o.Shapes = text.Carry, text.Shapes
 	}
 	o.Dropout = t.Dropout
 	if t.net, err = t.model.build(t.Batch, o); err != nil {
@@ -557,9 +558,7 @@ func (t *training) provenance(rep *runner.Report) map[string]string {
 	if t.LabelSmoothing != 0 {
 		meta["onnx_entropy.label_smoothing"] = report.Number(t.LabelSmoothing)
 	}
-	if t.Head != nil {
-		meta["onnx_entropy.head"] = fmt.Sprint(*t.Head)
-	}
+	t.recordTuning(meta)
 	if t.Reinit != nil {
 		meta["onnx_entropy.reinit"] = fmt.Sprint(*t.Reinit)
 	}

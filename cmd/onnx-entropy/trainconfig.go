@@ -24,6 +24,8 @@ type config struct {
 	Seed      uint64            `json:"seed"`
 	Reinit    *uint64           `json:"reinit,omitempty"`
 	Head      *int              `json:"head,omitempty"`
+	Freeze    []string          `json:"freeze,omitempty"`
+	Trainable []string          `json:"trainable,omitempty"`
 	Dropout   *float64          `json:"dropout,omitempty"`
 	Shuffle   bool              `json:"shuffle"`
 	Sampler   string            `json:"sampler"`
@@ -83,6 +85,8 @@ func (t *training) config() config {
 		Seed:      t.Seed,
 		Reinit:    t.Reinit,
 		Head:      t.Head,
+		Freeze:    t.Freeze,
+		Trainable: t.Trainable,
 		Dropout:   t.Dropout,
 		Shuffle:   !t.NoShuffle,
 		Sampler:   t.Sampler,

@@ -30,9 +30,7 @@ func (t *training) introduce(e *env) {
 	}
 	e.printf("Model      %s (%s), %s, %s -> %s", t.model.label, kind, report.Plural(t.net.NumWeights(), "weight", "weights"),
 		report.Shape(t.net.Inputs[0].Shape()[1:]), report.Shape(t.net.Outputs[0].Shape()[1:]))
-	if h := t.head; h != nil {
-		e.printf("Head       %s (%s), new: %s, %d classes where there were %d", h.Node, h.Op, report.Plural(h.Features, "feature", "features"), *t.Head, h.Classes)
-	}
+	t.introduceTuning(e)
 	if t.text == nil {
 		e.printf("Data       %s, %s%s", describe(t.data), t.stored, t.whitened())
 	} else {
