@@ -31,8 +31,9 @@ const (
 
 func (h *host) size() int { return len(h.i) + len(h.f) }
 
-// hostLimit bounds the elements that all foldings of one Build may produce together.
-const hostLimit = 1 << 26
+// hostLimit bounds the elements that all foldings of one Build may produce together: the time that they take, where MaxMemory
+// bounds their memory. The 144 million weights of a VGG-19 whose file makes them by ConstantOfShape are within it.
+const hostLimit = 3 << 26
 
 // newHost returns a zeroed tensor, within the limit.
 func (b *builder) newHost(elem int32, shape []int) (*host, error) {
