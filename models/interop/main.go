@@ -68,7 +68,6 @@ type job struct {
 
 	model  *onnxload.Model
 	loss   runner.Loss
-	shapes map[string][]int
 	result result
 }
 
