@@ -32,6 +32,9 @@ type Options struct {
 	// another matches the name itself and names that go on with ".", "/" or ":". One that matches nothing is an error.
 	// What is not trained is in Net.Frozen; it costs no derivative, and keeps its bits in the exported file.
 	Freeze, Trainable []string
+	// FileStatistics lets a training graph normalise with the running statistics, BatchNormalization being an affine function
+	// of each channel; else it takes the mini-batch's. Net.Stats is empty then.
+	FileStatistics bool
 	// MaxElements bounds the elements of each tensor of the graph; 0 stands for 2^31. A file of a few bytes
 	// can ask for more memory than there is.
 	MaxElements int

@@ -52,7 +52,7 @@ func batchNorm(c *nodeCtx) error {
 	if err != nil {
 		return err
 	}
-	if c.b.opts.Training {
+	if c.batchStatistics() {
 		return c.batchNormTrain(x, scale, bias, eps, momentum)
 	}
 	y, err := ops.BatchNorm(x, scale, bias, mean, variance, eps)
@@ -66,6 +66,9 @@ func batchNorm(c *nodeCtx) error {
 	}
 	return nil
 }
+
+// batchStatistics tells whether BatchNormalization takes the statistics of the mini-batch.
+func (c *nodeCtx) batchStatistics() bool { return c.b.opts.Training && !c.b.opts.FileStatistics }
 
 func (c *nodeCtx) batchNormTrain(x, scale, bias *gorgonia.Node, eps, momentum float64) error {
 	y, stats, err := ops.BatchNormTrain(x, scale, bias, eps)
@@ -95,7 +98,7 @@ func (c *nodeCtx) buffer(i, channels int) (*gorgonia.Node, error) {
 	v := c.in[i]
 	s := v.src
 	if s == nil || c.in[7-i].src == nil {
-		if c.b.opts.Training {
+		if c.batchStatistics() {
 			return nil, nil
 		}
 		if !v.constant() {
@@ -112,7 +115,7 @@ func (c *nodeCtx) buffer(i, channels int) (*gorgonia.Node, error) {
 			v.name, s.shape, s.typeName(), channels)
 	}
 	f := Buffer{Shape: s.shape, src: s, at: c.slot(i), mean: i == 3}
-	if !c.b.opts.Training {
+	if !c.batchStatistics() {
 		// Not the tensor's own name: another BatchNormalization may use the same one.
 		name := fmt.Sprintf("%s.running.%d", shownName(c.n, c.index), i)
 		f.Node = c.b.input(c.b.unique(name), c.b.opts.Dtype, f.Shape)

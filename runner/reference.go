@@ -42,10 +42,10 @@ func Gradient64(ctx context.Context, net *onnxload.Net, loss Loss, b *Batch, thr
 			return 0, nil, err
 		}
 	}
-	if err := c.bindWide(net.Weights(), nil, net.FrozenWeights()); err != nil {
+	if err := c.bindWide(net.Weights(), net.Running(), net.FrozenWeights()); err != nil {
 		return 0, nil, err
 	}
-	c.params, c.frozen = nil, nil
+	c.params, c.buffers, c.frozen = nil, nil, nil
 	if err := c.run(ctx, nil, nil, b, exec.Draw{}); err != nil {
 		return 0, nil, err
 	}

@@ -339,6 +339,9 @@ func (r *run) identify(x []float32) (map[string]string, error) {
 		}
 		id["frozen set"] = fmt.Sprintf("%d tensors, %s", n, digest(names+digestFloats(r.s.frozen)))
 	}
+	if r.s.net.Options().FileStatistics {
+		id["normalisation"] = "with the file's statistics"
+	}
 	for k, v := range c.Checkpoints.Identity {
 		if _, taken := id[k]; taken {
 			return nil, fmt.Errorf("runner: Checkpoints.Identity has %q, which Train fills in itself", k)

@@ -78,6 +78,7 @@ type compiled struct {
 	unused  [][2]int  // ranges of the gradient that no path of the graph reaches: always zero
 	frozen  []binding // ranges of the weights that are not trained
 	buffers []binding // ranges of the running statistics
+	running []float32 // those of the file, where a training graph uses them
 	inputs  []int     // handles; -1 where the graph does not use the input
 	states  []state
 	targets []int // none if the use has no loss
@@ -163,6 +164,9 @@ func (c *compiled) run(ctx context.Context, x, running []float32, b *Batch, d ex
 		if err := c.vm.BindF32(p.handle, x[p.from:p.to]); err != nil {
 			return err
 		}
+	}
+	if running == nil {
+		running = c.running
 	}
 	for _, p := range c.buffers {
 		if err := c.vm.BindF32(p.handle, running[p.from:p.to]); err != nil {
@@ -400,6 +404,9 @@ func (s *Step) differentiate(net *onnxload.Net, u use, b *Batch) (*compiled, err
 	}
 	c.bindings()
 	c.targets = handles(c.vm, targets)
+	if len(c.buffers) > 0 {
+		c.running = net.Running()
+	}
 	if net.Options().Dtype == tensor.Float64 {
 		return c, nil // the caller binds
 	}

@@ -9,7 +9,8 @@ import (
 
 // finetuneFlags say what of a trained model is kept, and what is new.
 type finetuneFlags struct {
-	Head *int `group:"Fine-tuning:" placeholder:"K" help:"Replace the last linear layer by a new one for K classes, drawn from --seed (inspect shows the layer)."`
+	Head *int   `group:"Fine-tuning:" placeholder:"K" help:"Replace the last linear layer by a new one for K classes, drawn from --seed (inspect shows the layer)."`
+	BN   string `group:"Fine-tuning:" name:"bn" enum:"batch,frozen" default:"batch" placeholder:"KIND" help:"Statistics that BatchNormalization takes in training: batch, or frozen, those in the file, which stay as they are (default: batch)."`
 
 	freezeFlags `embed:""`
 }
@@ -49,10 +50,21 @@ func (t *training) adapt() error {
 	return nil
 }
 
+// checkNorms is for --bn frozen, which needs something to freeze.
+func (t *training) checkNorms() error {
+	if t.BN == "frozen" && len(t.net.Buffers) == 0 {
+		return usagef("--bn frozen has no effect: %s has no BatchNormalization with running statistics", t.model.label)
+	}
+	return nil
+}
+
 // introduceTuning says what is new and what is held still.
 func (t *training) introduceTuning(e *env) {
 	if h := t.head; h != nil {
 		e.printf("Head       %s (%s), new: %s, %d classes where there were %d", h.Node, h.Op, report.Plural(h.Features, "feature", "features"), *t.Head, h.Classes)
+	}
+	if t.BN == "frozen" {
+		e.printf("Frozen     %s of BatchNormalization", report.Plural(t.net.NumRunning(), "running statistic", "running statistics"))
 	}
 	if n := len(t.net.Frozen); n > 0 {
 		e.printf("Frozen     %s in %s; trained are %s in %d", report.Plural(t.net.NumFrozen(), "weight", "weights"), report.Plural(n, "tensor", "tensors"),
@@ -64,6 +76,9 @@ func (t *training) introduceTuning(e *env) {
 func (t *training) recordTuning(meta map[string]string) {
 	if t.Head != nil {
 		meta["onnx_entropy.head"] = fmt.Sprint(*t.Head)
+	}
+	if t.BN == "frozen" {
+		meta["onnx_entropy.bn"] = t.BN
 	}
 	if n := len(t.net.Frozen); n > 0 {
 		meta["onnx_entropy.frozen"] = fmt.Sprintf("%d of %d tensors", n, n+len(t.net.Params))

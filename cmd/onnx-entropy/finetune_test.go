@@ -120,3 +120,40 @@ func TestFreezeResumed(t *testing.T) {
 	workDir(t)
 	resumed(t, "--freeze", "w")
 }
+
+// With --bn frozen the running statistics are used as they are, and keep their bits.
+func TestFrozenNorms(t *testing.T) {
+	workDir(t)
+	args := []string{"--data", "builtin:digits", "--epochs", "0.2", "--batch", "32", "--threads", "2"}
+	must(t, append([]string{"train", "mnistconv", "--out", "first.onnx"}, args...)...)
+	out := must(t, append([]string{"train", "first.onnx", "--bn", "frozen", "--out", "second.onnx"}, args...)...)
+	if want := "Frozen     1,140 running statistics of BatchNormalization"; !strings.Contains(out, want) {
+		t.Errorf("the output lacks %q:\n%s", want, out)
+	}
+	statistics := func(file string) (out [][]byte) {
+		var m onnxpb.ModelProto
+		if err := proto.Unmarshal(read(t, file), &m); err != nil {
+			t.Fatal(err)
+		}
+		values := map[string][]byte{}
+		for _, i := range m.Graph.Initializer {
+			values[i.GetName()] = i.RawData
+		}
+		for _, n := range m.Graph.Node {
+			if n.GetOpType() == "BatchNormalization" {
+				out = append(out, values[n.Input[3]], values[n.Input[4]])
+			}
+		}
+		return out
+	}
+	before, after := statistics("first.onnx"), statistics("second.onnx")
+	if len(before) != 6 || len(before[0]) == 0 || !slices.EqualFunc(before, after, bytes.Equal) {
+		t.Errorf("%d statistics, changed", len(before))
+	}
+	if bytes.Equal(read(t, "first.onnx"), read(t, "second.onnx")) {
+		t.Error("nothing was trained")
+	}
+	if _, errs, code := call(t, "train", "m.onnx", "--data", "data", "--bn", "frozen"); code != 2 || !strings.Contains(errs, "no BatchNormalization") {
+		t.Errorf("a model without BatchNormalization: %d, %s", code, errs)
+	}
+}

@@ -236,8 +236,11 @@ func (t *training) compile() error {
 		text := t.text.options(t.model, t.Batch)
 		o.Carry, o.Shapes = text.Carry, text.Shapes
 	}
-	o.Dropout = t.Dropout
+	o.Dropout, o.FileStatistics = t.Dropout, t.BN == "frozen"
 	if t.net, err = t.model.build(t.Batch, o); err != nil {
+		return err
+	}
+	if err := t.checkNorms(); err != nil {
 		return err
 	}
 	if t.text != nil {

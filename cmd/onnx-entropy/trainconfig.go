@@ -26,6 +26,7 @@ type config struct {
 	Head      *int              `json:"head,omitempty"`
 	Freeze    []string          `json:"freeze,omitempty"`
 	Trainable []string          `json:"trainable,omitempty"`
+	BN        string            `json:"bn"`
 	Dropout   *float64          `json:"dropout,omitempty"`
 	Shuffle   bool              `json:"shuffle"`
 	Sampler   string            `json:"sampler"`
@@ -87,6 +88,7 @@ func (t *training) config() config {
 		Head:      t.Head,
 		Freeze:    t.Freeze,
 		Trainable: t.Trainable,
+		BN:        t.BN,
 		Dropout:   t.Dropout,
 		Shuffle:   !t.NoShuffle,
 		Sampler:   t.Sampler,
