@@ -262,3 +262,11 @@ func lossOf(flag string, d *dataset.Data) string {
 	}
 	return "cross-entropy"
 }
+
+// lossByName is runner.LossByName, but cross-entropy passes over a final Softmax or LogSoftmax.
+func lossByName(name string) (runner.Loss, error) {
+	if name == "cross-entropy" {
+		return runner.CrossEntropyOnLogits, nil
+	}
+	return runner.LossByName(name)
+}

@@ -109,7 +109,7 @@ func (c *evalCmd) samples(e *env, m *model) (*evaluation, error) {
 	if used := m.meta["onnx_entropy.loss"]; c.Loss == "" && used != "" {
 		loss = used
 	}
-	f, err := runner.LossByName(loss)
+	f, err := lossByName(loss)
 	if err != nil {
 		return nil, err
 	}
@@ -176,7 +176,7 @@ func (c *evalCmd) text(e *env, m *model, t *text) (*evaluation, error) {
 	if err != nil {
 		return nil, err
 	}
-	loss, err := runner.LossByName(cmp.Or(c.Loss, m.meta["onnx_entropy.loss"], "cross-entropy"))
+	loss, err := lossByName(cmp.Or(c.Loss, m.meta["onnx_entropy.loss"], "cross-entropy"))
 	if err != nil {
 		return nil, err
 	}

@@ -66,6 +66,9 @@ func (t *training) introduceTuning(e *env) {
 	if t.BN == "frozen" {
 		e.printf("Frozen     %s of BatchNormalization", report.Plural(t.net.NumRunning(), "running statistic", "running statistics"))
 	}
+	if last := t.passedOver(); last != "" {
+		e.printf("Output     the loss is taken before the final %s, from its logits; the file keeps it", last)
+	}
 	if n := len(t.net.Frozen); n > 0 {
 		e.printf("Frozen     %s in %s; trained are %s in %d", report.Plural(t.net.NumFrozen(), "weight", "weights"), report.Plural(n, "tensor", "tensors"),
 			report.Count(t.net.NumWeights()), len(t.net.Params))

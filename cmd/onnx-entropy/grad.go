@@ -55,7 +55,7 @@ func (c *gradCmd) Run(e *env) error {
 			loss = "mse"
 		}
 	}
-	f, err := runner.LossByName(loss)
+	f, err := lossByName(loss)
 	if err != nil {
 		return err
 	}

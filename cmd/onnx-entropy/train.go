@@ -251,7 +251,7 @@ func (t *training) compile() error {
 	if err != nil {
 		return err
 	}
-	loss, err := runner.LossByName(t.loss)
+	loss, err := lossByName(t.loss)
 	if err != nil {
 		return err
 	}
@@ -261,6 +261,9 @@ func (t *training) compile() error {
 			return usagef("--label-smoothing has no effect with the loss mse, which has no classes")
 		}
 		trained = runner.LabelSmoothing(t.LabelSmoothing, t.loss == "nll")
+		if t.loss == "cross-entropy" {
+			trained = runner.OnLogits(trained)
+		}
 	}
 	if t.threads = t.Threads; t.threads == 0 {
 		t.threads = runtime.GOMAXPROCS(0)

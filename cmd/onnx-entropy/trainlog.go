@@ -6,6 +6,8 @@ import (
 	"strings"
 	"time"
 
+	"gorgonia.org/tensor"
+
 	"github.com/onnx-entropy/onnx-entropy/internal/dataset"
 	"github.com/onnx-entropy/onnx-entropy/internal/report"
 	"github.com/onnx-entropy/onnx-entropy/runner"
@@ -104,15 +106,27 @@ func (t *training) warnAboutLoss(e *env) {
 		last = t.net.Layers[n-1].Op
 	}
 	switch {
-	case last == "LogSoftmax" && t.loss == "cross-entropy":
-		e.warn("%s ends in LogSoftmax, and cross-entropy takes its logarithm once more, which changes nothing but costs time; --loss nll is meant for it.", t.model.label)
-	case last == "Softmax" && t.loss == "cross-entropy":
-		e.warn("%s ends in Softmax, and cross-entropy applies it once more, which trains badly; export the network without its Softmax.", t.model.label)
+	case t.loss == "cross-entropy":
+		if last == "Softmax" && t.passedOver() == "" {
+			e.warn("%s ends in Softmax, and cross-entropy applies it once more, which trains badly; export the network without its Softmax.", t.model.label)
+		}
 	case last == "Softmax" && t.loss == "nll":
 		e.warn("%s ends in Softmax, and nll wants logarithms; export the network without its Softmax and use cross-entropy.", t.model.label)
 	case last != "LogSoftmax" && t.loss == "nll":
 		e.warn("%s does not end in LogSoftmax, and nll wants logarithms of probabilities; cross-entropy is meant for plain outputs.", t.model.label)
 	}
+}
+
+// passedOver is the final Softmax or LogSoftmax that the loss does without, else empty.
+func (t *training) passedOver() string {
+	y := t.net.Outputs[0]
+	if t.loss != "cross-entropy" || y.Dims() < 2 {
+		return ""
+	}
+	if t.text != nil {
+		return runner.EndsIn(y, y.Shape()[:y.Dims()-1])
+	}
+	return runner.EndsIn(y, append(tensor.Shape{y.Shape()[0]}, t.source.(*source).target...))
 }
 
 // A watch follows a run: it writes the log and shows the progress.

@@ -1,0 +1,43 @@
+package runner
+
+import (
+	"gorgonia.org/gorgonia"
+	"gorgonia.org/tensor"
+
+	"github.com/onnx-entropy/onnx-entropy/internal/ops"
+)
+
+// CrossEntropyOnLogits is CrossEntropy for outputs that may already be probabilities, or their logarithms: it is
+// computed from what the Softmax or LogSoftmax that makes output 0 reads, if that is along the axis of the classes.
+// A loss of log(softmax) taken as a whole stays finite where a probability is rounded to 0, and so does its gradient.
+func CrossEntropyOnLogits(outputs gorgonia.Nodes, shapes []tensor.Shape) (*gorgonia.Node, gorgonia.Nodes, error) {
+	return OnLogits(CrossEntropy)(outputs, shapes)
+}
+
+// OnLogits makes a loss for logits one for outputs that may be their Softmax or LogSoftmax: see CrossEntropyOnLogits.
+func OnLogits(loss Loss) Loss {
+	return func(outputs gorgonia.Nodes, shapes []tensor.Shape) (*gorgonia.Node, gorgonia.Nodes, error) {
+		if len(outputs) > 0 && len(shapes) > 0 {
+			x, _ := ops.Logits(outputs[0], classAxis(outputs[0].Shape(), shapes[0]))
+			outputs = append(gorgonia.Nodes{x}, outputs[1:]...)
+		}
+		return loss(outputs, shapes)
+	}
+}
+
+// classAxis is the axis of the classes in an output whose other axes are those of the labels: 1, or the last.
+func classAxis(output, labels tensor.Shape) int {
+	for i := 2; i < len(output); i++ {
+		if len(labels) != len(output)-1 || output[i] != labels[i-1] {
+			return len(output) - 1
+		}
+	}
+	return 1
+}
+
+// EndsIn returns "Softmax" or "LogSoftmax" if CrossEntropyOnLogits passes that over for labels of the given shape,
+// which begins with the batch; else "".
+func EndsIn(output *gorgonia.Node, labels tensor.Shape) string {
+	_, name := ops.Logits(output, classAxis(output.Shape(), labels))
+	return name
+}
