@@ -41,3 +41,16 @@ func EndsIn(output *gorgonia.Node, labels tensor.Shape) string {
 	_, name := ops.Logits(output, classAxis(output.Shape(), labels))
 	return name
 }
+
+// read returns the output, or its logits if the loss has passed the output over, so that no node reads it.
+func read(output *gorgonia.Node) *gorgonia.Node {
+	if output.Graph().To(output.ID()).Len() > 0 {
+		return output
+	}
+	for axis := range output.Dims() {
+		if x, name := ops.Logits(output, axis); name != "" {
+			return x
+		}
+	}
+	return output
+}

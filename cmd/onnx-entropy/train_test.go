@@ -4,11 +4,14 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/onnx-entropy/onnx-entropy/onnxload"
 )
 
 // workDir is a fresh directory with a linear model m.onnx and data of its size in data, and is the current one.
@@ -233,6 +236,29 @@ func TestLossWarnings(t *testing.T) {
 		if warned != (c.want != "") || !strings.Contains(errs, c.want) {
 			t.Errorf("%s and %s: %q", c.last, c.loss, errs)
 		}
+	}
+}
+
+// The errors of samples, which choose the next ones, are those of the logits where the loss is taken from these.
+func TestOddballBeforeSoftmax(t *testing.T) {
+	workDir(t)
+	l := newLinear(6)
+	var out []string
+	for _, l.last = range []string{"", "Softmax", "LogSoftmax"} {
+		write(t, "l.onnx", l.onnx())
+		must(t, "train", "l.onnx", "--data", "data", "--epochs", "5", "--batch", "16", "--sampler", "oddball", "--out", "o.onnx")
+		m, err := openModel("o.onnx")
+		if err != nil {
+			t.Fatal(err)
+		}
+		net, err := m.build(1, onnxload.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		out = append(out, fmt.Sprint(net.Weights()))
+	}
+	if out[1] != out[0] || out[2] != out[0] {
+		t.Error("with and without a final Softmax or LogSoftmax the weights differ")
 	}
 }
 
