@@ -25,7 +25,7 @@ func quantizationOperators() map[string]operator {
 func inferenceOnly(graph func(*nodeCtx) error) func(*nodeCtx) error {
 	return func(c *nodeCtx) error {
 		if c.b.opts.Training {
-			return unsupportedf("quantized networks are not trained; train the network in floating point and quantize it afterwards")
+			return unsupportedf("quantized networks are not trained, because rounding has the derivative 0; train the network in floating point and quantize it afterwards")
 		}
 		return graph(c)
 	}

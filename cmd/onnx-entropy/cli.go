@@ -127,8 +127,12 @@ func parseError(p *kong.Kong, args []string, err error) error {
 	}
 	// Kong names the kind of token, which is no help.
 	text := strings.NewReplacer(" (short flag)", "", " (string)", "", " (long flag)", "").Replace(err.Error())
+	text = unsigned.ReplaceAllString(text, "expected an integer from 0 to 2^64-1, not $1")
 	return &usageError{verb, errors.New(text)}
 }
+
+// unsigned is what kong says of a bad uint64.
+var unsigned = regexp.MustCompile(`expected (?:uint value|a valid 64 bit uint) but got ("[^"]*")(?:; perhaps .*)?`)
 
 // verbOf finds the verb among args, for the hint of a usage error.
 func verbOf(p *kong.Kong, args []string) string {

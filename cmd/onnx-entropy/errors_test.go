@@ -215,6 +215,15 @@ func TestUnsupportedNodesAreListedAtOnce(t *testing.T) {
 	}
 }
 
+func TestSeedErrors(t *testing.T) {
+	for _, args := range [][]string{{"--seed", "-1"}, {"--seed=-1"}, {"--seed", "18446744073709551616"}, {"--reinit", "1.5"}} {
+		_, errs, code := call(t, append([]string{"train"}, args...)...)
+		if code != 2 || !strings.Contains(errs, "expected an integer from 0 to 2^64-1, not \"") {
+			t.Errorf("%q: exit code %d, %q", args, code, errs)
+		}
+	}
+}
+
 func TestHelpAndVersion(t *testing.T) {
 	for _, args := range [][]string{nil, {"--help"}, {"train", "--help"}, {"--version"}} {
 		out, errs, code := call(t, args...)
