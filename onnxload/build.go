@@ -71,6 +71,9 @@ func (m *Model) build(batch int, o Options) (b *builder, err error) {
 	if b.selected, err = m.selection(o); err != nil {
 		return nil, err
 	}
+	if err := b.checkInserted(); err != nil {
+		return nil, err
+	}
 	if err := b.declare(shapes); err != nil {
 		return nil, err
 	}

@@ -57,7 +57,7 @@ func (m *Model) Warnings() []string {
 			"has folded them into the convolutions, and they cannot be trained; export it with %s.", exportBetter))
 	}
 	if m.DropoutNodes() == 0 && !m.TrainingMode() {
-		w = append(w, "There is no Dropout. If the network had any, exporting it for inference has removed it; export it with "+exportBetter+".")
+		w = append(w, "There is no Dropout. If the network had any, exporting it for inference has removed it; export it with "+exportBetter+", or put some back with --dropout NODE=P.")
 	}
 	if t := m.tied(); len(t) > 0 {
 		more := ""

@@ -32,6 +32,9 @@ type Options struct {
 	// another matches the name itself and names that go on with ".", "/" or ":". One that matches nothing is an error.
 	// What is not trained is in Net.Frozen; it costs no derivative, and keeps its bits in the exported file.
 	Freeze, Trainable []string
+	// DropoutAfter has the ratios of dropout that a training graph inserts after the outputs of nodes of these names, or
+	// after tensors of these names. The file that is exported has no new node.
+	DropoutAfter map[string]float64
 	// FileStatistics lets a training graph normalise with the running statistics, BatchNormalization being an affine function
 	// of each channel; else it takes the mini-batch's. Net.Stats is empty then.
 	FileStatistics bool

@@ -86,7 +86,11 @@ func (b *builder) applyNode(index int64, inputs, outputs []string) error {
 		c.poison()
 		return nil
 	}
-	if err := c.apply(op); err != nil {
+	err := c.apply(op)
+	if err == nil && len(b.opts.DropoutAfter) > 0 {
+		err = c.insertDropout()
+	}
+	if err != nil {
 		var u unsupportedError
 		if errors.As(err, &u) {
 			b.unsupported[i] = string(u)

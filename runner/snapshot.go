@@ -339,6 +339,9 @@ func (r *run) identify(x []float32) (map[string]string, error) {
 		}
 		id["frozen set"] = fmt.Sprintf("%d tensors, %s", n, digest(names+digestFloats(r.s.frozen)))
 	}
+	if after := r.s.net.Options().DropoutAfter; len(after) > 0 {
+		id["inserted dropout"] = fmt.Sprint(after) // in the order of the names
+	}
 	if r.s.net.Options().FileStatistics {
 		id["normalisation"] = "with the file's statistics"
 	}

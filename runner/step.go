@@ -260,7 +260,7 @@ func (s *Step) compile(u use, b *Batch) (*compiled, error) {
 	o.Training = u == forGradient || u == forStatistics
 	o.Dropout = s.o.Dropout
 	if u == forStatistics {
-		o.Dropout = new(float64)
+		o.Dropout, o.DropoutAfter = new(float64), nil
 	}
 	o.Shapes = s.shapes(b)
 	net, err := s.net.Model().Build(batch, o)

@@ -2,6 +2,8 @@ package main
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 
 	"github.com/onnx-entropy/onnx-entropy/internal/report"
 	"github.com/onnx-entropy/onnx-entropy/onnxload"
@@ -12,7 +14,8 @@ type finetuneFlags struct {
 	Head *int   `group:"Fine-tuning:" placeholder:"K" help:"Replace the last linear layer by a new one for K classes, drawn from --seed (inspect shows the layer)."`
 	BN   string `group:"Fine-tuning:" name:"bn" enum:"batch,frozen" default:"batch" placeholder:"KIND" help:"Statistics that BatchNormalization takes in training: batch, or frozen, those in the file, which stay as they are (default: batch)."`
 
-	freezeFlags `embed:""`
+	dropoutFlags `embed:""`
+	freezeFlags  `embed:""`
 }
 
 // freezeFlags choose the parameters that are trained.
@@ -25,7 +28,7 @@ func (f *finetuneFlags) check() error {
 	if f.Head != nil && *f.Head < 1 {
 		return usagef("--head is %d; it must be the number of classes, at least 1", *f.Head)
 	}
-	return nil
+	return f.parseDropout()
 }
 
 // options are those of the graph that is trained.
@@ -68,6 +71,9 @@ func (t *training) introduceTuning(e *env) {
 	}
 	if last := t.passedOver(); last != "" {
 		e.printf("Output     the loss is taken before the final %s, from its logits; the file keeps it", last)
+	}
+	for _, node := range slices.Sorted(maps.Keys(t.after)) {
+		e.printf("Dropout    %s after %s, in training only", report.Number(t.after[node]), node)
 	}
 	if n := len(t.net.Frozen); n > 0 {
 		e.printf("Frozen     %s in %s; trained are %s in %d", report.Plural(t.net.NumFrozen(), "weight", "weights"), report.Plural(n, "tensor", "tensors"),

@@ -157,3 +157,34 @@ func TestFrozenNorms(t *testing.T) {
 		t.Errorf("a model without BatchNormalization: %d, %s", code, errs)
 	}
 }
+
+// Dropout that is inserted has a part in training, in its metadata and when a run is resumed, and none in the file's nodes.
+func TestInsertedDropout(t *testing.T) {
+	workDir(t)
+	args := []string{"train", "m.onnx", "--data", "data", "--epochs", "5", "--batch", "16"}
+	must(t, append(args, "--out", "plain.onnx")...)
+	out := must(t, append(args, "--dropout", "flatten=0.5", "--out", "dropped.onnx")...)
+	if want := "Dropout    0.5 after flatten, in training only"; !strings.Contains(out, want) {
+		t.Errorf("the output lacks %q:\n%s", want, out)
+	}
+	var v inspection
+	if err := json.Unmarshal([]byte(must(t, "inspect", "dropped.onnx", "--json")), &v); err != nil || v.Metadata["onnx_entropy.dropout"] != "flatten=0.5" {
+		t.Errorf("the metadata say %q (%v)", v.Metadata["onnx_entropy.dropout"], err)
+	}
+	var before, after onnxpb.ModelProto
+	if proto.Unmarshal(read(t, "plain.onnx"), &before) != nil || proto.Unmarshal(read(t, "dropped.onnx"), &after) != nil {
+		t.Fatal("not ONNX")
+	}
+	if !slices.EqualFunc(before.Graph.Node, after.Graph.Node, func(a, b *onnxpb.NodeProto) bool { return proto.Equal(a, b) }) {
+		t.Error("the nodes of the file have changed")
+	}
+	if slices.EqualFunc(before.Graph.Initializer, after.Graph.Initializer, func(a, b *onnxpb.TensorProto) bool { return proto.Equal(a, b) }) {
+		t.Error("dropout has no influence")
+	}
+}
+
+// A run with inserted dropout is resumed to the same bytes.
+func TestInsertedDropoutResumed(t *testing.T) {
+	workDir(t)
+	resumed(t, "--dropout", "flatten=0.3")
+}

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/alecthomas/kong"
@@ -41,7 +42,6 @@ type trainCmd struct {
 	MaxOuter *uint64  `group:"Run:" placeholder:"N" help:"End after N outer steps."`
 	Seed     uint64   `group:"Run:" default:"1" placeholder:"SEED" help:"Of the order of samples, dropout and noise (default ${default})."`
 	Reinit   *uint64  `group:"Run:" placeholder:"SEED" help:"Start from new weights, drawn as PyTorch does by default, and not from the file's."`
-	Dropout  *float64 `group:"Run:" placeholder:"P" help:"Ratio of every Dropout node (default: the file's)."`
 	Threads  int      `group:"Run:" placeholder:"N" help:"Threads; the result does not depend on it (default: one a processor)."`
 
 	Evaluations int `group:"Run:" default:"8" placeholder:"N" help:"About how often to measure the test samples, at most once an epoch (default ${default})."`
@@ -130,8 +130,8 @@ func (c *trainCmd) prepare(e *env) (*training, error) {
 	if c.Data == "" {
 		return nil, &usageError{err: c.noData(t.model)}
 	}
-	if c.Dropout != nil && t.model.DropoutNodes() == 0 {
-		return nil, usagef("--dropout has no effect: %s has no Dropout node; export it in training mode to keep them", t.model.label)
+	if c.ratio != nil && t.model.DropoutNodes() == 0 {
+		return nil, usagef("--dropout has no effect: %s has no Dropout node; export it in training mode to keep them, or insert some by --dropout NODE=P", t.model.label)
 	}
 	if c.Out != "" {
 		if err := report.CheckWritable(c.Out); err != nil {
@@ -183,8 +183,6 @@ func (c *trainCmd) check() error {
 		return usagef("--epochs is %v; it must be above 0", *c.Epochs)
 	case c.MaxOuter != nil && *c.MaxOuter == 0:
 		return usagef("--max-outer is 0, which trains nothing; it must be at least 1")
-	case c.Dropout != nil && !(*c.Dropout >= 0 && *c.Dropout < 1):
-		return usagef("--dropout is %v; it must be at least 0 and below 1", *c.Dropout)
 	}
 	if e := c.LabelSmoothing; !(e >= 0 && e < 1) {
 		return usagef("--label-smoothing is %v; it must be at least 0 and below 1", e)
@@ -236,7 +234,7 @@ func (t *training) compile() error {
 		text := t.text.options(t.model, t.Batch)
 		o.Carry, o.Shapes = text.Carry, text.Shapes
 	}
-	o.Dropout, o.FileStatistics = t.Dropout, t.BN == "frozen"
+	o.Dropout, o.DropoutAfter, o.FileStatistics = t.ratio, t.after, t.BN == "frozen"
 	if t.net, err = t.model.build(t.Batch, o); err != nil {
 		return err
 	}
@@ -268,7 +266,7 @@ func (t *training) compile() error {
 	if t.threads = t.Threads; t.threads == 0 {
 		t.threads = runtime.GOMAXPROCS(0)
 	}
-	t.step, err = runner.Compile(t.net, trained, runner.Options{Evaluation: loss, Threads: t.threads, Dropout: t.Dropout, Seed: t.Seed, EvalBatch: evalBatch})
+	t.step, err = runner.Compile(t.net, trained, runner.Options{Evaluation: loss, Threads: t.threads, Dropout: t.ratio, Seed: t.Seed, EvalBatch: evalBatch})
 	if err != nil {
 		return fmt.Errorf("%s: %w", t.model.label, err)
 	}
@@ -568,8 +566,8 @@ func (t *training) provenance(rep *runner.Report) map[string]string {
 	if t.Reinit != nil {
 		meta["onnx_entropy.reinit"] = fmt.Sprint(*t.Reinit)
 	}
-	if t.Dropout != nil {
-		meta["onnx_entropy.dropout"] = report.Number(*t.Dropout)
+	if len(t.Dropout) > 0 {
+		meta["onnx_entropy.dropout"] = strings.Join(t.Dropout, " ")
 	}
 	if t.NoShuffle {
 		meta["onnx_entropy.shuffle"] = "false"

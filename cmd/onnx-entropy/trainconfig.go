@@ -27,7 +27,7 @@ type config struct {
 	Freeze    []string          `json:"freeze,omitempty"`
 	Trainable []string          `json:"trainable,omitempty"`
 	BN        string            `json:"bn"`
-	Dropout   *float64          `json:"dropout,omitempty"`
+	Dropout   []string          `json:"dropout,omitempty"`
 	Shuffle   bool              `json:"shuffle"`
 	Sampler   string            `json:"sampler"`
 	Threads   int               `json:"threads"`
