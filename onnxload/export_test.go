@@ -226,3 +226,31 @@ func unmarshal(t testing.TB, b []byte) *onnxpb.ModelProto {
 	}
 	return p
 }
+
+// How a model is to be trained elsewhere is none of our business: training_info keeps its bytes.
+func TestTrainingInfoKept(t *testing.T) {
+	m := model(13, list(input("x", "N", 3)), list(floats("w", []int64{3, 2})), protos{node("MatMul", list("x", "w"), list("y"))}, "y")
+	m.TrainingInfo = list(&onnxpb.TrainingInfoProto{
+		Algorithm:     &onnxpb.GraphProto{Name: proto.String("step"), Node: protos{node("Sub", list("w", "w"), list("w_new"))}},
+		UpdateBinding: list(&onnxpb.StringStringEntryProto{Key: proto.String("w"), Value: proto.String("w_new")}),
+	})
+	net := build(t, m, 2, onnxload.Options{Training: true})
+	w := net.Weights()
+	for i := range w {
+		w[i]++
+	}
+	b, err := net.Export(w, nil, onnxload.ExportOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var p onnxpb.ModelProto
+	if err := proto.Unmarshal(b, &p); err != nil {
+		t.Fatal(err)
+	}
+	if want := marshal(m.TrainingInfo[0]); len(p.TrainingInfo) != 1 || !bytes.Contains(b, want) {
+		t.Errorf("training_info is %v", p.TrainingInfo)
+	}
+	if bytes.Equal(b, marshal(m)) {
+		t.Error("the weights have not changed")
+	}
+}

@@ -30,6 +30,9 @@ type Options struct {
 	Seed uint64
 	// EvalBatch is the number of samples that Evaluate takes at a time; 0 means 256.
 	EvalBatch int
+	// Inference compiles a network that is only evaluated: it need not have been built with Options.Training, nor have
+	// trainable weights, as a quantized one has none.
+	Inference bool
 	// Output is the number of the network's output that is trained and evaluated.
 	Output int
 	// Evaluation, when not nil, is the loss that Evaluate measures, where it is not the one that is trained.
@@ -101,11 +104,11 @@ type state struct {
 // Compile prepares to train net, a network that was built with onnxload's Options.Training. It fails if the
 // network has nothing to train.
 func Compile(net *onnxload.Net, loss Loss, o Options) (*Step, error) {
-	if len(net.Params) == 0 && len(net.Frozen) > 0 {
+	if len(net.Params) == 0 && len(net.Frozen) > 0 && !o.Inference {
 		return nil, fmt.Errorf("runner: all %d parameters are frozen, so there is nothing to train", len(net.Frozen))
 	}
-	if len(net.Params) == 0 {
-		return nil, fmt.Errorf("runner: the network has no trainable weights")
+	if len(net.Params) == 0 && !o.Inference {
+		return nil, fmt.Errorf("runner: the network has no trainable weights: none in floating point that an operator with a derivative reads")
 	}
 	if o.Output < 0 || o.Output >= len(net.Outputs) {
 		return nil, fmt.Errorf("runner: output %d: the network has %d", o.Output, len(net.Outputs))

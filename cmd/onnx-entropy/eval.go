@@ -114,7 +114,7 @@ func (c *evalCmd) samples(e *env, m *model) (*evaluation, error) {
 		return nil, err
 	}
 	batch := min(c.Batch, set.Len())
-	net, err := m.build(batch, onnxload.Options{Training: true})
+	net, err := m.build(batch, onnxload.Options{})
 	if err != nil {
 		return nil, err
 	}
@@ -125,7 +125,7 @@ func (c *evalCmd) samples(e *env, m *model) (*evaluation, error) {
 	if d.Test == nil && c.Part == "" {
 		e.warn("%s has no test samples; all of its samples are evaluated.", c.Data)
 	}
-	step, err := runner.Compile(net, f, runner.Options{Threads: c.Threads, EvalBatch: batch})
+	step, err := runner.Compile(net, f, runner.Options{Threads: c.Threads, EvalBatch: batch, Inference: true})
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", m.label, err)
 	}

@@ -33,7 +33,7 @@ func (c *predictCmd) Run(e *env) error {
 		return err
 	}
 	batch := min(c.Batch, set.Len())
-	net, err := m.build(batch, onnxload.Options{Training: true})
+	net, err := m.build(batch, onnxload.Options{})
 	if err != nil {
 		return err
 	}
@@ -41,7 +41,7 @@ func (c *predictCmd) Run(e *env) error {
 	if err != nil {
 		return err
 	}
-	step, err := runner.Compile(net, runner.CrossEntropy, runner.Options{Threads: c.Threads})
+	step, err := runner.Compile(net, runner.CrossEntropy, runner.Options{Threads: c.Threads, Inference: true})
 	if err != nil {
 		return fmt.Errorf("%s: %w", m.label, err)
 	}
