@@ -10,7 +10,7 @@ import (
 )
 
 // Keys of the metadata in which torch.onnx.export (dynamo=True, seen from version 2.6 to 2.15) writes where a tensor
-// comes from: on the value's ValueInfoProto, and for the whole model.
+// comes from: on the value's ValueInfoProto, and for the whole program on the model or on its graph.
 const (
 	metaKind       = "pkg.torch.export.graph_signature.InputSpec.kind"
 	metaFoldedFrom = "pkg.onnxscript.optimizer.folded_from"
@@ -26,8 +26,13 @@ var (
 // and constants of the program, and what was computed of these alone.
 func (m *Model) lifted() map[string]bool {
 	parameters := map[string]bool{}
-	for _, match := range parameterTarget.FindAllStringSubmatch(m.Metadata()[metaSignature], -1) {
-		parameters[match[1]] = true
+	for _, e := range slices.Concat(m.proto.MetadataProps, m.proto.Graph.MetadataProps) {
+		if e.GetKey() != metaSignature {
+			continue
+		}
+		for _, match := range parameterTarget.FindAllStringSubmatch(e.GetValue(), -1) {
+			parameters[match[1]] = true
+		}
 	}
 	found := map[string]bool{}
 	if len(parameters) > 0 {

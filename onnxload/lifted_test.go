@@ -55,4 +55,10 @@ func TestWhatTheExporterLifted(t *testing.T) {
 	if got, want := trained(), list("w", "val_1", "gain"); !slices.Equal(got, want) {
 		t.Errorf("with metadata %q are trained, not %q", got, want)
 	}
+	// Newer versions say it of the graph.
+	m.Graph.MetadataProps, m.MetadataProps = m.MetadataProps, nil
+	m.Graph.ValueInfo = append(m.Graph.ValueInfo, says("p_cast", folded, "['p']"))
+	if got, want := trained(), list("w", "val_1", "gain"); !slices.Equal(got, want) {
+		t.Errorf("with metadata of the graph %q are trained, not %q", got, want)
+	}
 }
