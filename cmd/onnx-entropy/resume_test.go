@@ -11,7 +11,6 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -269,33 +268,25 @@ func TestFullDisk(t *testing.T) {
 		whole := read(t, "whole.onnx")
 		os.RemoveAll("runs")
 		mount(t, filepath.Join(dir, "runs"), "12m")
-		ended := make(chan bool)
-		var over atomic.Bool // a run that goes by too fast is not waited for
-		go func() {          // the disk is full while the run goes on, and then is not any more
-			defer close(ended)
-			for !over.Load() {
-				if c, _ := filepath.Glob("runs/1/checkpoints/0*.ckpt"); len(c) > 1 {
-					break
+		// The disk is full from the first test on, until the second warning.
+		tests, warnings := 0, 0
+		watch := watcher{see: func(line string) {
+			switch {
+			case strings.HasPrefix(line, "test "):
+				if tests++; tests == 1 {
+					fill(t, "runs/filler")
 				}
-				time.Sleep(time.Millisecond)
-			}
-			f, _ := os.Create("runs/filler")
-			for b := make([]byte, 1<<12); ; {
-				if _, err := f.Write(b); err != nil {
-					break
+			case strings.Contains(line, "no checkpoint at gradient"):
+				if warnings++; warnings == 2 {
+					os.Remove("runs/filler")
 				}
 			}
-			f.Close()
-			for len(readOrNil("runs/1/metrics.jsonl")) < 900 && !over.Load() {
-				time.Sleep(time.Millisecond)
-			}
-			os.Remove("runs/filler")
-		}()
-		out, errs, code := call(t, append(killed, "--out", "full.onnx")...)
-		over.Store(true)
-		<-ended
+		}}
+		var errs bytes.Buffer
+		err := run(context.Background(), append(killed, "--out", "full.onnx"), &watch, &errs)
+		out, code := watch.text.String(), exitCode(err)
 		if code != 0 || !strings.Contains(out, "warning: no checkpoint at gradient") || !strings.Contains(out, "the one before remains") {
-			t.Fatalf("exit code %d\n%s%s", code, out, errs)
+			t.Fatalf("exit code %d: %v\n%s%s", code, err, out, errs.String())
 		}
 		if !bytes.Equal(read(t, "full.onnx"), whole) {
 			t.Error("a full disk has changed the result")
@@ -303,7 +294,35 @@ func TestFullDisk(t *testing.T) {
 	})
 }
 
-func readOrNil(path string) []byte { b, _ := readIfThere(path); return b }
+// fill takes all the room that the file system of path has.
+func fill(t *testing.T, path string) {
+	f, err := os.Create(path)
+	if err != nil {
+		t.Error(err)
+		return
+	}
+	defer f.Close()
+	for b := make([]byte, 1<<12); err == nil; {
+		_, err = f.Write(b)
+	}
+}
+
+// A watcher shows what is written, line by line, before the writer goes on.
+type watcher struct {
+	text bytes.Buffer
+	rest string
+	see  func(line string)
+}
+
+func (w *watcher) Write(b []byte) (int, error) {
+	w.text.Write(b)
+	lines := strings.Split(w.rest+string(b), "\n")
+	w.rest = lines[len(lines)-1]
+	for _, line := range lines[:len(lines)-1] {
+		w.see(line)
+	}
+	return len(b), nil
+}
 
 func TestReadOnlyFolder(t *testing.T) {
 	dir := workDir(t)
