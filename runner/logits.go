@@ -25,14 +25,13 @@ func OnLogits(loss Loss) Loss {
 	}
 }
 
-// classAxis is the axis of the classes in an output whose other axes are those of the labels: 1, or the last.
+// classAxis is the axis of the classes in an output, for labels of the given shape; where they do not fit each other, which is
+// for the loss to say, the last.
 func classAxis(output, labels tensor.Shape) int {
-	for i := 2; i < len(output); i++ {
-		if len(labels) != len(output)-1 || output[i] != labels[i-1] {
-			return len(output) - 1
-		}
+	if axis, err := ops.ClassAxis(output, labels); err == nil {
+		return axis
 	}
-	return 1
+	return len(output) - 1
 }
 
 // EndsIn returns "Softmax" or "LogSoftmax" if CrossEntropyOnLogits passes that over for labels of the given shape,

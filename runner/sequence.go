@@ -173,12 +173,9 @@ type answers struct {
 	classes, inner int
 }
 
-// newAnswers finds the class axis: the one that the targets' shape lacks, axis 1 if that fits, else the last.
+// newAnswers takes the outputs y of the given shape, and the shape of their targets.
 func newAnswers(y []float32, shape, tshape tensor.Shape) answers {
-	axis := len(shape) - 1
-	if rest := append(tensor.Shape{shape[0]}, shape[2:]...); rest.Eq(tshape) {
-		axis = 1
-	}
+	axis := classAxis(shape, tshape)
 	inner := 1
 	for _, d := range shape[axis+1:] {
 		inner *= d

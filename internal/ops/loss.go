@@ -41,7 +41,7 @@ func classLoss(name string, x, targets, weights *gorgonia.Node, smooth float64) 
 	if targets.Dtype() != tensor.Int64 {
 		return nil, fmt.Errorf("ops: %s: targets have elements of type %v; int64 is needed", name, targets.Dtype())
 	}
-	axis, err := classAxis(x.Shape(), targets.Shape())
+	axis, err := ClassAxis(x.Shape(), targets.Shape())
 	if err != nil {
 		return nil, fmt.Errorf("ops: %s: %w", name, err)
 	}
@@ -77,8 +77,8 @@ func weightOf[T kernels.Float](in []*Buf, position, positions int) float64 {
 	return float64(w[position/(positions/len(w))])
 }
 
-// classAxis returns the axis of shape that targets lacks.
-func classAxis(shape, targets tensor.Shape) (int, error) {
+// ClassAxis returns the axis of shape that targets lacks: axis 1 if that fits, else the last.
+func ClassAxis(shape, targets tensor.Shape) (int, error) {
 	for _, axis := range []int{1, len(shape) - 1} {
 		if axis >= 0 && axis < len(shape) && len(targets) == len(shape)-1 &&
 			sameShape(targets[:axis], shape[:axis]) && sameShape(targets[axis:], shape[axis+1:]) {
