@@ -15,6 +15,9 @@ const insertedMasks = 1 << 24
 
 // checkInserted fails if Options.DropoutAfter names what is not there.
 func (b *builder) checkInserted() error {
+	if len(b.opts.DropoutAfter) == 0 {
+		return nil
+	}
 	known := map[string]bool{}
 	for i, n := range b.model.proto.Graph.Node {
 		known[shownName(n, i)] = true

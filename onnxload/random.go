@@ -20,9 +20,6 @@ func randomOperators() map[string]operator {
 	}
 }
 
-// isRandom tells whether the operator draws numbers whatever the mode is.
-func isRandom(op string) bool { _, ok := randomOperators()[op]; return ok || op == "Multinomial" }
-
 // randomly is an operator that draws numbers of a distribution with two parameters. Their shape is that of the input or, if
 // the operator has none, an attribute.
 func randomly(f func(*gorgonia.Node, []int, float64, float64, uint32) (*gorgonia.Node, error),
@@ -109,8 +106,9 @@ func (c *nodeCtx) randomNumber() uint32 {
 
 // Random tells whether the graph itself has a node that draws random numbers in inference too.
 func (m *Model) Random() bool {
+	drawing := randomOperators()
 	for _, n := range m.proto.Graph.Node {
-		if isRandom(n.GetOpType()) && m.isDefault(n) {
+		if _, ok := drawing[n.GetOpType()]; (ok || n.GetOpType() == "Multinomial") && m.isDefault(n) {
 			return true
 		}
 	}

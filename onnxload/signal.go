@@ -216,16 +216,14 @@ func (c *nodeCtx) transform(x *gorgonia.Node, a, n int, inverse, onesided bool) 
 			}
 			s, co = s*weight, co*weight
 			for p := range parts {
-				row := h.f[(j*parts+p)*to*results+k*results:]
-				if p == 0 {
-					row[0] = co
-				} else {
-					row[0] = -s
+				re, im := co, s
+				if p == 1 { // i times as much
+					re, im = -s, co
 				}
-				if results == 2 && p == 0 {
-					row[1] = s
-				} else if results == 2 {
-					row[1] = co
+				row := h.f[(j*parts+p)*to*results+k*results:]
+				row[0] = re
+				if results == 2 {
+					row[1] = im
 				}
 			}
 		}

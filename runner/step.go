@@ -104,10 +104,10 @@ type state struct {
 // Compile prepares to train net, a network that was built with onnxload's Options.Training. It fails if the
 // network has nothing to train.
 func Compile(net *onnxload.Net, loss Loss, o Options) (*Step, error) {
-	if len(net.Params) == 0 && len(net.Frozen) > 0 && !o.Inference {
-		return nil, fmt.Errorf("runner: all %d parameters are frozen, so there is nothing to train", len(net.Frozen))
-	}
 	if len(net.Params) == 0 && !o.Inference {
+		if len(net.Frozen) > 0 {
+			return nil, fmt.Errorf("runner: all %d parameters are frozen, so there is nothing to train", len(net.Frozen))
+		}
 		return nil, fmt.Errorf("runner: the network has no trainable weights: none in floating point that an operator with a derivative reads")
 	}
 	if o.Output < 0 || o.Output >= len(net.Outputs) {
