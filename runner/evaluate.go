@@ -8,12 +8,13 @@ import (
 	"gorgonia.org/tensor"
 
 	"github.com/onnx-entropy/onnx-entropy/internal/exec"
+	"github.com/onnx-entropy/onnx-entropy/internal/ops"
 )
 
 // Metrics is what Evaluate measures.
 type Metrics struct {
 	Loss  float64 // mean over the samples
-	Error float64 // fraction of positions whose largest output is not the target; NaN if targets are not classes
+	Error float64 // fraction of positions whose largest output is not the target, of BCE whose decision is wrong; NaN if targets are values
 	Count int     // positions: samples, unless the network gives several answers a sample
 }
 
@@ -60,9 +61,17 @@ func (s *Step) Evaluate(ctx context.Context, x, running []float32, src Source) (
 			return err
 		}
 		loss += float64(c.vm.Buf(c.loss).F32[0]) * float64(n)
+		y := c.vm.Buf(c.net.Outputs[s.o.Output])
 		if t, ok := b.Targets[0].Data().([]int64); ok {
-			y := c.vm.Buf(c.net.Outputs[s.o.Output])
 			wrong += misses(y.F32, y.Shape, t, b.Targets[0].Shape())
+			m.Count += len(t)
+		} else if x := ops.BinaryScores(c.loss); x != nil {
+			yes := float32(0.5) // of probabilities
+			if x == c.net.Outputs[s.o.Output] {
+				yes = 0 // of logits
+			}
+			t := b.Targets[0].Data().([]float32)
+			wrong += binaryMisses(y.F32, t, yes)
 			m.Count += len(t)
 		} else {
 			classes = false
@@ -101,6 +110,17 @@ func inOrder(src Source, n, batch int, f func(b *Batch, n int) error) error {
 		}
 	}
 	return nil
+}
+
+// binaryMisses counts the elements of y that are on the other side of yes than the targets t of a half; NaN is on none.
+func binaryMisses(y, t []float32, yes float32) int {
+	wrong := 0
+	for i, v := range y {
+		if v != v || (v >= yes) != (t[i] >= 0.5) {
+			wrong++
+		}
+	}
+	return wrong
 }
 
 // misses counts the positions at which the largest of y along the class axis is not the target.

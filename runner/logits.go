@@ -41,8 +41,17 @@ func EndsIn(output *gorgonia.Node, labels tensor.Shape) string {
 	return name
 }
 
+// EndsInSigmoid tells whether BCE computes from what the Sigmoid that makes the output reads.
+func EndsInSigmoid(output *gorgonia.Node) bool {
+	_, ok, err := ops.BinaryLogits(output)
+	return ok && err == nil
+}
+
 // read returns the output, or its logits if the loss has passed the output over, so that no node reads it.
-func read(output *gorgonia.Node) *gorgonia.Node {
+func read(output, loss *gorgonia.Node) *gorgonia.Node {
+	if x := ops.BinaryScores(loss); x != nil {
+		return x
+	}
 	if output.Graph().To(output.ID()).Len() > 0 {
 		return output
 	}

@@ -13,7 +13,7 @@ import (
 
 // A Loss adds a loss to a network's graph: a scalar node of the outputs and of new target nodes, which it
 // returns in the order of Batch.Targets; shapes are those of the first batch's targets. It may use any
-// operator of Gorgonia; those that CrossEntropy, NLL and MSE are made of run without allocation.
+// operator of Gorgonia; those that CrossEntropy, NLL, MSE and BCE are made of run without allocation.
 //
 // The losses of this package take a second target, float32 of shape (samples), with a factor for the loss of each
 // sample; the mean still divides by the number of positions.
@@ -47,15 +47,29 @@ func LabelSmoothing(e float64, logs bool) Loss {
 
 // MSE is the mean over all elements of (output - target)². Targets are float32 of the output's shape.
 func MSE(outputs gorgonia.Nodes, shapes []tensor.Shape) (*gorgonia.Node, gorgonia.Nodes, error) {
+	return elements(outputs, shapes, "mse", ops.MSE)
+}
+
+// BCE is the binary cross-entropy, the mean over all elements of -t log(p) - (1-t) log(1-p). The output is the logits, or p itself
+// as their Sigmoid, which may be reshaped; it is computed from the logits. Targets are float32, 0 to 1, of the output's shape.
+func BCE(outputs gorgonia.Nodes, shapes []tensor.Shape) (*gorgonia.Node, gorgonia.Nodes, error) {
+	x, _, err := ops.BinaryLogits(outputs[0])
+	if err != nil {
+		return nil, nil, err
+	}
+	return elements(gorgonia.Nodes{x}, shapes, "bce", ops.BinaryCrossEntropy)
+}
+
+func elements(outputs gorgonia.Nodes, shapes []tensor.Shape, name string, op func(y, t, weights *gorgonia.Node) (*gorgonia.Node, error)) (*gorgonia.Node, gorgonia.Nodes, error) {
 	y := outputs[0]
-	if err := checkTargets("mse", y, shapes); err != nil {
+	if err := checkTargets(name, y, shapes); err != nil {
 		return nil, nil, err
 	}
 	if !shapes[0].Eq(y.Shape()) {
-		return nil, nil, fmt.Errorf("runner: mse needs targets of the output's shape %v, not %v", y.Shape(), shapes[0])
+		return nil, nil, fmt.Errorf("runner: %s needs targets of the output's shape %v, not %v", name, y.Shape(), shapes[0])
 	}
 	t := newTargets(y, y.Dtype(), shapes)
-	loss, err := ops.MSE(y, t[0], weightsOf(t))
+	loss, err := op(y, t[0], weightsOf(t))
 	return loss, t, err
 }
 
@@ -101,9 +115,9 @@ func weightsOf(targets gorgonia.Nodes) *gorgonia.Node {
 	return targets[1]
 }
 
-var losses = map[string]Loss{"cross-entropy": CrossEntropy, "nll": NLL, "mse": MSE}
+var losses = map[string]Loss{"cross-entropy": CrossEntropy, "nll": NLL, "mse": MSE, "bce": BCE}
 
-// LossByName returns CrossEntropy for "cross-entropy", NLL for "nll", MSE for "mse".
+// LossByName returns CrossEntropy for "cross-entropy", NLL for "nll", MSE for "mse", BCE for "bce".
 func LossByName(name string) (Loss, error) {
 	if l, ok := losses[name]; ok {
 		return l, nil

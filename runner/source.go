@@ -8,7 +8,7 @@ import (
 
 // A Batch is the samples of one gradient or one evaluation. The first dimension of every tensor is the
 // number of samples. Inputs are float32 in the order of the network's inputs; Targets in the order of the
-// loss's (CrossEntropy and NLL: int64; MSE: float32).
+// loss's (CrossEntropy and NLL: int64; MSE and BCE: float32).
 //
 // A network that was built with onnxload's Options.Carry starts from States, one slice for each of its Net.States
 // (nil: zeros), and what computes with it copies the states behind the batch to Finals, unless that is nil.

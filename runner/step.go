@@ -423,7 +423,7 @@ func (s *Step) backpropagate(c *compiled, wrt gorgonia.Nodes) (gorgonia.Nodes, e
 		return gorgonia.Grad(c.loss, wrt...)
 	}
 	one := c.loss.Graph().AddNode(gorgonia.NewConstant(float32(1)))
-	d, err := gorgonia.Backpropagate(gorgonia.Nodes{c.loss}, gorgonia.Nodes{one}, append(wrt, read(c.net.Outputs[s.o.Output])))
+	d, err := gorgonia.Backpropagate(gorgonia.Nodes{c.loss}, gorgonia.Nodes{one}, append(wrt, read(c.net.Outputs[s.o.Output], c.loss)))
 	if err != nil {
 		return nil, err
 	}

@@ -146,7 +146,12 @@ func newSource(set *dataset.Set, m *model, net *onnxload.Net, loss string) (*sou
 	case "":
 		return s, nil
 	case "mse":
-		return s, s.values(m, net)
+		return s, s.values(m, net, loss)
+	case "bce":
+		if err := s.decisions(); err != nil {
+			return nil, err
+		}
+		return s, s.values(m, net, loss)
 	}
 	return s, s.classes(m, net, loss)
 }
@@ -173,14 +178,14 @@ func product(shape []int) int {
 func (s *source) classes(m *model, net *onnxload.Net, loss string) error {
 	if s.set.Labels == nil {
 		if s.set.Targets != nil {
-			return fmt.Errorf("%s: its targets are floats, and the loss %s wants class numbers; try --loss mse", s.set.Name, loss)
+			return fmt.Errorf("%s: its targets are floats, and the loss %s wants class numbers; try --loss mse, or bce for targets from 0 to 1", s.set.Name, loss)
 		}
 		return fmt.Errorf("%s has no labels; put the file with the labels beside it", s.set.Name)
 	}
 	s.target = s.set.LabelShape
 	out := []int(net.Outputs[0].Shape())
 	if len(out) < 2 {
-		return fmt.Errorf("%s: its output has shape %s, and the loss %s wants classes on an axis; try --loss mse", m.label, report.Shape(out), loss)
+		return fmt.Errorf("%s: its output has shape %s, and the loss %s wants classes on an axis; try --loss bce or mse", m.label, report.Shape(out), loss)
 	}
 	if len(out) == 2 && product(s.target) == 1 {
 		s.target = nil
@@ -202,15 +207,38 @@ func (s *source) classes(m *model, net *onnxload.Net, loss string) error {
 	return nil
 }
 
+// decisions makes targets of labels that are 0 and 1, and checks that all targets are from 0 to 1.
+func (s *source) decisions() error {
+	if s.set.Targets == nil {
+		per := product(s.set.LabelShape)
+		for i, l := range s.set.Labels {
+			if l != 0 && l != 1 {
+				return fmt.Errorf("%s: the label of sample %d is %d, and the loss bce wants 0 or 1; for values take --loss mse, for more classes a network with an output for each (--head K)",
+					s.set.Name, i/per, l)
+			}
+			s.set.Targets = append(s.set.Targets, float32(l))
+		}
+		s.set.TargetShape = s.set.LabelShape
+		return nil
+	}
+	per := product(s.set.TargetShape)
+	for i, v := range s.set.Targets {
+		if !(v >= 0 && v <= 1) {
+			return fmt.Errorf("%s: a target of sample %d is %v, and the loss bce wants 0 to 1; for values take --loss mse", s.set.Name, i/per, v)
+		}
+	}
+	return nil
+}
+
 // values checks that the targets are values of the network's output.
-func (s *source) values(m *model, net *onnxload.Net) error {
+func (s *source) values(m *model, net *onnxload.Net, loss string) error {
 	if s.set.Targets == nil && s.set.Columns != nil { // whole numbers of a table
 		for _, l := range s.set.Labels {
 			s.set.Targets = append(s.set.Targets, float32(l))
 		}
 	}
 	if s.set.Targets == nil {
-		return fmt.Errorf("%s has no target values, which the loss mse wants: floats of the output's shape beside the samples", s.set.Name)
+		return fmt.Errorf("%s has no target values, which the loss %s wants: floats of the output's shape beside the samples", s.set.Name, loss)
 	}
 	out := []int(net.Outputs[0].Shape())
 	if len(out) == 0 || product(s.set.TargetShape) != product(out[1:]) {
@@ -250,14 +278,18 @@ func one(ts []*tensor.Dense) []*tensor.Dense {
 	return make([]*tensor.Dense, 1)
 }
 
-// lossOf is the loss to use: what the user says, else mse where the data have target values.
-func lossOf(flag string, d *dataset.Data) string {
+// lossOf is the loss to use: what the user says, else mse where the data have target values, and bce where the network's
+// output, whose first axis is the batch, has one number for each label instead of one for each class.
+func lossOf(flag string, d *dataset.Data, output []int) string {
 	if flag != "" {
 		return flag
 	}
 	for _, s := range []*dataset.Set{d.Train, d.Valid, d.Test} {
 		if s != nil && s.Targets != nil {
 			return "mse"
+		}
+		if s != nil && s.Labels != nil && product(output[min(1, len(output)):]) == product(s.LabelShape) {
+			return "bce"
 		}
 	}
 	return "cross-entropy"

@@ -19,7 +19,7 @@ type evalCmd struct {
 	textFlags `embed:""`
 	Part      string `group:"Data:" default:"" enum:",train,valid,test,all" placeholder:"NAME" help:"Part of the data to evaluate: train, valid, test, or all of a single text (default: test)."`
 	Streams   int    `group:"Text:" default:"1" placeholder:"N" help:"Cut the text into N streams, which is faster; each begins without knowing what is in front of it (default ${default})."`
-	Loss      string `group:"Data:" default:"" enum:",cross-entropy,nll,mse" placeholder:"NAME" help:"cross-entropy, nll or mse (default: what the model was trained with here, else mse if the data hold target values, else cross-entropy)."`
+	Loss      string `group:"Data:" default:"" enum:",cross-entropy,nll,bce,mse" placeholder:"NAME" help:"cross-entropy, nll, bce or mse (default: what the model was trained with here, else as for train)."`
 	Batch     int    `group:"Data:" default:"256" placeholder:"N" help:"Samples at a time (default ${default}); fewer take less memory."`
 
 	Threads     int `placeholder:"N" help:"Threads (default: one a processor)."`
@@ -105,16 +105,13 @@ func (c *evalCmd) samples(e *env, m *model) (*evaluation, error) {
 	if err != nil {
 		return nil, err
 	}
-	loss := lossOf(c.Loss, d)
-	if used := m.meta["onnx_entropy.loss"]; c.Loss == "" && used != "" {
-		loss = used
-	}
-	f, err := lossByName(loss)
+	batch := min(c.Batch, set.Len())
+	net, err := m.build(batch, onnxload.Options{})
 	if err != nil {
 		return nil, err
 	}
-	batch := min(c.Batch, set.Len())
-	net, err := m.build(batch, onnxload.Options{})
+	loss := lossOf(cmp.Or(c.Loss, m.meta["onnx_entropy.loss"]), d, net.Outputs[0].Shape())
+	f, err := lossByName(loss)
 	if err != nil {
 		return nil, err
 	}

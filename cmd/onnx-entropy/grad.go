@@ -15,7 +15,7 @@ import (
 type gradCmd struct {
 	Model       string `arg:"" help:"ONNX file, or the name of an embedded model."`
 	Case        string `required:"" placeholder:"DIR" help:"Directory with input_0.pb, ... and target_0.pb, each a TensorProto."`
-	Loss        string `default:"" enum:",cross-entropy,nll,mse" placeholder:"NAME" help:"cross-entropy, nll or mse (default: mse if the target is of floats, else cross-entropy)."`
+	Loss        string `default:"" enum:",cross-entropy,nll,bce,mse" placeholder:"NAME" help:"cross-entropy, nll, bce or mse (default: mse if the target is of floats, else cross-entropy)."`
 	freezeFlags `embed:""`
 	Threads     int `placeholder:"N" help:"Threads (default: one a processor)."`
 	memoryFlags `embed:""`

@@ -32,7 +32,7 @@ type trainCmd struct {
 	samplerFlags `embed:""`
 	textFlags    `embed:""`
 	Batch        int    `group:"Data:" default:"128" placeholder:"N" help:"Samples a gradient (default ${default}). The last batch of an epoch has the rest."`
-	Loss         string `group:"Data:" default:"" enum:",cross-entropy,nll,mse" placeholder:"NAME" help:"cross-entropy, nll (the model ends in LogSoftmax) or mse (default: mse if the data hold target values, else cross-entropy)."`
+	Loss         string `group:"Data:" default:"" enum:",cross-entropy,nll,bce,mse" placeholder:"NAME" help:"cross-entropy, nll (the model ends in LogSoftmax), bce (yes or no for each output) or mse (default: mse if the data hold target values, bce if the model gives one number a label, else cross-entropy)."`
 
 	LabelSmoothing float64 `group:"Data:" placeholder:"X" help:"Weight of all classes alike in the target, while training (default 0)."`
 
@@ -255,8 +255,8 @@ func (t *training) compile() error {
 	}
 	trained := loss
 	if t.LabelSmoothing != 0 {
-		if t.loss == "mse" {
-			return usagef("--label-smoothing has no effect with the loss mse, which has no classes")
+		if t.loss == "mse" || t.loss == "bce" {
+			return usagef("--label-smoothing has no effect with the loss %s, which has no classes", t.loss)
 		}
 		trained = runner.LabelSmoothing(t.LabelSmoothing, t.loss == "nll")
 		if t.loss == "cross-entropy" {
@@ -275,7 +275,7 @@ func (t *training) compile() error {
 
 // feedSamples fits the samples to the network.
 func (t *training) feedSamples() (err error) {
-	t.loss = lossOf(t.Loss, t.data)
+	t.loss = lossOf(t.Loss, t.data, t.net.Outputs[0].Shape())
 	if t.source, err = newSource(t.data.Train, t.model, t.net, t.loss); err != nil {
 		return err
 	}

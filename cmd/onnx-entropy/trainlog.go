@@ -110,6 +110,8 @@ func (t *training) warnAboutLoss(e *env) {
 		if last == "Softmax" && t.passedOver() == "" {
 			e.warn("%s ends in Softmax, and cross-entropy applies it once more, which trains badly; export the network without its Softmax.", t.model.label)
 		}
+	case (last == "Softmax" || last == "LogSoftmax") && t.loss == "bce":
+		e.warn("%s ends in %s, and bce wants logits or their Sigmoid; cross-entropy is meant for it.", t.model.label, last)
 	case last == "Softmax" && t.loss == "nll":
 		e.warn("%s ends in Softmax, and nll wants logarithms; export the network without its Softmax and use cross-entropy.", t.model.label)
 	case last != "LogSoftmax" && t.loss == "nll":
@@ -117,9 +119,12 @@ func (t *training) warnAboutLoss(e *env) {
 	}
 }
 
-// passedOver is the final Softmax or LogSoftmax that the loss does without, else empty.
+// passedOver is the final Softmax, LogSoftmax or Sigmoid that the loss does without, else empty.
 func (t *training) passedOver() string {
 	y := t.net.Outputs[0]
+	if t.loss == "bce" && runner.EndsInSigmoid(y) {
+		return "Sigmoid"
+	}
 	if t.loss != "cross-entropy" || y.Dims() < 2 {
 		return ""
 	}

@@ -22,8 +22,8 @@ func (t *training) checkText() error {
 		return usagef("--sampler %s has no effect with text, which is read from front to back", t.Sampler)
 	case t.Scale != nil || t.Mean != nil || t.Std != nil:
 		return usagef("--scale, --mean and --std have no effect with text")
-	case t.Loss == "mse":
-		return usagef("the loss mse does not go with text, whose symbols are classes")
+	case t.Loss == "mse" || t.Loss == "bce":
+		return usagef("the loss %s does not go with text, whose symbols are classes", t.Loss)
 	case t.text.Train.Bytes == nil:
 		return fmt.Errorf("%s has no text for training: a file with train in its name is missing", t.Data)
 	}

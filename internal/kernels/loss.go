@@ -86,3 +86,23 @@ func SquaredErrorGrad[T Float](dx, y, t []T, g float64) {
 		dx[i] = T((float64(v) - float64(t[i])) * g)
 	}
 }
+
+// LogisticError returns the sum of log(1+exp(x[i])) - t[i]*x[i], which is the cross-entropy of the target t[i], from 0 to 1,
+// and the probability sigmoid(x[i]).
+func LogisticError[T Float](x, t []T) float64 {
+	var s float64
+	t = t[:len(x)]
+	for i, v := range x {
+		f := float64(v)
+		s += max(f, 0) - float64(f*float64(t[i])) + math.Log1p(math.Exp(-math.Abs(f)))
+	}
+	return s
+}
+
+// LogisticErrorGrad sets dx[i] = (sigmoid(x[i])-t[i])*g. dx may be the same slice as x.
+func LogisticErrorGrad[T Float](dx, x, t []T, g float64) {
+	dx, t = dx[:len(x)], t[:len(x)]
+	for i, v := range x {
+		dx[i] = T((sigmoid(float64(v)) - float64(t[i])) * g)
+	}
+}

@@ -25,6 +25,7 @@ var elementary = []struct {
 	{"Dropout", [][]int{{32, 20, 24, 24}}, 0, of1(func(x *gorgonia.Node) (*gorgonia.Node, error) { return Dropout(x, 0.25, 0) })},
 	{"Softmax", [][]int{{128, 100}}, 0, of1(func(x *gorgonia.Node) (*gorgonia.Node, error) { return Softmax(x, 1) })},
 	{"CrossEntropy", [][]int{{128, 10}, {128}}, 10, of2(CrossEntropy)},
+	{"BinaryCrossEntropy", [][]int{{128, 100}, {128, 100}}, 0, of2(plainBinary)},
 	{"MSE", [][]int{{128, 100}, {128, 100}}, 0, of2(plainMSE)},
 	{"Transpose", [][]int{{512, 784}}, 0, of1(func(x *gorgonia.Node) (*gorgonia.Node, error) { return Transpose(x, nil) })},
 	{"TransposeLast", [][]int{{32, 20, 24, 24}}, 0, of1(func(x *gorgonia.Node) (*gorgonia.Node, error) { return Transpose(x, []int{0, 2, 3, 1}) })},
@@ -83,7 +84,7 @@ func jobs(t testing.TB, build builder, classes int, shapes ...[]int) []*job {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, ok := y.Op().(*mse); ok {
+	if _, ok := y.Op().(*elementLoss); ok {
 		wrt = wrt[:1] // targets have no derivative
 	}
 	loss, err := apply(&weigh{base: base{name: "weigh"}}, y)

@@ -130,6 +130,36 @@ func TestLossErrors(t *testing.T) {
 	}
 }
 
+func TestBinaryCrossEntropy(t *testing.T) {
+	for _, shape := range [][]int{{1}, {7}, {3, 2, 2}, {2*chunk + 5}} {
+		x, target := randn(1, shape...), randn(2, shape...)
+		for i, v := range target.Data().([]float64) {
+			target.Data().([]float64)[i] = []float64{0, 1, 1 / (1 + math.Exp(-v))}[i%3]
+		}
+		if len0(shape) < 100 {
+			checkGradWRT(t, []int{0}, of2(plainBinary), x, target)
+		}
+		checkValues(t, of2(plainBinary), func(int) float64 { return naiveBinary(x, target) }, x, target)
+	}
+	// Probabilities that are rounded to 0 and 1, some of them wrong.
+	vector := func(v ...float64) *tensor.Dense { return tensor.New(tensor.WithShape(len(v)), tensor.WithBacking(v)) }
+	x, target := vector(800, -800, 1000, -2000, 0), vector(1, 0, 0, 1, 0.5)
+	checkValues(t, of2(plainBinary), func(int) float64 { return (0 + 0 + 1000 + 2000 + math.Ln2) / 5 }, x, target)
+	checkGradWRT(t, []int{0}, of2(plainBinary), vector(40, -40, 30.5, -30.5), vector(1, 0, 0, 1))
+}
+
+func naiveBinary(x, target *tensor.Dense) float64 {
+	var sum float64
+	n := len0(x.Shape())
+	for i := range n {
+		p := 1 / (1 + math.Exp(-at64(x, i)))
+		sum -= at64(target, i)*math.Log(p) + (1-at64(target, i))*math.Log(1-p)
+	}
+	return sum / float64(n)
+}
+
+func plainBinary(x, t *gorgonia.Node) (*gorgonia.Node, error) { return BinaryCrossEntropy(x, t, nil) }
+
 func plainMSE(y, t *gorgonia.Node) (*gorgonia.Node, error) { return MSE(y, t, nil) }
 
 // TestWeightedLosses compares with the weighted mean of the losses of the samples one by one.
@@ -167,6 +197,11 @@ func TestWeightedLosses(t *testing.T) {
 			checkGradWRT(t, []int{0}, weighted(SmoothCrossEntropy), x, y, w)
 			checkGradWRT(t, []int{0}, weighted(SmoothNLL), x, y, w)
 			checkGradWRT(t, []int{0}, mse, x, target, w)
+			binary := func(_ *gorgonia.ExprGraph, n []*gorgonia.Node) (*gorgonia.Node, error) {
+				return BinaryCrossEntropy(n[0], n[1], n[2])
+			}
+			checkValues(t, binary, mean(func(x, _, target *tensor.Dense) float64 { return naiveBinary(x, target) }), x, target, w)
+			checkGradWRT(t, []int{0}, binary, x, target, w)
 		})
 	}
 }
