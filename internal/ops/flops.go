@@ -24,7 +24,11 @@ func FLOPs(op gorgonia.Op) float64 {
 	case *convGradW:
 		return convFLOPs(&o.c)
 	case *sequenceForward:
-		return o.recurrentFLOPs() * float64(o.i+o.h) / float64(o.h)
+		return o.recurrentFLOPs() + o.inputFLOPs()
+	case *gatherGrad:
+		if o.input != nil {
+			return 2 * o.input.inputFLOPs() // those of dX and of dW
+		}
 	case *sequenceBackward:
 		return o.recurrentFLOPs()
 	}
@@ -37,6 +41,12 @@ func gemmFLOPs(g *kernels.Gemm, count int) float64 {
 
 func convFLOPs(c *kernels.Conv) float64 {
 	return 2 * float64(c.N*c.M) * float64(c.OH*c.OW) * float64(c.C/c.Groups*c.KH*c.KW)
+}
+
+// inputFLOPs are those of the product of the input with W at all steps. Where it is looked up, the product of the table
+// with W has counted its own.
+func (s *sequence) inputFLOPs() float64 {
+	return 2 * float64(s.d*(s.t*s.n-s.table)) * float64(s.g*s.h*s.i)
 }
 
 // recurrentFLOPs are those of the products with R at all steps.

@@ -80,10 +80,7 @@ func (o *gather) check(bad int, index []int64) error {
 }
 
 func (o *gather) SymDiff(in gorgonia.Nodes, _, dy *gorgonia.Node) (gorgonia.Nodes, error) {
-	g := &gatherGrad{base: base{name: "GatherGrad", out: in[0].Shape()}, gather: o}
-	g.columns = max(1, min(o.inner/gatherColumns, gatherBlocks))
-	g.rows = max(1, min(o.n/max(1, gatherSparse*o.m), gatherBlocks))
-	dx, err := apply(g, dy, in[1])
+	dx, err := apply(newGatherGrad("GatherGrad", in[0].Shape(), o), dy, in[1])
 	return gorgonia.Nodes{dx, nil}, err
 }
 
@@ -93,7 +90,15 @@ func (o *gather) SymDiff(in gorgonia.Nodes, _, dy *gorgonia.Node) (gorgonia.Node
 type gatherGrad struct {
 	base
 	gather        *gather
-	rows, columns int // number of blocks
+	input         *sequence // that the table holds the input's products of; nil for none
+	rows, columns int       // number of blocks
+}
+
+func newGatherGrad(name string, out tensor.Shape, o *gather) *gatherGrad {
+	g := &gatherGrad{base: base{name: name, out: out}, gather: o}
+	g.columns = max(1, min(o.inner/gatherColumns, gatherBlocks))
+	g.rows = max(1, min(o.n/max(1, gatherSparse*o.m), gatherBlocks))
+	return g
 }
 
 const (

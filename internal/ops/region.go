@@ -18,7 +18,8 @@ type region struct {
 	from, to int
 	dims     []dim
 	value    float64
-	covers   bool // every element of out is written
+	covers   bool  // every element of out is written
+	perm     []int // of a Transpose
 	grad     func(dy *gorgonia.Node) (*gorgonia.Node, error)
 
 	// The two innermost loops run in blocks of rows x columns; the outer ones and the blocks are the units.

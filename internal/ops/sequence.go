@@ -87,6 +87,7 @@ type sequence struct {
 	d, g           int
 	backwards      [2]bool // direction k goes from the last step to the first
 	want           [3]bool
+	table          int // rows of the table whose products with W the input is looked up in; 0: none, see lookup
 	b, lens        int // operands; -1: absent
 	h0, c0, p      int
 	direct         bool // Y is the states after each step as they lie on the tape
@@ -108,6 +109,9 @@ func (r Recurrent) outputs(name string, kind cellKind) (out [3]*gorgonia.Node, e
 	s, operands, err := r.plan(name, kind)
 	if err != nil {
 		return out, fmt.Errorf("ops: %s: %w", name, err)
+	}
+	if err := s.lookUp(r.X, r.W, operands); err != nil {
+		return out, err
 	}
 	tape, err := apply(s.newForward(len(operands)), operands...)
 	if err != nil {

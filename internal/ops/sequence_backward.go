@@ -46,10 +46,12 @@ func (o *sequenceOut) SymDiff(in gorgonia.Nodes, _, dy *gorgonia.Node) (gorgonia
 	}
 	g := &sequenceGrads{o.sequence, back, tape, d}
 	out := make(gorgonia.Nodes, len(in))
-	if out[1], err = g.input(operands[1]); err != nil {
-		return nil, err
+	if o.table > 0 {
+		out[1], err = g.table(operands[0].Shape(), operands[1])
+	} else if out[1], err = g.input(operands[1]); err == nil {
+		out[2], err = g.weights(operands[0])
 	}
-	if out[2], err = g.weights(operands[0]); err != nil {
+	if err != nil {
 		return nil, err
 	}
 	if out[3], err = g.recurrent(); err != nil {

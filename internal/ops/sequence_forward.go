@@ -6,8 +6,8 @@ import (
 	"github.com/onnx-entropy/onnx-entropy/internal/kernels"
 )
 
-// sequenceForward computes the tape. Phase 0 packs the weights and lays down the initial state. Then, if not fused, the
-// input of all steps is multiplied by W, and the steps follow.
+// sequenceForward computes the tape. Phase 0 packs the weights and lays down the initial state. Then, if not fused and
+// not looked up, the input of all steps is multiplied by W, and the steps follow.
 type sequenceForward struct {
 	base
 	*sequence
@@ -17,7 +17,7 @@ type sequenceForward struct {
 	fused bool
 	input kernels.Packed // the gates' parts of W, if fused
 
-	project kernels.Gemm // if not fused
+	project kernels.Gemm // if neither fused nor looked up
 	parts   []int        // of project's phases
 
 	// Where shared memory holds W, as input or project needs it, sizeW for each direction, the packed R, and the sum of
@@ -36,16 +36,19 @@ func (s *sequence) newForward(operands int) *sequenceForward {
 		base:     base{name: s.name, out: tensor.Shape{s.size}},
 		sequence: s,
 		recur:    kernels.Packed{Count: s.g, K: s.h, N: s.h, LD: s.h, Trans: true},
-		fused:    s.across == 1 && m*(s.i+s.h) <= fusedWeights,
+		fused:    s.table == 0 && s.across == 1 && m*(s.i+s.h) <= fusedWeights,
 	}
 	for i := range operands {
 		o.fixed = append(o.fixed, i)
 	}
-	if o.fused {
+	switch {
+	case s.table > 0:
+		o.parts = []int{0}
+	case o.fused:
 		o.input = kernels.Packed{Count: s.g, K: s.i, N: s.h, LD: s.i, Trans: true}
 		o.parts = []int{o.input.Parts()}
 		o.sizeW = o.input.Size()
-	} else {
+	default:
 		o.project = kernels.Gemm{TransB: true, M: s.t * s.n, N: m, K: s.i, LDA: s.i, LDB: s.i, LDC: m, Stack: s.d}
 		o.parts = o.project.Phases()
 		o.sizeW, _ = o.project.Scratch()
@@ -67,9 +70,11 @@ func (o *sequenceForward) Phases() []int {
 
 func (o *sequenceForward) Scratch() (shared, worker int) {
 	worker = o.recur.Worker(o.rows)
-	if o.fused {
+	switch {
+	case o.table > 0:
+	case o.fused:
 		worker = max(worker, o.input.Worker(o.rows))
-	} else {
+	default:
 		_, own := o.project.Scratch()
 		worker = max(worker, own)
 	}
@@ -79,6 +84,9 @@ func (o *sequenceForward) Scratch() (shared, worker int) {
 func (o *sequenceForward) Run(env *Env, worker, phase, part int, out *Buf, in []*Buf) error {
 	if phase == 0 && part == 0 {
 		if err := o.checkLengths(in); err != nil {
+			return err
+		}
+		if err := o.checkIndex(in); err != nil {
 			return err
 		}
 	}
@@ -206,6 +214,9 @@ func forwardStep[T kernels.Float](o *sequenceForward, k, stage int, b block, sha
 	bias := at(shared, o.biases+b.d*v.m, v.m)
 	if o.p >= 0 {
 		v.peephole = at(floats[T](in[o.p]), b.d*3*o.h, 3*o.h)
+	}
+	if o.table > 0 && stage == 0 {
+		lookUpStep(o.sequence, &v, in)
 	}
 	if o.fused && stage == 0 {
 		rows := b.n1 - b.n0

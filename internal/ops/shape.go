@@ -47,7 +47,13 @@ func Transpose(x *gorgonia.Node, perm []int) (*gorgonia.Node, error) {
 	for i, p := range perm {
 		dims[i] = dim{out[i], from[p], to[i]}
 	}
-	return box("Transpose", x, out, 0, 0, dims, 0)
+	y, err := box("Transpose", x, out, 0, 0, dims, 0)
+	if err == nil {
+		if o, ok := y.Op().(*region); ok {
+			o.perm = perm
+		}
+	}
+	return y, err
 }
 
 // Slice returns sizes[k] elements along each axis k: those at starts[k], starts[k]+steps[k], ... Steps may be
