@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/onnx-entropy/onnx-entropy/internal/onnxpb"
@@ -79,7 +80,8 @@ func (m *Model) Warnings() []string {
 	return w
 }
 
-// tied lists floating-point initializers that several places read, directly or through Identity nodes.
+// tied lists floating-point initializers that several places compute with, directly or through nodes that only arrange
+// numbers, with the nodes that read them.
 func (m *Model) tied() []string {
 	uses := map[string][]string{}
 	g := m.proto.Graph
@@ -88,8 +90,8 @@ func (m *Model) tied() []string {
 			continue
 		}
 		for k, in := range n.Input {
-			if n.GetOpType() == "BatchNormalization" && k >= 3 {
-				continue // running statistics are kept apart, see finishBuffers
+			if m.isStatistic(n, k) {
+				continue
 			}
 			root := m.identityRoot(in)
 			if k, ok := m.info.initializer[root]; ok && onnxpb.IsFloat(g.Initializer[k].GetDataType()) && len(g.Initializer[k].GetDims()) > 0 {
@@ -97,13 +99,60 @@ func (m *Model) tied() []string {
 			}
 		}
 	}
+	ends := m.ends()
 	var out []string
 	for _, t := range g.Initializer {
-		if u := uses[t.GetName()]; len(u) > 1 {
+		if u := uses[t.GetName()]; len(u) > 1 && ends[t.GetName()] == several {
 			out = append(out, fmt.Sprintf("%q is read %d times (by %s and %s)", t.GetName(), len(u), u[0], u[len(u)-1]))
 		}
 	}
 	return out
+}
+
+// isStatistic tells whether input k of a node holds running statistics, which are kept apart: see finishBuffers.
+func (m *Model) isStatistic(n *onnxpb.NodeProto, k int) bool {
+	return n.GetOpType() == "BatchNormalization" && m.isDefault(n) && k >= 3
+}
+
+// several stands for more places than one.
+var several = slot{node: -1}
+
+// arranges are the operators that give the numbers of a tensor another shape, order or type, or put tensors together or apart:
+// exporters reorder the gates of an LSTM's weights by them, for example.
+var arranges = map[string]bool{
+	"Identity": true, "Cast": true, "Transpose": true, "Reshape": true, "Flatten": true, "Unsqueeze": true, "Squeeze": true,
+	"Slice": true, "Split": true, "Concat": true,
+}
+
+// ends returns for each value that does not depend on the data where it is computed with: the one input of a node that it
+// reaches, perhaps through nodes that only arrange numbers, or several. What reaches none is not in it.
+func (m *Model) ends() map[string]slot {
+	ends := map[string]slot{}
+	data := m.dataValues()
+	reach := func(name string, at slot) {
+		if before, ok := ends[name]; ok && before != at {
+			at = several
+		}
+		ends[name] = at
+	}
+	for _, i := range slices.Backward(m.order) { // what reads a node's outputs comes before it
+		n := m.proto.Graph.Node[i]
+		on := arranges[n.GetOpType()] && m.isDefault(n) && !slices.ContainsFunc(n.Input, func(s string) bool { return data[s] })
+		for k, in := range n.Input {
+			switch {
+			case in == "" || data[in] || m.isStatistic(n, k):
+			case !on:
+				reach(in, slot{i, k})
+			case k == 0 || n.GetOpType() == "Concat": // other inputs are shapes, axes and bounds
+				for _, out := range n.Output {
+					if at, ok := ends[out]; ok {
+						reach(in, at)
+					}
+				}
+			}
+		}
+	}
+	return ends
 }
 
 func (m *Model) identityRoot(name string) string {

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/onnx-entropy/onnx-entropy/models"
 	"github.com/onnx-entropy/onnx-entropy/onnxload"
 )
 
@@ -61,6 +62,52 @@ func TestWarnings(t *testing.T) {
 	fixed.Graph.Input[0] = input("x", 1, 4)
 	if w := must(onnxload.Parse(marshal(fixed))).Warnings(); !slices.ContainsFunc(w, func(s string) bool { return strings.Contains(s, `dynamic_axes={"x": {0: "batch"}}`) }) {
 		t.Error(w)
+	}
+}
+
+// Weights that only reach one input of one node are not tied, however many nodes reorder them on the way.
+func TestArrangedIsNotTied(t *testing.T) {
+	warned := func(m *onnxload.Model) string {
+		for _, w := range m.Warnings() {
+			if strings.Contains(w, "tied") {
+				return w
+			}
+		}
+		return ""
+	}
+	charlstm := must(onnxload.Parse(must(models.Open("charlstm"))))
+	if w := warned(charlstm); w != "" {
+		t.Errorf("charlstm: %s", w)
+	}
+	for _, p := range must(charlstm.Build(2, onnxload.Options{Training: true})).Params {
+		if p.Tied {
+			t.Errorf("charlstm: %s is tied", p.Name)
+		}
+	}
+	if r := charlstm.Readers()["lstm.weight_ih_l1"]; len(r) == 0 || r[0] != "/lstm/LSTM_1" {
+		t.Errorf("lstm.weight_ih_l1 is read by %q", r)
+	}
+	halves := protos{
+		node("Slice", list("w", "0", "1", "0"), list("a")), node("Slice", list("w", "1", "2", "0"), list("b")),
+		node("Concat", list("b", "a"), list("v"), "axis", 0), node("MatMul", list("x", "v"), list("p")),
+	}
+	for name, c := range map[string]struct {
+		more protos
+		tied bool
+	}{
+		"one layer":          {protos{node("Relu", list("p"), list("y"))}, false},
+		"arranged and plain": {protos{node("MatMul", list("p", "w"), list("y"))}, true},
+		"one half again":     {protos{node("Add", list("p", "a"), list("y"))}, true},
+		"twice in one node":  {protos{node("Gemm", list("p", "v", "v"), list("y"))}, true},
+	} {
+		tensors := list(floats("w", []int64{2, 2}, 1, 2, 3, 4), ints("0", 0), ints("1", 1), ints("2", 2))
+		m := must(onnxload.Parse(marshal(model(17, list(input("x", "N", 2)), tensors, slices.Concat(halves, c.more), "y"))))
+		if w := warned(m); c.tied != strings.Contains(w, `"w" is read`) {
+			t.Errorf("%s: %q", name, w)
+		}
+		if p := must(m.Build(2, onnxload.Options{Training: true})).Params; len(p) != 1 || p[0].Tied != c.tied {
+			t.Errorf("%s: %+v", name, p)
+		}
 	}
 }
 

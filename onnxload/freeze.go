@@ -79,9 +79,15 @@ func (s *selection) check() error {
 	return nil
 }
 
-// Readers returns the names of the nodes that read each tensor, directly or through one that only rearranges it.
+// Readers returns the names of the nodes that read each tensor, directly or through one that only rearranges it; first the
+// one that computes with it, if all ways lead there.
 func (m *Model) Readers() map[string][]string {
 	names := map[string][]string{}
+	for name, at := range m.ends() {
+		if at != several && m.proto.Graph.Node[at.node].GetName() != "" {
+			names[name] = append(names[name], m.proto.Graph.Node[at.node].GetName())
+		}
+	}
 	for i, n := range m.proto.Graph.Node {
 		if n.GetName() == "" || rearranges[n.GetOpType()] {
 			continue

@@ -87,7 +87,8 @@ type Param struct {
 	Decay    bool           // whether weight decay makes sense: not for biases and normalisation
 	Op       string         // operator it is a weight of, or else the first that uses it
 	Type     string         // element type in the file
-	// Tied tells that several nodes read it.
+	// Tied tells that several layers compute with it, or one does in two places, be it through nodes that only arrange its
+	// numbers.
 	Tied bool
 
 	src *source
@@ -194,8 +195,9 @@ func (n *Net) Running() []float32 {
 
 // finish orders the parameters and buffers as the file does and gives them their ranges.
 func (b *builder) finish() error {
-	arrange(b.net.Params)
-	arrange(b.net.Frozen)
+	ends := b.model.ends()
+	arrange(b.net.Params, ends)
+	arrange(b.net.Frozen, ends)
 	for _, p := range b.net.Params {
 		if err := b.splitConstant(p.src); err != nil {
 			return err
@@ -210,8 +212,8 @@ func (b *builder) finish() error {
 	return b.finishBuffers()
 }
 
-// arrange orders parameters as the file does and gives them their ranges.
-func arrange(ps []Param) {
+// arrange orders parameters as the file does and gives them their ranges; ends are those of the model.
+func arrange(ps []Param, ends map[string]slot) {
 	slices.SortStableFunc(ps, func(p, q Param) int { return p.src.compare(q.src) })
 	at := 0
 	for i := range ps {
@@ -219,7 +221,7 @@ func arrange(ps []Param) {
 		p.From, p.To = at, at+p.src.size()
 		at = p.To
 		s := p.src
-		p.Decay, p.Op, p.Type, p.Tied = s.role.decay(len(p.Shape)), s.op, s.typeName(), len(s.nodeUses.list) > 1
+		p.Decay, p.Op, p.Type, p.Tied = s.role.decay(len(p.Shape)), s.op, s.typeName(), ends[s.name] == several
 	}
 }
 

@@ -71,7 +71,7 @@ type parameter struct {
 	Op     string   `json:"op"`     // operator that it is a weight of
 	Shape  []int    `json:"shape"`
 	Type   string   `json:"type"`
-	Tied   bool     `json:"tied,omitempty"` // several nodes read it
+	Tied   bool     `json:"tied,omitempty"` // several layers compute with it
 	Frozen bool     `json:"frozen,omitempty"`
 }
 

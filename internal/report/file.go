@@ -101,7 +101,8 @@ func target(path string) (string, fs.FileMode, error) {
 	info, err := os.Stat(path)
 	switch {
 	case err != nil: // it is new, or creating it tells what is wrong
-		return path, 0o644, nil
+		path, err = linked(path)
+		return path, 0o644, err
 	case info.IsDir():
 		return "", 0, fmt.Errorf("%s is a directory; name a file in it", path)
 	case !info.Mode().IsRegular():
@@ -112,6 +113,28 @@ func target(path string) (string, fs.FileMode, error) {
 		return "", 0, cannotWrite(path, err)
 	}
 	return real, info.Mode().Perm(), nil
+}
+
+// linked follows symbolic links that lead to no file, to where the file will be.
+func linked(path string) (string, error) {
+	at := path
+	for range 40 { // as many as Linux follows
+		to, err := os.Readlink(at)
+		if err != nil { // no link
+			return at, nil
+		}
+		if !filepath.IsAbs(to) {
+			to = filepath.Join(filepath.Dir(at), to)
+		}
+		dir, err := filepath.EvalSymlinks(filepath.Dir(to))
+		if errors.Is(err, fs.ErrNotExist) {
+			return "", fmt.Errorf("%s cannot be written: it is a symbolic link to %s, and there is no directory %s", path, to, filepath.Dir(to))
+		} else if err != nil {
+			return "", cannotWrite(path, err)
+		}
+		at = filepath.Join(dir, filepath.Base(to))
+	}
+	return "", fmt.Errorf("%s is a symbolic link that leads in a circle; name another file", path)
 }
 
 // cannotWrite says which of the caller's names is at fault; that of the temporary file means nothing to him.

@@ -99,6 +99,48 @@ func TestLinksAndDevicesStay(t *testing.T) {
 	}
 }
 
+// A link to a file that is not there yet: the file is made where the link says, through further links and relative ones too.
+func TestDanglingLinks(t *testing.T) {
+	dir := t.TempDir()
+	for _, err := range []error{os.Mkdir(filepath.Join(dir, "far"), 0o755), os.Symlink("second", filepath.Join(dir, "link")),
+		os.Symlink(filepath.Join("far", "f"), filepath.Join(dir, "second")), os.Symlink(filepath.Join("gone", "f"), filepath.Join(dir, "nowhere")),
+		os.Symlink("b", filepath.Join(dir, "a")), os.Symlink("a", filepath.Join(dir, "b"))} {
+		if err != nil {
+			t.Skip(err)
+		}
+	}
+	for _, name := range []string{"link", "second"} {
+		link := filepath.Join(dir, name)
+		if err := CheckWritable(link); err != nil {
+			t.Error(err)
+		}
+		if err := WriteFile(link, []byte(name)); err != nil {
+			t.Error(err)
+		}
+		if b, err := os.ReadFile(filepath.Join(dir, "far", "f")); err != nil || string(b) != name {
+			t.Errorf("%s: the file holds %q, %v", name, b, err)
+		}
+		if _, err := os.Readlink(link); err != nil {
+			t.Errorf("the link %s is gone: %v", name, err)
+		}
+		os.Remove(filepath.Join(dir, "far", "f"))
+	}
+	for name, want := range map[string]string{"nowhere": "there is no directory " + filepath.Join(dir, "gone"), "a": "circle"} {
+		path := filepath.Join(dir, name)
+		for _, err := range []error{WriteFile(path, nil), CheckWritable(path)} {
+			if err == nil || !strings.HasPrefix(err.Error(), path) || !strings.Contains(err.Error(), want) {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+	}
+	if got := names(t, dir); got != "a b far link nowhere second" {
+		t.Errorf("the directory holds %q", got)
+	}
+	if got := names(t, filepath.Join(dir, "far")); got != "" {
+		t.Errorf("far holds %q", got)
+	}
+}
+
 func TestUnwritable(t *testing.T) {
 	dir := t.TempDir()
 	missing := filepath.Join(dir, "no", "f")
