@@ -226,6 +226,7 @@ func TestHostileGraphs(t *testing.T) {
 		}()...), `node "n_y" (local.F0`},
 		"two functions of one name": {withFunctions(model(13, x, nil, protos{calling(node("F", list("x"), list("y")))}, "y"),
 			function("F", 13, list("a"), list("b"), nil, node("Relu", list("a"), list("b"))), function("F", 13, list("a"), list("b"), nil, node("Neg", list("a"), list("b")))), `two functions are named "F"`},
+		"a chain of 50,000 nodes": {model(13, x, nil, chain(50_000), "y"), `node "n_h32`},
 		"a loop of 2^62 rounds":   {loop(1 << 62), `node "loop" (Loop`},
 		"a loop of 10^9 rounds":   {loop(1e9), `node "loop" (Loop`},
 		"a negative dimension":    {model(13, x, list(ints("s", -2, 4)), protos{node("Reshape", list("x", "s"), list("y"))}, "y"), `node "n_y" (Reshape`},
@@ -265,4 +266,15 @@ func TestHostileGraphs(t *testing.T) {
 			t.Errorf("condition %d: %v", cond, got)
 		}
 	}
+}
+
+// chain is so many nodes one behind the other, from x to y.
+func chain(n int) (nodes protos) {
+	at := "x"
+	for i := range n - 1 {
+		next := fmt.Sprint("h", i)
+		nodes = append(nodes, node("Tanh", list(at), list(next)))
+		at = next
+	}
+	return append(nodes, node("Tanh", list(at), list("y")))
 }

@@ -51,6 +51,10 @@ func (e unsupportedError) Error() string { return string(e) }
 
 func unsupportedf(format string, a ...any) error { return unsupportedError(fmt.Sprintf(format, a...)) }
 
+// maxNodes bounds the nodes that the nodes of the file become: for each that is added, Gorgonia looks through all that are
+// there, which takes seconds for so many and a minute for five times as many.
+const maxNodes = 1 << 15
+
 // applyNode is called by onnx-go for every node but Constants, after those that the node reads.
 func (b *builder) applyNode(index int64, inputs, outputs []string) error {
 	i := int(index)
@@ -86,7 +90,12 @@ func (b *builder) applyNode(index int64, inputs, outputs []string) error {
 		c.poison()
 		return nil
 	}
-	err := c.apply(op)
+	var err error
+	if len(b.net.Graph.AllNodes()) > maxNodes {
+		err = fmt.Errorf("the nodes before it make more than %d of Gorgonia's, which is as many as it can take in seconds; train a part of the network, or export it with its steps as a loop or a recurrent operator", maxNodes)
+	} else {
+		err = c.apply(op)
+	}
 	if err == nil && len(b.opts.DropoutAfter) > 0 {
 		err = c.insertDropout()
 	}
