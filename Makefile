@@ -1,4 +1,4 @@
-.PHONY: build test check bench microbench generate fuzz interop conformance
+.PHONY: build test check bench bench-inference microbench generate fuzz interop conformance
 
 build:
 	CGO_ENABLED=0 go build -o bin/onnx-entropy ./cmd/onnx-entropy
@@ -15,6 +15,10 @@ PYTHON ?= python3
 NAMES ?=
 bench: build
 	go run ./models/bench -python $(PYTHON) $(NAMES)
+
+# Compares inference with onnxruntime; PYTHON has torch, torchvision and onnxruntime. `NAMES=mobilenet_v2` for other networks of torchvision.
+bench-inference: build
+	$(PYTHON) models/bench_inference.py $(NAMES)
 
 # Every kernel and operator.
 microbench:

@@ -2,6 +2,7 @@ package runner
 
 import (
 	"context"
+	"math"
 	"slices"
 	"time"
 
@@ -12,7 +13,7 @@ import (
 	"github.com/onnx-entropy/onnx-entropy/optimizer"
 )
 
-// An OpCost is what one operator costs in the computation of a gradient.
+// An OpCost is what one operator costs in the computation of a gradient or of outputs.
 type OpCost struct {
 	Op    string        // operator; those of derivatives end in Grad
 	Layer string        // name of the ONNX node that it computes or derives, "" for the loss and where unknown
@@ -31,13 +32,35 @@ func (s *Step) Profile(ctx context.Context, grad, x []float32, b *Batch, at opti
 	if err != nil {
 		return nil, err
 	}
+	return c.profile(runs, func() error {
+		_, err := s.gradient(ctx, grad, x, b, at)
+		return err
+	})
+}
+
+// ProfileInference is Profile for the outputs of Predict.
+func (s *Step) ProfileInference(ctx context.Context, x, running []float32, b *Batch, runs int) ([]OpCost, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	c, err := s.compile(forInference, b)
+	if err != nil {
+		return nil, err
+	}
+	return c.profile(runs, func() error {
+		_, err := s.infer(ctx, forInference, x, running, b)
+		return err
+	})
+}
+
+// profile returns the costs of the operators that run runs.
+func (c *compiled) profile(runs int, run func() error) ([]OpCost, error) {
 	costs := c.vm.Plan().Costs()
 	times := make([][]time.Duration, len(costs))
 	now := make([]time.Duration, len(costs))
 	c.vm.Profile(now)
 	defer c.vm.Profile(nil)
 	for range runs {
-		if _, err := s.gradient(ctx, grad, x, b, at); err != nil {
+		if err := run(); err != nil {
 			return nil, err
 		}
 		for i, t := range now {
@@ -60,13 +83,17 @@ func (s *Step) Profile(ctx context.Context, grad, x []float32, b *Batch, at opti
 // derivative is of; it reads that one's weights or results, or is its weights' gradient.
 func (c *compiled) layers(costs []exec.Cost) map[*gorgonia.Node]string {
 	names := map[*gorgonia.Node]string{}
+	end := int64(math.MaxInt64) // of the network's own nodes
+	if c.loss != nil {
+		end = c.loss.ID()
+	}
 	var nodes gorgonia.Nodes
 	for _, o := range costs {
 		nodes = append(nodes, o.Node)
 	}
 	for _, n := range nodes {
 		name := c.net.NodeName(n)
-		if name == "" || n.ID() > c.loss.ID() {
+		if name == "" || n.ID() > end {
 			continue
 		}
 		names[n] = name
@@ -87,7 +114,7 @@ func (c *compiled) layers(costs []exec.Cost) map[*gorgonia.Node]string {
 	}
 	// What an ONNX node is made of besides its result.
 	for i := len(nodes) - 1; i >= 0; i-- {
-		if name := names[nodes[i]]; name != "" && nodes[i].ID() < c.loss.ID() {
+		if name := names[nodes[i]]; name != "" && nodes[i].ID() < end {
 			for _, in := range operands(nodes[i]) {
 				if names[in] == "" && in.Op() != nil {
 					names[in] = name
@@ -102,9 +129,9 @@ func (c *compiled) layers(costs []exec.Cost) map[*gorgonia.Node]string {
 		from := int64(-1)
 		for _, in := range operands(n) {
 			switch weights := slices.Contains(c.trained, in); {
-			case names[in] == "" || in.ID() >= c.loss.ID():
+			case names[in] == "" || in.ID() >= end:
 			case weights:
-				names[n], from = names[in], c.loss.ID()
+				names[n], from = names[in], end
 			case in.ID() > from:
 				names[n], from = names[in], in.ID()
 			}

@@ -19,11 +19,13 @@ import (
 
 type benchCmd struct {
 	Model   string        `arg:"" help:"ONNX file, or the name of an embedded model."`
-	Batch   int           `default:"128" placeholder:"N" help:"Samples a gradient (default ${default})."`
+	Batch   int           `default:"128" placeholder:"N" help:"Samples a gradient or inference (default ${default})."`
 	Threads int           `placeholder:"N" help:"Threads (default: one a processor)."`
-	Time    time.Duration `default:"3s" placeholder:"TIME" help:"How long to measure (default ${default}); at least 10 gradients."`
+	Time    time.Duration `default:"3s" placeholder:"TIME" help:"How long to measure (default ${default}); at least 10 gradients or inferences."`
 	Ops     bool          `help:"Also show the time of every operator."`
 	JSON    bool          `name:"json" help:"Print one JSON object."`
+
+	Inference bool `help:"Measure outputs in inference mode, as predict computes them, not gradients."`
 }
 
 // benchmark is what bench prints as JSON.
@@ -31,13 +33,15 @@ type benchmark struct {
 	Model      string   `json:"model"`
 	Batch      int      `json:"batch"`
 	Threads    int      `json:"threads"`
-	Gradients  int      `json:"gradients"` // measured
-	GradientMS float64  `json:"gradient_ms"`
-	StepMS     float64  `json:"step_ms"`
-	FLOPs      float64  `json:"flops,omitempty"` // of a gradient, see runner.OpCost
+	Gradients  int      `json:"gradients,omitempty"` // measured
+	GradientMS float64  `json:"gradient_ms,omitempty"`
+	StepMS     float64  `json:"step_ms,omitempty"`
+	Inferences int      `json:"inferences,omitempty"` // measured, with --inference
+	ForwardMS  float64  `json:"inference_ms,omitempty"`
+	FLOPs      float64  `json:"flops,omitempty"` // of a gradient or inference, see runner.OpCost
 	GFLOPS     float64  `json:"gflops,omitempty"`
 	PeakGFLOPS float64  `json:"peak_gflops,omitempty"` // of the processor on so many threads, measured
-	Allocs     float64  `json:"allocs"`                // a gradient
+	Allocs     float64  `json:"allocs"`                // a gradient or inference
 	PeakRSSMB  *float64 `json:"peak_rss_mb,omitempty"`
 
 	Ops   []opTime `json:"ops,omitempty"` // with --ops
@@ -48,7 +52,7 @@ type benchmark struct {
 const maxBenchBatch = 1 << 16
 
 // Run measures on random normal inputs: a gradient, and an inner step of Entropy-SGD, which is a gradient and
-// the update.
+// the update; or an inference.
 func (c *benchCmd) Run(e *env) error {
 	if c.Batch < 1 || c.Batch > maxBenchBatch {
 		return usagef("--batch is %d; it must be from 1 to %d", c.Batch, maxBenchBatch)
@@ -63,7 +67,7 @@ func (c *benchCmd) Run(e *env) error {
 	if err != nil {
 		return err
 	}
-	net, err := m.build(c.Batch, onnxload.Options{Training: true})
+	net, err := m.build(c.Batch, onnxload.Options{Training: !c.Inference})
 	if err != nil {
 		return err
 	}
@@ -71,12 +75,17 @@ func (c *benchCmd) Run(e *env) error {
 	if err != nil {
 		return err
 	}
-	step, err := runner.Compile(net, loss, runner.Options{Threads: c.Threads, Seed: 1})
+	step, err := runner.Compile(net, loss, runner.Options{Threads: c.Threads, Seed: 1, Inference: c.Inference})
 	if err != nil {
 		return fmt.Errorf("%s: %w", m.label, err)
 	}
 	r := benchmark{Model: m.label, Batch: c.Batch, Threads: c.Threads}
-	if err := r.measure(e, step, b, c); err != nil {
+	if c.Inference {
+		err = r.measureInference(e, step, b, c)
+	} else {
+		err = r.measure(e, step, b, c)
+	}
+	if err != nil {
 		return fmt.Errorf("%s: %w", m.label, err)
 	}
 	if c.JSON {
@@ -86,17 +95,32 @@ func (c *benchCmd) Run(e *env) error {
 	return nil
 }
 
+// unit is what was measured, and its time.
+func (r *benchmark) unit() (name string, ms float64) {
+	if r.Inferences > 0 {
+		return "inference", r.ForwardMS
+	}
+	return "gradient", r.GradientMS
+}
+
 func (r *benchmark) print(e *env) {
 	e.printf("%s, %s, %s", r.Model, report.Plural(r.Batch, "sample", "samples"), report.Plural(r.Threads, "thread", "threads"))
-	e.printf("gradient  %.3f ms (median of %d)", r.GradientMS, r.Gradients)
-	e.printf("step      %.3f ms (gradient and update of Entropy-SGD's inner step)", r.StepMS)
+	unit, ms := r.unit()
+	each := "a " + unit
+	if r.Inferences > 0 {
+		each = "an " + unit
+	}
+	e.printf("%-9s %.3f ms (median of %d)", unit, ms, r.Gradients+r.Inferences)
+	if r.Inferences == 0 {
+		e.printf("step      %.3f ms (gradient and update of Entropy-SGD's inner step)", r.StepMS)
+	}
 	if r.FLOPs > 0 {
-		e.printf("rate      %.1f GFLOP/s (%.4g GFLOP a gradient in products of weights)", r.GFLOPS, r.FLOPs/1e9)
+		e.printf("rate      %.1f GFLOP/s (%.4g GFLOP %s in products of weights)", r.GFLOPS, r.FLOPs/1e9, each)
 	}
 	if r.PeakGFLOPS > 0 {
 		e.printf("          %.0f %% of the %.0f GFLOP/s that multiply-adds in registers reach here", 100*r.GFLOPS/r.PeakGFLOPS, r.PeakGFLOPS)
 	}
-	e.printf("memory    %.1f allocations a gradient", r.Allocs)
+	e.printf("memory    %.1f allocations %s", r.Allocs, each)
 	if r.PeakRSSMB != nil {
 		e.printf("peak      %.0f MB resident", *r.PeakRSSMB)
 	}
@@ -105,6 +129,9 @@ func (r *benchmark) print(e *env) {
 	}
 }
 
+// The first benchWarm gradients or inferences are not measured, then at least benchLeast are.
+const benchWarm, benchLeast = 3, 10
+
 // measure times gradients and updates in turns.
 func (r *benchmark) measure(e *env, step *runner.Step, b *runner.Batch, c *benchCmd) error {
 	m := optimizer.DefaultEntropySGD()
@@ -112,7 +139,6 @@ func (r *benchmark) measure(e *env, step *runner.Step, b *runner.Batch, c *bench
 	s := m.Init(step.Net().Weights(), runner.Groups(step.Net()))
 	result := []optimizer.Result{{Grad: make([]float32, step.Dim())}}
 	var queries []optimizer.Query
-	const warm, least = 3, 10
 	var gradient, whole []float64
 	for start := time.Now(); ; {
 		queries = m.Ask(s, queries[:0])
@@ -125,39 +151,76 @@ func (r *benchmark) measure(e *env, step *runner.Step, b *runner.Batch, c *bench
 		result[0].Loss = loss
 		m.Tell(s, result)
 		t2 := time.Now()
-		if s.Evals <= warm {
+		if s.Evals <= benchWarm {
 			start = t2
 			continue
 		}
 		gradient = append(gradient, t1.Sub(t0).Seconds()*1e3)
 		whole = append(whole, t2.Sub(t0).Seconds()*1e3)
-		if len(gradient) >= least && t2.Sub(start) >= c.Time {
+		if len(gradient) >= benchLeast && t2.Sub(start) >= c.Time {
 			break
 		}
 	}
 	r.Gradients, r.GradientMS, r.StepMS = len(gradient), median(gradient), median(whole)
+	return r.complete(c, r.GradientMS, r.Gradients,
+		func() error {
+			_, err := step.Grad(e.ctx, result[0].Grad, queries[0].Point, b, queries[0].At)
+			return err
+		},
+		func(runs int) ([]runner.OpCost, error) {
+			return step.Profile(e.ctx, result[0].Grad, queries[0].Point, b, queries[0].At, runs)
+		})
+}
+
+// measureInference times outputs.
+func (r *benchmark) measureInference(e *env, step *runner.Step, b *runner.Batch, c *benchCmd) error {
+	weights, running := step.Net().Weights(), step.Net().Running()
+	once := func() error {
+		_, err := step.Predict(e.ctx, weights, running, b)
+		return err
+	}
+	var forward []float64
+	for n, start := 0, time.Now(); len(forward) < benchLeast || time.Since(start) < c.Time; n++ {
+		t0 := time.Now()
+		if err := once(); err != nil {
+			return err
+		}
+		if n < benchWarm {
+			start = time.Now()
+			continue
+		}
+		forward = append(forward, time.Since(t0).Seconds()*1e3)
+	}
+	r.Inferences, r.ForwardMS = len(forward), median(forward)
+	return r.complete(c, r.ForwardMS, r.Inferences, once, func(runs int) ([]runner.OpCost, error) {
+		return step.ProfileInference(e.ctx, weights, running, b, runs)
+	})
+}
+
+// complete adds all but times to a benchmark of something that takes ms and was measured so often.
+func (r *benchmark) complete(c *benchCmd, ms float64, count int, once func() error, profile func(runs int) ([]runner.OpCost, error)) error {
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
-	for range least {
-		if _, err := step.Grad(e.ctx, result[0].Grad, queries[0].Point, b, queries[0].At); err != nil {
+	for range benchLeast {
+		if err := once(); err != nil {
 			return err
 		}
 	}
 	runtime.ReadMemStats(&after)
-	r.Allocs = float64(after.Mallocs-before.Mallocs) / least
+	r.Allocs = float64(after.Mallocs-before.Mallocs) / benchLeast
 	r.PeakRSSMB = peakRSS()
 	runs := 0
 	if c.Ops {
-		runs = max(least, min(len(gradient), 200))
+		runs = max(benchLeast, min(count, 200))
 	}
-	costs, err := step.Profile(e.ctx, result[0].Grad, queries[0].Point, b, queries[0].At, runs)
+	costs, err := profile(runs)
 	if err != nil {
 		return err
 	}
 	for _, o := range costs {
 		r.FLOPs += o.FLOPs
 	}
-	r.GFLOPS = r.FLOPs / (r.GradientMS * 1e6)
+	r.GFLOPS = r.FLOPs / (ms * 1e6)
 	r.PeakGFLOPS = kernels.PeakFLOPS(r.Threads) / 1e9
 	if c.Ops {
 		r.Ops, r.Kinds = opTimes(costs)

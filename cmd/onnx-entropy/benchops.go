@@ -23,7 +23,7 @@ type opTime struct {
 	GBS    float64 `json:"gb_s"`
 }
 
-// opTimes says where the time of a gradient goes: all operators in the order in which they run, and the sums over
+// opTimes says where the time goes: all operators in the order in which they run, and the sums over
 // those of one name, the longest first.
 func opTimes(costs []runner.OpCost) (all, kinds []opTime) {
 	byKind := map[string]*opTime{}
@@ -70,7 +70,8 @@ func (r *benchmark) printOps(e *env) {
 		rows = append(rows, append([]string{o.Op, fmt.Sprint(o.Count)}, o.numbers()...))
 	}
 	fmt.Fprint(e.stdout, report.Table(rows, 1, 2, 3, 4, 5))
-	e.printf("\nAll operators take %.3f ms of a gradient's %.3f. GFLOP/s count products of weights, as of direct convolution;", total, r.GradientMS)
+	unit, ms := r.unit()
+	e.printf("\nAll operators take %.3f ms of the %s's %.3f. GFLOP/s count products of weights, as of direct convolution;", total, unit, ms)
 	e.printf("GB/s count operands and results once, whether they come from memory or from a cache.")
 }
 

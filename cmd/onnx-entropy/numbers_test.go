@@ -262,6 +262,28 @@ func TestBench(t *testing.T) {
 	}
 }
 
+// An inference has a third of the products of a gradient, but for those of the data gradient that the first layer lacks.
+func TestBenchInference(t *testing.T) {
+	var r benchmark
+	if err := json.Unmarshal([]byte(must(t, "bench", "mnistconv", "--inference", "--batch", "2", "--time", "1ms", "--ops", "--json")), &r); err != nil {
+		t.Fatal(err)
+	}
+	if want := 2.0 * 2 * (24*24*25*20 + 4*4*500*50 + 200*500 + 500*10); r.FLOPs != want {
+		t.Errorf("%v operations, want %v", r.FLOPs, want)
+	}
+	if r.ForwardMS <= 0 || r.Inferences < 10 || r.Gradients != 0 || r.StepMS != 0 || r.GFLOPS <= 0 {
+		t.Errorf("%+v", r)
+	}
+	for _, o := range r.Ops {
+		if strings.HasSuffix(o.Op, "Grad") || o.Op == "BatchStats" || o.Layer == "" {
+			t.Errorf("%s of layer %q in an inference", o.Op, o.Layer)
+		}
+	}
+	if out := must(t, "bench", "mnistfc", "--inference", "--batch", "2", "--time", "1ms"); !strings.Contains(out, "inference ") || strings.Contains(out, "gradient") {
+		t.Errorf("the text is\n%s", out)
+	}
+}
+
 // The cases of single operators that come with ONNX 1.12 (Debian's package libonnx-testdata): nothing may be wrong.
 func TestVerifyONNXNodeCases(t *testing.T) {
 	const dir = "/usr/share/libonnx-testdata/data/node"
