@@ -30,6 +30,9 @@ func FLOPs(op gorgonia.Op) float64 {
 			return 2 * o.input.inputFLOPs() // those of dX and of dW
 		}
 	case *sequenceBackward:
+		if o.table > 0 && o.summed {
+			return o.recurrentFLOPs() + 2*o.inputFLOPs()
+		}
 		return o.recurrentFLOPs()
 	}
 	return 0

@@ -29,39 +29,44 @@ const (
 )
 
 // gruGates is the first stage: z, r and r*h.
-func gruGates[T kernels.Float](o *sequenceForward, v *stepView[T], packed, bias, own []T) {
+func gruGates[T kernels.Float](o *sequenceForward, v *stepView[T], packed, own []T) {
 	v.multiply(o, gruZ, gruN, v.before, packed, own)
 	for r := range v.n1 - v.n0 {
-		v.sigmoids(r, bias)
+		v.sigmoids(r)
 		kernels.Mul(v.row(v.mixed, r), v.gate(r, gruR), v.row(v.before, r))
 	}
 }
 
 // gruStep is the second stage.
-func gruStep[T kernels.Float](o *sequenceForward, v *stepView[T], packed, bias, own []T) {
+func gruStep[T kernels.Float](o *sequenceForward, v *stepView[T], packed, own []T) {
 	v.multiply(o, gruN, gruN+1, v.mixed, packed, own)
 	for r := range v.n1 - v.n0 {
-		v.gruState(r, bias)
+		v.gruState(r)
 	}
 }
 
 // gruLinearStep has biasR under r, nil for none.
-func gruLinearStep[T kernels.Float](o *sequenceForward, v *stepView[T], packed, bias, biasR, own []T) {
+func gruLinearStep[T kernels.Float](o *sequenceForward, v *stepView[T], packed, biasR, own []T) {
 	v.multiply(o, gruZ, gruN, v.before, packed, own)
 	kernels.MulPacked(&o.recur, gruN, gruN+1, v.n1-v.n0, v.h0, v.h1, v.before, v.h, packed, v.mixed[v.h0:], v.h, v.h, false, nil, own)
 	for r := range v.n1 - v.n0 {
-		v.sigmoids(r, bias)
+		v.sigmoids(r)
 		q := v.row(v.mixed, r)
 		if biasR != nil {
 			kernels.Add(q, q, biasR[v.h0:v.h1])
 		}
-		kernels.MulAdd(v.gate(r, gruN), v.gate(r, gruR), q)
-		v.gruState(r, bias)
+		if n := v.gate(r, gruN); o.table > 0 {
+			kernels.Mul(n, v.gate(r, gruR), q)
+		} else {
+			kernels.MulAdd(n, v.gate(r, gruR), q)
+		}
+		v.gruState(r)
 	}
 }
 
 // sigmoids computes z and r of a row from the products.
-func (v *stepView[T]) sigmoids(r int, bias []T) {
+func (v *stepView[T]) sigmoids(r int) {
+	bias := v.addend(r)
 	for k := gruZ; k <= gruR; k++ {
 		g := v.gate(r, k)
 		kernels.Add(g, g, v.biasOf(bias, k))
@@ -70,9 +75,9 @@ func (v *stepView[T]) sigmoids(r int, bias []T) {
 }
 
 // gruState computes n and h' of a row.
-func (v *stepView[T]) gruState(r int, bias []T) {
+func (v *stepView[T]) gruState(r int) {
 	n := v.gate(r, gruN)
-	kernels.Add(n, n, v.biasOf(bias, gruN))
+	kernels.Add(n, n, v.biasOf(v.addend(r), gruN))
 	kernels.Activate(v.g, n, n)
 	kernels.GRUCell(v.row(v.after, r), v.gate(r, gruZ), n, v.row(v.before, r))
 }

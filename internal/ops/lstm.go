@@ -25,7 +25,7 @@ const (
 	lstmG
 )
 
-func lstmStep[T kernels.Float](o *sequenceForward, v *stepView[T], packed, bias, own []T) {
+func lstmStep[T kernels.Float](o *sequenceForward, v *stepView[T], packed, own []T) {
 	v.multiply(o, 0, 4, v.before, packed, own)
 	for r := range v.n1 - v.n0 {
 		c, before := v.row(v.cell, r), v.row(v.cellBefore, r)
@@ -35,15 +35,16 @@ func lstmStep[T kernels.Float](o *sequenceForward, v *stepView[T], packed, bias,
 			continue
 		}
 		if !o.plain {
-			lstmCellOf(o.sequence, v, r, bias)
+			lstmCellOf(o.sequence, v, r)
 			continue
 		}
-		kernels.LSTMStep(v.gates[r*v.m+v.h0:], bias[v.h0:], v.h, before, c, v.row(v.tanh, r), v.row(v.after, r))
+		kernels.LSTMStep(v.gates[r*v.m+v.h0:], v.addend(r)[v.h0:], v.h, before, c, v.row(v.tanh, r), v.row(v.after, r))
 	}
 }
 
 // lstmCellOf is a row of lstmStep for any activations, with peepholes and coupled gates.
-func lstmCellOf[T kernels.Float](s *sequence, v *stepView[T], r int, bias []T) {
+func lstmCellOf[T kernels.Float](s *sequence, v *stepView[T], r int) {
+	bias := v.addend(r)
 	c, before := v.row(v.cell, r), v.row(v.cellBefore, r)
 	i, o, f, g := v.gate(r, lstmI), v.gate(r, lstmO), v.gate(r, lstmF), v.gate(r, lstmG)
 	for k, gate := range [][]T{lstmI: i, lstmO: o, lstmF: f, lstmG: g} {

@@ -15,11 +15,11 @@ func RNN(r Recurrent) (y, yh *gorgonia.Node, err error) {
 	return out[0], out[1], err
 }
 
-func rnnStep[T kernels.Float](o *sequenceForward, v *stepView[T], packed, bias, own []T) {
+func rnnStep[T kernels.Float](o *sequenceForward, v *stepView[T], packed, own []T) {
 	v.multiply(o, 0, 1, v.before, packed, own)
 	for r := range v.n1 - v.n0 {
 		g := v.gate(r, 0)
-		kernels.Add(g, g, bias[v.h0:v.h1])
+		kernels.Add(g, g, v.addend(r)[v.h0:v.h1])
 		kernels.Activate(v.f, v.row(v.after, r), g)
 	}
 }

@@ -36,6 +36,10 @@ func (o *sequenceOut) SymDiff(in gorgonia.Nodes, _, dy *gorgonia.Node) (gorgonia
 	if o.lens >= 0 {
 		args = append(args, operands[o.lens])
 	}
+	if o.table > 0 {
+		back.index = len(args)
+		args = append(args, operands[1])
+	}
 	if o.p >= 0 {
 		back.peephole = len(args)
 		args = append(args, operands[o.p])
@@ -88,6 +92,7 @@ type sequenceBackward struct {
 	*sequence
 	size   int
 	da     int // (D, T, N, G*H)
+	sums   int // (D, rows of addends, G*H): sums of da's rows that have the same addend; see summed
 	daR    int // the same as the product with R sees it: da itself but for gruLinear
 	dh, dc int // (D, N, H), before and after each step that by the state
 
@@ -95,7 +100,13 @@ type sequenceBackward struct {
 	reset kernels.Packed // of gruCell, the third gate
 	outs  [3]int         // where dy holds the derivative by each output
 
-	peephole int // operand
+	index, peephole int // operands
+
+	// Blocks sum up the rows of da by their addends while these are in the cache, in shared memory from here on; what
+	// is left of the last phase adds the blocks' sums up.
+	summed     bool
+	sumsBlocks int
+	sumsParts  int // of each direction
 }
 
 func (s *sequence) newBackward() *sequenceBackward {
@@ -110,10 +121,20 @@ func (s *sequence) newBackward() *sequenceBackward {
 	if s.kind == lstmCell {
 		o.dc = take(s.d * s.n * s.h)
 	}
+	// Sums of all blocks should take little memory beside da.
+	if down := s.blocks / s.d; s.across == 1 && 4*down*s.addends() <= s.t*s.n {
+		o.summed = true
+		o.sums = take(s.d * s.addends() * m)
+		o.sumsParts = ceilDiv(s.addends()*m, chunk)
+	}
 	o.recur = kernels.Packed{Count: 1, K: m, N: s.h, LD: s.h}
 	if s.kind == gruCell {
 		o.recur.K = gruN * s.h
 		o.reset = kernels.Packed{Count: 1, K: s.h, N: s.h, LD: s.h}
+	}
+	o.sumsBlocks = s.d * o.recur.Size()
+	if o.reset.Count > 0 {
+		o.sumsBlocks += s.d * o.reset.Size()
 	}
 	at := 0
 	for k, w := range s.want {
@@ -138,16 +159,18 @@ func (o *sequenceBackward) packs() (recur, reset int) {
 
 func (o *sequenceBackward) Phases() []int {
 	recur, reset := o.packs()
-	return append(o.stepPhases([]int{o.d * (recur + reset + 1)}), o.blocks)
+	return append(o.stepPhases([]int{o.d * (recur + reset + 1)}), o.blocks+o.d*o.sumsParts)
 }
 
 func (o *sequenceBackward) Scratch() (shared, worker int) {
-	shared, worker = o.recur.Size(), o.recur.Worker(o.rows)
+	shared, worker = o.sumsBlocks, o.recur.Worker(o.rows)
+	if o.summed {
+		shared += o.blocks * o.addends() * o.g * o.h
+	}
 	if o.reset.Count > 0 {
-		shared += o.reset.Size()
 		worker = max(worker, o.reset.Worker(o.rows)) + o.rows*o.cols
 	}
-	return o.d * shared, worker
+	return shared, worker
 }
 
 // lengths returns sequence_lens, here the last operand.
@@ -174,19 +197,24 @@ func backwardPart[T kernels.Float](o *sequenceBackward, env *Env, worker, phase,
 		backwardStart(o, part, shared, grads, in)
 		return
 	}
-	b := o.block(part)
 	phase--
+	if phase > 0 && part >= o.blocks {
+		addSums(o, part-o.blocks, shared, grads)
+		return
+	}
+	b := o.block(part)
 	if o.across == 1 {
 		if phase == 0 {
+			clear(blockSums(o, part, shared))
 			for k := o.t - 1; k >= 0; k-- {
 				for stage := range o.stages() {
-					backwardStep(o, k, stage, b, shared, own, grads, in)
+					backwardStep(o, k, stage, b, blockSums(o, part, shared), shared, own, grads, in)
 				}
 			}
 			return
 		}
 	} else if phase < o.t*o.stages() {
-		backwardStep(o, o.t-1-phase/o.stages(), phase%o.stages(), b, shared, own, grads, in)
+		backwardStep(o, o.t-1-phase/o.stages(), phase%o.stages(), b, nil, shared, own, grads, in)
 		return
 	}
 	arrive(o, -1, b, grads, in)
@@ -230,6 +258,26 @@ func packedOf[T kernels.Float](o *sequenceBackward, shared []T, d int) []T {
 
 func resetOf[T kernels.Float](o *sequenceBackward, shared []T, d int) []T {
 	return at(shared, o.d*o.recur.Size()+d*o.reset.Size(), o.reset.Size())
+}
+
+// blockSums cuts the sums of a block out of the shared memory, nil if there are none.
+func blockSums[T kernels.Float](o *sequenceBackward, part int, shared []T) []T {
+	if !o.summed {
+		return nil
+	}
+	size := o.addends() * o.g * o.h
+	return at(shared, o.sumsBlocks+part*size, size)
+}
+
+// addSums adds up a part of the sums of the blocks of a direction, in their order.
+func addSums[T kernels.Float](o *sequenceBackward, part int, shared, grads []T) {
+	d, size, blocks := part/o.sumsParts, o.addends()*o.g*o.h, o.blocks/o.d
+	from, to := span(size, o.sumsParts, part%o.sumsParts)
+	dst := at(grads, o.sums+d*size+from, to-from)
+	copy(dst, blockSums(o, d*blocks, shared)[from:to])
+	for k := 1; k < blocks; k++ {
+		kernels.Add(dst, dst, blockSums(o, d*blocks+k, shared)[from:to])
+	}
 }
 
 // throughR adds to a block's derivative by the state before step k what comes through the products with R.
@@ -290,12 +338,15 @@ func add[T kernels.Float](dh, dy []T, used bool) {
 }
 
 // backwardStep computes a stage of step k of a block. Between steps, dh holds what arrive makes something of.
-func backwardStep[T kernels.Float](o *sequenceBackward, k, stage int, b block, shared, own, grads []T, in []*Buf) {
+func backwardStep[T kernels.Float](o *sequenceBackward, k, stage int, b block, sums, shared, own, grads []T, in []*Buf) {
 	v := cutStep(o.sequence, b, k, floats[T](in[0]), o.lengths(in))
 	rows := b.n1 - b.n0
 	da := at(grads, o.da+o.step(b.d, v.t, b.n0, v.m), rows*v.m)
 	daR := at(grads, o.daR+o.step(b.d, v.t, b.n0, v.m), rows*v.m)
 	dh := stateGrad(o, b, grads)
+	if v.addends = sums; o.table > 0 && sums != nil {
+		v.index = at(in[o.index].I64, v.t*o.n+b.n0, rows)
+	}
 	if stage == 1 {
 		need := rows * (b.h1 - b.h0)
 		d, own := own[:need], own[need:]
@@ -303,6 +354,7 @@ func backwardStep[T kernels.Float](o *sequenceBackward, k, stage int, b block, s
 		for r := range rows {
 			if v.active(r) {
 				gruBackReset(o.sequence, &v, r, da, at(d, r*(b.h1-b.h0), b.h1-b.h0), v.row(dh, r))
+				v.addToSum(r, da)
 			}
 		}
 		return
@@ -342,5 +394,16 @@ func backwardStep[T kernels.Float](o *sequenceBackward, k, stage int, b block, s
 		case rnnCell:
 			rnnBack(&v, r, da, dhr)
 		}
+		if o.stages() == 1 {
+			v.addToSum(r, da)
+		}
+	}
+}
+
+// addToSum adds row r of da to the sum of the rows with its addend, if there are sums: they lie as addends do.
+func (v *stepView[T]) addToSum(r int, da []T) {
+	if v.addends != nil {
+		sum := v.addend(r)
+		kernels.Add(sum, sum, at(da, r*v.m, v.m))
 	}
 }

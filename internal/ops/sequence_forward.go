@@ -20,9 +20,10 @@ type sequenceForward struct {
 	project kernels.Gemm // if neither fused nor looked up
 	parts   []int        // of project's phases
 
-	// Where shared memory holds W, as input or project needs it, sizeW for each direction, the packed R, and the sum of
-	// both biases.
+	// Where shared memory holds W, as input or project needs it, sizeW for each direction, the packed R, and what the
+	// arguments of the gates begin with: the sum of both biases, added to each row of the table if the input is looked up.
 	sizeW, packedR, biases int
+	addendParts            int // that compute the latter
 }
 
 // fusedWeights is the largest number of weights of a direction for which the input is multiplied step by step: they
@@ -53,6 +54,7 @@ func (s *sequence) newForward(operands int) *sequenceForward {
 		o.parts = o.project.Phases()
 		o.sizeW, _ = o.project.Scratch()
 	}
+	o.addendParts = ceilDiv(s.addends(), s.addendRows())
 	o.packedR = s.d * o.sizeW
 	o.biases = o.packedR + s.d*o.recur.Size()
 	return o
@@ -61,7 +63,7 @@ func (s *sequence) newForward(operands int) *sequenceForward {
 func (o *sequenceForward) String() string { return o.base.name }
 
 func (o *sequenceForward) Phases() []int {
-	phases := []int{o.d * (o.parts[0] + o.recur.Parts() + 1)}
+	phases := []int{o.d * (o.parts[0] + o.recur.Parts() + 1 + o.addendParts)}
 	for _, parts := range o.parts[1:] {
 		phases = append(phases, o.d*parts)
 	}
@@ -78,7 +80,7 @@ func (o *sequenceForward) Scratch() (shared, worker int) {
 		_, own := o.project.Scratch()
 		worker = max(worker, own)
 	}
-	return o.biases + o.d*o.g*o.h, worker
+	return o.biases + o.d*o.addends()*o.g*o.h, worker
 }
 
 func (o *sequenceForward) Run(env *Env, worker, phase, part int, out *Buf, in []*Buf) error {
@@ -116,8 +118,10 @@ func forwardPart[T kernels.Float](o *sequenceForward, env *Env, worker, phase, p
 		} else if part -= o.parts[phase]; part < o.recur.Parts() {
 			r := at(floats[T](in[2]), d*m*o.h, m*o.h)
 			kernels.PackPart(&o.recur, part, shared[o.packedR+d*o.recur.Size():], r)
+		} else if part -= o.recur.Parts(); part < o.addendParts {
+			addendsPart(o, d, part, shared, in)
 		} else {
-			forwardStart(o, d, shared, floats[T](out), in)
+			forwardStart(o, d, floats[T](out), in)
 		}
 	case o.across == 1:
 		for k := range o.t {
@@ -131,8 +135,8 @@ func forwardPart[T kernels.Float](o *sequenceForward, env *Env, worker, phase, p
 	}
 }
 
-// forwardStart lays down the initial state of direction d and adds up the biases.
-func forwardStart[T kernels.Float](o *sequenceForward, d int, shared, tape []T, in []*Buf) {
+// forwardStart lays down the initial state of direction d.
+func forwardStart[T kernels.Float](o *sequenceForward, d int, tape []T, in []*Buf) {
 	size := o.n * o.h
 	first, _ := o.slots(d, o.time(d, 0))
 	initial := func(section, operand int) {
@@ -147,16 +151,37 @@ func forwardStart[T kernels.Float](o *sequenceForward, d int, shared, tape []T, 
 	if o.kind == lstmCell {
 		initial(o.cells, o.c0)
 	}
-	m := o.g * o.h
-	sum := at(shared, o.biases+d*m, m)
+}
+
+// addends is the number of rows that the arguments of the gates begin with in a direction.
+func (s *sequence) addends() int { return max(1, s.table) }
+
+// addendRows is how many of them a part computes.
+func (s *sequence) addendRows() int { return max(1, chunk/(s.g*s.h)) }
+
+// addendsPart computes some of the rows of direction d.
+func addendsPart[T kernels.Float](o *sequenceForward, d, part int, shared []T, in []*Buf) {
+	m, n := o.g*o.h, o.addends()
+	from := part * o.addendRows()
+	to := min(from+o.addendRows(), n)
+	rows := at(shared, o.biases+(d*n+from)*m, (to-from)*m)
+	sum := rows[:m]
 	if o.b < 0 {
 		clear(sum)
+	} else {
+		b := at(floats[T](in[o.b]), d*2*m, 2*m)
+		kernels.Add(sum, b[:m], b[m:])
+		if o.kind == gruLinear {
+			copy(sum[gruN*o.h:], b[gruN*o.h:m]) // that for R is under r
+		}
+	}
+	if o.table == 0 {
 		return
 	}
-	b := at(floats[T](in[o.b]), d*2*m, 2*m)
-	kernels.Add(sum, b[:m], b[m:])
-	if o.kind == gruLinear {
-		copy(sum[2*o.h:], b[2*o.h:m]) // that for R is under r
+	// The first row holds the sum: it comes last.
+	for r := to - 1; r >= from; r-- {
+		row := at(rows, (r-from)*m, m)
+		kernels.Add(row, sum, at(floats[T](in[0]), (d*n+r)*m, m))
 	}
 }
 
@@ -169,6 +194,8 @@ type stepView[T kernels.Float] struct {
 	before, after    []T // rows of h, as all below: the state
 	cellBefore, cell []T
 	tanh, mixed      []T
+	addends          []T                // what the gates' arguments begin with: rows of m
+	index            []int64            // of the addend of each row, nil where there is one for all
 	peephole         []T                // 3*h, LSTM with peepholes
 	f, g, act        kernels.Activation // of gates; act is that of the cell
 }
@@ -201,6 +228,18 @@ func (v *stepView[T]) cutGate(s []T, r, gate int) []T {
 	return s[r*v.m+gate*v.h+v.h0 : r*v.m+gate*v.h+v.h1]
 }
 
+// addend returns what the arguments of row r's gates begin with, besides the products.
+func (v *stepView[T]) addend(r int) []T {
+	if v.index == nil {
+		return v.addends
+	}
+	i := int(v.index[r])
+	if i < 0 {
+		i += len(v.addends) / v.m
+	}
+	return at(v.addends, i*v.m, v.m)
+}
+
 // row returns the block's part of row r of a section with h elements a row.
 func (v *stepView[T]) row(s []T, r int) []T { return s[r*v.h+v.h0 : r*v.h+v.h1] }
 
@@ -211,12 +250,13 @@ func (v *stepView[T]) active(r int) bool { return active(v.lens, v.n0+r, v.t) }
 func forwardStep[T kernels.Float](o *sequenceForward, k, stage int, b block, shared, own, tape []T, in []*Buf) {
 	v := cutStep(o.sequence, b, k, tape, o.lengths(in))
 	packed := at(shared, o.packedR+b.d*o.recur.Size(), o.recur.Size())
-	bias := at(shared, o.biases+b.d*v.m, v.m)
+	size := o.addends() * v.m
+	v.addends = at(shared, o.biases+b.d*size, size)
 	if o.p >= 0 {
 		v.peephole = at(floats[T](in[o.p]), b.d*3*o.h, 3*o.h)
 	}
-	if o.table > 0 && stage == 0 {
-		lookUpStep(o.sequence, &v, in)
+	if o.table > 0 {
+		v.index = at(in[1].I64, v.t*o.n+b.n0, b.n1-b.n0)
 	}
 	if o.fused && stage == 0 {
 		rows := b.n1 - b.n0
@@ -225,21 +265,21 @@ func forwardStep[T kernels.Float](o *sequenceForward, k, stage int, b block, sha
 	}
 	switch o.kind {
 	case lstmCell:
-		lstmStep(o, &v, packed, bias, own)
+		lstmStep(o, &v, packed, own)
 	case gruCell:
 		if stage == 0 {
-			gruGates(o, &v, packed, bias, own)
+			gruGates(o, &v, packed, own)
 			return
 		}
-		gruStep(o, &v, packed, bias, own)
+		gruStep(o, &v, packed, own)
 	case gruLinear:
 		var forR []T
 		if o.b >= 0 {
 			forR = at(floats[T](in[o.b]), b.d*2*v.m+v.m+2*o.h, o.h)
 		}
-		gruLinearStep(o, &v, packed, bias, forR, own)
+		gruLinearStep(o, &v, packed, forR, own)
 	case rnnCell:
-		rnnStep(o, &v, packed, bias, own)
+		rnnStep(o, &v, packed, own)
 	}
 	for r := range b.n1 - b.n0 {
 		if !v.active(r) {
@@ -271,7 +311,8 @@ func forwardOutputs[T kernels.Float](s *sequence, v *stepView[T], k int, tape []
 	}
 }
 
-// multiply adds x*R of the gates [from, to) to the gates, where x has h elements a row.
+// multiply adds x*R of the gates [from, to) to the gates, where x has h elements a row. Where the input is looked up they
+// are the first that the gates get.
 func (v *stepView[T]) multiply(o *sequenceForward, from, to int, x, packed, own []T) {
-	kernels.MulPacked(&o.recur, from, to, v.n1-v.n0, v.h0, v.h1, x, v.h, packed, v.gates[from*v.h+v.h0:], v.m, v.h, true, nil, own)
+	kernels.MulPacked(&o.recur, from, to, v.n1-v.n0, v.h0, v.h1, x, v.h, packed, v.gates[from*v.h+v.h0:], v.m, v.h, o.table == 0, nil, own)
 }

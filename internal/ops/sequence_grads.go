@@ -112,6 +112,13 @@ func (g *sequenceGrads) recurrentGates(d, from, gates int, h *gorgonia.Node) (*g
 // bias is dB.
 func (g *sequenceGrads) bias() (*gorgonia.Node, error) {
 	sums := func(from, d int) (*gorgonia.Node, error) {
+		if from == g.back.da && g.back.summed {
+			rows, err := viewOf(g.grad, g.back.sums+d*g.addends()*g.g*g.h, tensor.Shape{g.addends(), g.g * g.h})
+			if err != nil || g.addends() == 1 {
+				return rows, err
+			}
+			return ReduceSum(rows, []int{0}, true)
+		}
 		da, err := g.section(from, d, 0)
 		if err != nil {
 			return nil, err

@@ -5,8 +5,6 @@ import (
 
 	"gorgonia.org/gorgonia"
 	"gorgonia.org/tensor"
-
-	"github.com/onnx-entropy/onnx-entropy/internal/kernels"
 )
 
 // The input of a recurrent network over text is rows of an embedding: X[t, n] = E[index[t, n]], with E of V rows. Its
@@ -94,27 +92,12 @@ func (s *sequence) checkIndex(in []*Buf) error {
 	return nil
 }
 
-// lookUpStep sets the gates to the products of the input.
-func lookUpStep[T kernels.Float](s *sequence, v *stepView[T], in []*Buf) {
-	products := at(floats[T](in[0]), v.d*s.table*v.m, s.table*v.m)
-	index := at(in[1].I64, v.t*s.n+v.n0, v.n1-v.n0)
-	if s.across == 1 {
-		kernels.Gather(v.gates, products, index, s.table, v.m)
-		return
-	}
-	for r, row := range index {
-		if row < 0 {
-			row += int64(s.table)
-		}
-		for gate := range s.g {
-			copy(v.gate(r, gate), v.cutGate(products, int(row), gate))
-		}
-	}
-}
-
 // table is the derivative by the products of the table, of the given shape.
 func (g *sequenceGrads) table(shape tensor.Shape, index *gorgonia.Node) (*gorgonia.Node, error) {
 	m := g.g * g.h
+	if g.back.summed {
+		return viewOf(g.grad, g.back.sums, tensor.Shape(shape))
+	}
 	da, err := viewOf(g.grad, g.back.da, tensor.Shape{g.d, g.rows(), m})
 	if err != nil {
 		return nil, err
