@@ -34,17 +34,31 @@ var curves = map[string]curve{
 	"Round": {math.RoundToEven, zero},
 	"Sign":  {sign, zero},
 
-	"Softsign":  {func(x float64) float64 { return x / (1 + math.Abs(x)) }, softsignSlope},
-	"HardSwish": {func(x float64) float64 { return x * hardSigmoid(x, 1.0/6, 0.5) }, hardSwishSlope},
-	"Mish":      {func(x float64) float64 { return x * math.Tanh(softplus(x)) }, mishSlope},
+	"Softsign": {func(x float64) float64 { return x / (1 + math.Abs(x)) }, softsignSlope},
+	"Mish":     {func(x float64) float64 { return x * math.Tanh(softplus(x)) }, mishSlope},
+}
 
-	"Gelu":     {gelu, geluSlope},
-	"GeluTanh": {geluTanh, geluTanhSlope},
+// loops are those of them that have vectorised loops.
+var loops = map[string]func(x *gorgonia.Node) (*gorgonia.Node, error){
+	"Gelu": func(x *gorgonia.Node) (*gorgonia.Node, error) {
+		return elementwise("Gelu", x, kernels.Gelu[float32], kernels.Gelu[float64], fromX(kernels.GeluGrad[float32], kernels.GeluGrad[float64]))
+	},
+	"GeluTanh": func(x *gorgonia.Node) (*gorgonia.Node, error) {
+		return elementwise("GeluTanh", x, kernels.GeluTanh[float32], kernels.GeluTanh[float64], fromX(kernels.GeluTanhGrad[float32], kernels.GeluTanhGrad[float64]))
+	},
+	"HardSwish": func(x *gorgonia.Node) (*gorgonia.Node, error) {
+		return elementwise("HardSwish", x, kernels.HardSwish[float32], kernels.HardSwish[float64], fromX(
+			func(dx, x, dy []float32) { kernels.MapGrad(dx, x, dy, hardSwishSlope) },
+			func(dx, x, dy []float64) { kernels.MapGrad(dx, x, dy, hardSwishSlope) }))
+	},
 }
 
 // Curve applies the function of the given name, an ONNX operator of one operand without parameters; GeluTanh is Gelu
 // with approximate="tanh".
 func Curve(name string, x *gorgonia.Node) (*gorgonia.Node, error) {
+	if f := loops[name]; f != nil {
+		return f(x)
+	}
 	c, ok := curves[name]
 	if !ok {
 		return nil, fmt.Errorf("ops: %s: no such function", name)
@@ -136,13 +150,13 @@ func Shrink(x *gorgonia.Node, bias, lambda float64) (*gorgonia.Node, error) {
 
 // Swish returns x*sigmoid(alpha*x) (ONNX Swish).
 func Swish(x *gorgonia.Node, alpha float64) (*gorgonia.Node, error) {
-	return curve{
-		func(x float64) float64 { return x * logistic(alpha*x) },
-		func(x float64) float64 {
-			s := logistic(alpha * x)
-			return s + alpha*x*s*(1-s)
-		},
-	}.apply("Swish", x)
+	a := float32(alpha)
+	return elementwise("Swish", x,
+		func(y, x []float32) { kernels.Swish(y, x, a) },
+		func(y, x []float64) { kernels.Swish(y, x, alpha) },
+		fromX(
+			func(dx, x, dy []float32) { kernels.SwishGrad(dx, x, dy, a) },
+			func(dx, x, dy []float64) { kernels.SwishGrad(dx, x, dy, alpha) }))
 }
 
 func zero(float64) float64 { return 0 }
@@ -183,23 +197,3 @@ func mishSlope(x float64) float64 {
 	t := math.Tanh(softplus(x))
 	return t + x*(1-t*t)*logistic(x)
 }
-
-// gelu is x*Phi(x), Phi being the distribution function of the normal distribution.
-func gelu(x float64) float64 { return x * normalCDF(x) }
-
-func geluSlope(x float64) float64 {
-	return normalCDF(x) + x*math.Exp(-x*x/2)/math.Sqrt(2*math.Pi)
-}
-
-func normalCDF(x float64) float64 { return 0.5 * math.Erfc(-x/math.Sqrt2) }
-
-// geluTanh is Gelu's approximation x/2*(1+tanh(u)), u = sqrt(2/pi)*(x + 0.044715*x^3).
-func geluTanh(x float64) float64 { return 0.5 * x * (1 + math.Tanh(geluArg(x))) }
-
-func geluTanhSlope(x float64) float64 {
-	t := math.Tanh(geluArg(x))
-	u := math.Sqrt(2/math.Pi) * (1 + 3*0.044715*x*x)
-	return 0.5*(1+t) + 0.5*x*(1-t*t)*u
-}
-
-func geluArg(x float64) float64 { return math.Sqrt(2/math.Pi) * (x + 0.044715*x*x*x) }

@@ -2,7 +2,9 @@ package ops
 
 import (
 	"fmt"
+	"maps"
 	"math"
+	"slices"
 	"testing"
 
 	"gorgonia.org/gorgonia"
@@ -71,7 +73,7 @@ func TestCurves(t *testing.T) {
 			}
 		})
 	}
-	for name := range curves {
+	for _, name := range slices.Concat(slices.Collect(maps.Keys(curves)), slices.Collect(maps.Keys(loops))) {
 		tested := false
 		for _, c := range curveCases {
 			tested = tested || c.name == name
