@@ -152,32 +152,36 @@ func (c *nodeCtx) attentionBias(a ops.Attention, past int) (*gorgonia.Node, erro
 	return ops.Add(mask, hidden)
 }
 
-// attentionMask returns the mask as numbers to be added. One of bools has to be known.
+// attentionMask returns the mask as numbers to be added: -Inf where one of bools is false.
 func (c *nodeCtx) attentionMask() (*gorgonia.Node, error) {
 	v := c.in[3]
-	if !v.constant() {
-		if !onnxpb.IsFloat(v.elem) {
-			return nil, unsupportedf("a mask of bools that depends on the data; export a mask of numbers to be added")
-		}
+	switch {
+	case onnxpb.IsFloat(v.elem) && !v.constant():
 		return c.data(3)
-	}
-	h, err := c.constant(3)
-	if err != nil {
-		return nil, err
-	}
-	if h.f == nil {
-		b, err := c.b.newHost(elemFLOAT, h.shape)
+	case onnxpb.IsFloat(v.elem):
+		h, err := c.constant(3)
 		if err != nil {
 			return nil, err
 		}
-		for i, v := range h.i {
-			if v == 0 {
-				b.f[i] = math.Inf(-1)
-			}
-		}
-		h = b
+		return c.b.constNode(c.b.unique(v.name+".bias"), h)
 	}
-	return c.b.constNode(c.b.unique(v.name+".bias"), h)
+	mask, err := c.integers(3)
+	if err != nil {
+		return nil, err
+	}
+	if v.elem != elemBOOL {
+		return castNode(mask, v.elem, elemFLOAT, c.b.opts.Dtype)
+	}
+	pair, err := c.b.newHost(elemFLOAT, []int{2})
+	if err != nil {
+		return nil, err
+	}
+	pair.f[0] = math.Inf(-1)
+	table, err := c.b.constNode(c.b.unique(v.name+".bias"), pair)
+	if err != nil {
+		return nil, err
+	}
+	return ops.Gather(table, mask, 0)
 }
 
 // hiddenKeys returns (S, T) or, if the numbers of valid keys are given, (B, 1, S, T): -Inf where a key is hidden.

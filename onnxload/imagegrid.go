@@ -86,7 +86,7 @@ func affineGrid(c *nodeCtx) error {
 			rest /= n
 			v := (2*i+1)/float64(n) - 1
 			if corners {
-				v = -1
+				v = 0 // of the only element, whose corners are on both sides
 				if n > 1 {
 					v = 2*i/float64(n-1) - 1
 				}

@@ -14,8 +14,8 @@ import (
 	"github.com/onnx-entropy/onnx-entropy/onnxload"
 )
 
-// run computes nodes of a float64 net at the weights and running statistics of its file. Values of the free
-// inputs and of targets are given by node.
+// run computes nodes of a net at the weights and running statistics of its file. Values of the free inputs and of
+// targets are given by node; floats are rounded if the net computes in float32.
 func run(t testing.TB, net *onnxload.Net, values map[*gorgonia.Node]any, results ...*gorgonia.Node) [][]float64 {
 	t.Helper()
 	plan, err := exec.Compile(results, exec.Options{})
@@ -34,9 +34,17 @@ func run(t testing.TB, net *onnxload.Net, values map[*gorgonia.Node]any, results
 		case []int64:
 			err = vm.BindI64(h, v)
 		case []float32:
-			err = vm.BindF64(h, wide(v))
+			if n.Dtype() == tensor.Float32 {
+				err = vm.BindF32(h, v)
+			} else {
+				err = vm.BindF64(h, wide(v))
+			}
 		case []float64:
-			err = vm.BindF64(h, v)
+			if n.Dtype() == tensor.Float32 {
+				err = vm.BindF32(h, narrow(v))
+			} else {
+				err = vm.BindF64(h, v)
+			}
 		}
 		if err != nil {
 			t.Fatalf("input %q: %v", n.Name(), err)
@@ -72,6 +80,10 @@ func run(t testing.TB, net *onnxload.Net, values map[*gorgonia.Node]any, results
 			out = append(out, x)
 			continue
 		}
+		if b.F32 != nil {
+			out = append(out, wide(b.F32))
+			continue
+		}
 		out = append(out, append([]float64(nil), b.F64...))
 	}
 	return out
@@ -81,6 +93,14 @@ func wide(x []float32) []float64 {
 	y := make([]float64, len(x))
 	for i, v := range x {
 		y[i] = float64(v)
+	}
+	return y
+}
+
+func narrow(x []float64) []float32 {
+	y := make([]float32, len(x))
+	for i, v := range x {
+		y[i] = float32(v)
 	}
 	return y
 }
