@@ -198,6 +198,7 @@ type stepView[T kernels.Float] struct {
 	index            []int64            // of the addend of each row, nil where there is one for all
 	peephole         []T                // 3*h, LSTM with peepholes
 	f, g, act        kernels.Activation // of gates; act is that of the cell
+	ahead            kernels.Ahead[T]   // what is needed after the product that comes next
 }
 
 // cutStep cuts the tape.
@@ -258,10 +259,23 @@ func forwardStep[T kernels.Float](o *sequenceForward, k, stage int, b block, sha
 	if o.table > 0 {
 		v.index = at(in[1].I64, v.t*o.n+b.n0, b.n1-b.n0)
 	}
+	rows := b.n1 - b.n0
+	if o.across == 1 && stage == 0 {
+		// The gates of the next step and what this one writes besides come into the cache meanwhile.
+		if k < o.t-1 {
+			t := o.time(b.d, k+1)
+			v.ahead.Add(at(tape, o.gates+o.step(b.d, t, b.n0, v.m), rows*v.m))
+			if o.fused {
+				v.ahead.Add(at(floats[T](in[0]), (t*o.n+b.n0)*o.i, rows*o.i))
+			}
+		}
+		for _, s := range [][]T{v.after, v.tanh, v.cell, v.mixed} {
+			v.ahead.Add(s)
+		}
+	}
 	if o.fused && stage == 0 {
-		rows := b.n1 - b.n0
 		x := at(floats[T](in[0]), (v.t*o.n+b.n0)*o.i, rows*o.i)
-		kernels.MulPacked(&o.input, 0, o.g, rows, 0, o.h, x, o.i, shared[b.d*o.sizeW:], v.gates, v.m, o.h, false, nil, own)
+		kernels.MulPacked(&o.input, 0, o.g, rows, 0, o.h, x, o.i, shared[b.d*o.sizeW:], v.gates, v.m, o.h, false, &v.ahead, own)
 	}
 	switch o.kind {
 	case lstmCell:
@@ -314,5 +328,5 @@ func forwardOutputs[T kernels.Float](s *sequence, v *stepView[T], k int, tape []
 // multiply adds x*R of the gates [from, to) to the gates, where x has h elements a row. Where the input is looked up they
 // are the first that the gates get.
 func (v *stepView[T]) multiply(o *sequenceForward, from, to int, x, packed, own []T) {
-	kernels.MulPacked(&o.recur, from, to, v.n1-v.n0, v.h0, v.h1, x, v.h, packed, v.gates[from*v.h+v.h0:], v.m, v.h, o.table == 0, nil, own)
+	kernels.MulPacked(&o.recur, from, to, v.n1-v.n0, v.h0, v.h1, x, v.h, packed, v.gates[from*v.h+v.h0:], v.m, v.h, o.table == 0, &v.ahead, own)
 }
