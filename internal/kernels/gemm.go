@@ -72,7 +72,7 @@ func (g *Gemm) Phases() []int {
 	}
 	blocks := g.blocks()
 	if slices := g.slices(); slices > 1 {
-		return []int{copies, blocks * slices, blocks}
+		return []int{copies, blocks * slices, ceilDiv(g.M, g.sumRows())}
 	}
 	return []int{copies, blocks}
 }
@@ -109,6 +109,14 @@ func (g *Gemm) blocks() int {
 
 // Block returns the rows and columns of C that a part of the final phase writes.
 func (g *Gemm) Block(part int) (row0, row1, col0, col1 int) {
+	if g.slices() > 1 {
+		return part * g.sumRows(), min((part+1)*g.sumRows(), g.M), 0, g.N
+	}
+	return g.productBlock(part)
+}
+
+// productBlock is Block for the phase of the products.
+func (g *Gemm) productBlock(part int) (row0, row1, col0, col1 int) {
 	rows, cols := g.block()
 	across := ceilDiv(g.N, cols)
 	row0, col0 = part/across*rows, part%across*cols
@@ -145,9 +153,12 @@ func GemmBiasPart[T Float](g *Gemm, phase, part int, c, a, b, bias, shared, work
 
 // multiplyBlock computes a block of C from the products [from, to).
 func multiplyBlock[T Float](g *Gemm, part, from, to int, c, a []T, lda int, b, bias, worker []T) {
-	row0, row1, col0, col1 := g.Block(part)
+	row0, row1, col0, col1 := g.productBlock(part)
 	rows := row1 - row0
-	step := blockStep(to - from)
+	step := blockStep(to-from, kBlock)
+	if to-from < g.K {
+		step = blockStep(to-from, sliceBlock)
+	}
 	roomA := packedA(rows, step)
 	strip := stripCols
 	if rightDirectly[T](g.TransB, rows, col1-col0) {

@@ -7,9 +7,17 @@ package kernels
 const (
 	// Slices are for sums of at least longProducts, and not shorter than leastSlice.
 	longProducts, leastSlice = 8 * kBlock, 2 * kBlock
+	// Slices sum at most so many products in registers: 512 rows of A, those of the block after, and C of 512 x 128
+	// are together in a second-level cache of a megabyte.
+	sliceBlock = 128
 	// The largest block of C of a slice: A and B should be read once, and whole rows of them.
 	sliceRows, sliceCols = 512, 256
+	// About the number of elements that one part of the last phase adds up: they stay in a first-level cache.
+	sumPart = 1 << 12
 )
+
+// sumRows is the number of rows of C of a part of the last phase.
+func (g *Gemm) sumRows() int { return max(1, sumPart/g.N) }
 
 // slices is the number of ranges that K is cut into.
 func (g *Gemm) slices() int {
@@ -25,12 +33,12 @@ func (g *Gemm) slice(i, slices int) (from, to int) {
 	return i * g.K / slices, (i + 1) * g.K / slices
 }
 
-// blockStep is the length of the blocks of a sum of k products: about equal, and at most kBlock.
-func blockStep(k int) int {
-	if k <= kBlock {
+// blockStep is the length of the blocks of a sum of k products: about equal, and no more than most.
+func blockStep(k, most int) int {
+	if k <= most {
 		return k
 	}
-	return roundUp(ceilDiv(k, ceilDiv(k, kBlock)), 4)
+	return roundUp(ceilDiv(k, ceilDiv(k, most)), 4)
 }
 
 // multiplySlice computes a block of a slice.
@@ -42,21 +50,25 @@ func multiplySlice[T Float](g *Gemm, part, slices int, a, b, shared, worker []T)
 	multiplyBlock(&alone, part, from, to, shared[i*g.M*g.N:], a, g.LDA, b, nil, worker)
 }
 
-// sumSlices completes a block of C from the slices.
+// sumSlices completes some rows of C from the slices.
 func sumSlices[T Float](g *Gemm, part, slices int, c, bias, shared []T) {
-	row0, row1, col0, col1 := g.Block(part)
-	for i := row0; i < row1; i++ {
-		ci := c[i*g.LDC+col0 : i*g.LDC+col1]
+	row0, row1, _, _ := g.Block(part)
+	rows, n := row1-row0, g.N
+	if g.LDC == g.N {
+		rows, n = 1, rows*n // as one
+	}
+	for i := range rows {
+		ci := c[row0*g.LDC+i*g.LDC:][:n]
 		from := 0
 		if !g.Accumulate {
-			copy(ci, shared[i*g.N+col0:])
+			copy(ci, shared[row0*g.N+i*g.N:])
 			from = 1
 		}
 		for s := from; s < slices; s++ {
-			Add(ci, ci, shared[(s*g.M+i)*g.N+col0:][:len(ci)])
+			Add(ci, ci, shared[(s*g.M+row0+i)*g.N:][:n])
 		}
 	}
 	var e epilogue[T]
-	e.finish(g, bias, row0, col0)
-	e.apply(row1-row0, col1-col0, c[row0*g.LDC+col0:], g.LDC)
+	e.finish(g, bias, row0, 0)
+	e.apply(row1-row0, g.N, c[row0*g.LDC:], g.LDC)
 }

@@ -51,7 +51,7 @@ func (p *Packed) stored() int {
 // The order of the sums is that of Gemm. ahead may be nil.
 func MulPacked[T Float](p *Packed, from, to, m, col0, col1 int, a []T, lda int, packed, c []T, ldc, stepC int, accumulate bool, ahead *Ahead[T], worker []T) {
 	_, tileCols := tile[T]()
-	step := blockStep(p.K)
+	step := blockStep(p.K, kBlock)
 	for k0 := 0; k0 < p.K; k0 += step {
 		k := min(step, p.K-k0)
 		left := leftOperand(worker, a[k0:], lda, false, m, k, false)
