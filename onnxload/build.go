@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/owulveryck/onnx-go"
 	"gorgonia.org/gorgonia"
@@ -235,7 +236,7 @@ func (b *builder) fromFile(s *source) *value {
 				s.frozen, list = true, &b.net.Frozen
 			}
 			b.sizes += s.size()
-			*list = append(*list, Param{Name: s.name, Shape: s.shape, Node: n, src: s})
+			*list = append(*list, Param{Name: s.name, Shape: s.shape, Node: n, Elsewhere: b.selected.elsewhere(s.name), src: s})
 			return n, nil
 		}
 		h, err := v.numbers()
@@ -350,6 +351,10 @@ func (b *builder) outputs() error {
 	}
 	if len(b.net.Outputs) == 0 {
 		return fmt.Errorf("onnxload: the graph has no output that can be computed")
+	}
+	if o := b.opts.Output; o != "" && !slices.Contains(b.net.OutputNames, o) {
+		return fmt.Errorf("onnxload: output %q is a running statistic of BatchNormalization, which a training graph does not compute; choose another of %s",
+			o, strings.Join(b.net.OutputNames, ", "))
 	}
 	return nil
 }

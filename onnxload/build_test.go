@@ -104,7 +104,7 @@ func TestInputShapes(t *testing.T) {
 		"given size":        {list(in("N", "T")), onnxload.Options{Shapes: map[string][]int{"x": {2, 7}}}, "(2, 7)"},
 		"size from another": {list(in("N", "T"), second("N", "T")), onnxload.Options{Shapes: map[string][]int{"x": {2, 7}}}, "(2, 7) (2, 7)"},
 		"contradiction": {list(in("N", "T"), second("N", "T")), onnxload.Options{Shapes: map[string][]int{"x": {2, 7}, "z": {2, 8}}},
-			`dimension "T" is 7 in one given shape and 8`},
+			`dimension "T" is 7 in the shape given for input "`},
 		"wrong rank":     {list(in("N", 3)), onnxload.Options{Shapes: map[string][]int{"x": {2, 3, 4}}}, `input "x" has 2 dimensions`},
 		"no such input":  {list(in("N", 3)), onnxload.Options{Shapes: map[string][]int{"q": {2}}}, `given for "q", which is no free input; they are ["x"]`},
 		"no such value":  {list(in("N", 3)), onnxload.Options{Known: map[string]*tensor.Dense{"q": nil}}, `given for "q", which is no input`},

@@ -36,7 +36,7 @@ func (c *nodeCtx) carry(r *ops.Recurrent, cells bool) []State {
 }
 
 // pairStates makes states of the inputs and outputs that the file has for them: an input of floats beside one of
-// integers, and the first output behind the first one that has its shape and is not taken yet.
+// integers, and the first output besides the trained one that has its shape and is not taken yet.
 func (n *Net) pairStates() {
 	integers := false
 	for _, in := range n.Inputs {
@@ -49,8 +49,8 @@ func (n *Net) pairStates() {
 	var others gorgonia.Nodes
 	for _, in := range n.Inputs {
 		pair := -1
-		for k := 1; k < len(n.Outputs) && pair < 0 && in.Dtype() != tensor.Int64; k++ {
-			if !taken[k] && n.Outputs[k].Dtype() == in.Dtype() && n.Outputs[k].Shape().Eq(in.Shape()) {
+		for k := 0; k < len(n.Outputs) && pair < 0 && in.Dtype() != tensor.Int64; k++ {
+			if k != n.Output() && !taken[k] && n.Outputs[k].Dtype() == in.Dtype() && n.Outputs[k].Shape().Eq(in.Shape()) {
 				pair = k
 			}
 		}

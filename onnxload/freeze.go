@@ -13,19 +13,27 @@ import (
 // by those of the nodes that read it, because exporters that fold BatchNormalization name tensors by numbers.
 //
 // Freeze holds still what it matches, except for what Trainable matches; without Freeze, Trainable leaves only what it
-// matches to be trained.
+// matches to be trained. What the trained output is not computed from is held still in any case.
 type selection struct {
 	freeze, trainable []string
+	output            string              // that is trained, "" for all
+	feeds             map[string]bool     // values that it is computed from; nil for all
 	readers           map[string][]string // names of nodes by tensor
 	known             []string            // names that patterns were held against
 	used              map[string]bool     // patterns that matched
 }
 
 func (m *Model) selection(o Options) (*selection, error) {
-	if len(o.Freeze)+len(o.Trainable) == 0 {
-		return nil, nil
+	s := &selection{freeze: o.Freeze, trainable: o.Trainable, output: o.Output, used: map[string]bool{}}
+	if o.Output != "" {
+		if !slices.ContainsFunc(m.Outputs, func(v ValueInfo) bool { return v.Name == o.Output }) {
+			return nil, fmt.Errorf("onnxload: %w", m.noOutput(o.Output))
+		}
+		s.feeds = m.feeds(o.Output)
 	}
-	s := &selection{freeze: o.Freeze, trainable: o.Trainable, used: map[string]bool{}, readers: m.Readers()}
+	if len(o.Freeze)+len(o.Trainable) > 0 {
+		s.readers = m.Readers()
+	}
 	for _, p := range slices.Concat(o.Freeze, o.Trainable) {
 		if _, err := path.Match(p, ""); err != nil || p == "" {
 			return nil, fmt.Errorf("onnxload: the pattern %q for names of parameters is malformed; * stands for any characters, ? for one, [abc] for one of them", p)
@@ -36,13 +44,35 @@ func (m *Model) selection(o Options) (*selection, error) {
 
 // frozen tells whether the parameter of that name is held still.
 func (s *selection) frozen(name string) bool {
-	if s == nil {
+	if s.elsewhere(name) {
+		return true
+	}
+	if len(s.freeze)+len(s.trainable) == 0 {
 		return false
 	}
 	names := append([]string{name}, s.readers[name]...)
 	s.known = append(s.known, names...)
 	freeze := s.match(s.freeze, names) || len(s.freeze) == 0
 	return !s.match(s.trainable, names) && freeze
+}
+
+// elsewhere tells whether the trained output is computed from none of the values, of the file or of nodes.
+func (s *selection) elsewhere(names ...string) bool {
+	return s.feeds != nil && !slices.ContainsFunc(names, func(n string) bool { return s.feeds[n] })
+}
+
+// feeds are the names of the values that an output is computed from, and its own.
+func (m *Model) feeds(output string) map[string]bool {
+	from := map[string]bool{output: true}
+	for _, i := range slices.Backward(m.order) {
+		n := m.proto.Graph.Node[i]
+		if slices.ContainsFunc(n.Output, func(s string) bool { return from[s] }) {
+			for _, in := range captured(n, slices.Clone(n.Input)) {
+				from[in] = true
+			}
+		}
+	}
+	return from
 }
 
 // match tells whether one of the patterns matches one of the names, and remembers all that do.
@@ -68,12 +98,13 @@ func matches(pattern, name string) bool {
 
 // check fails if a pattern has matched nothing, which is a slip of the pen.
 func (s *selection) check() error {
-	if s == nil {
-		return nil
+	of := "parameter"
+	if s.output != "" {
+		of = fmt.Sprintf("parameter of output %q", s.output)
 	}
 	for _, p := range slices.Concat(s.freeze, s.trainable) {
 		if !s.used[p] {
-			return fmt.Errorf("onnxload: no parameter has a name that %q matches; close are %s", p, closest(p, s.known))
+			return fmt.Errorf("onnxload: no %s has a name that %q matches; close are %s", of, p, closest(p, s.known))
 		}
 	}
 	return nil

@@ -2,6 +2,7 @@ package onnxload_test
 
 import (
 	"bytes"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -138,5 +139,31 @@ func TestFrozenThroughFoldedNodes(t *testing.T) {
 	// w is (1 1.5; 2 2.5; 3 3.5), v is (1 1.5 2): (1 1) w^T = (2.5 4.5 6.5), times v = 22.25
 	if got := run(t, net, map[*gorgonia.Node]any{net.Inputs[0]: []float64{1, 1}}, net.Outputs[0])[0][0]; got != 22.25 {
 		t.Errorf("the output is %v", got)
+	}
+}
+
+// Of a network of two outputs only what the named one is computed from is trained.
+func TestOutputOption(t *testing.T) {
+	m := must(onnxload.Parse(marshal(model(17, list(input("x", "N", 2)), list(floats("shared", []int64{2, 2}), floats("a", []int64{2, 2}), floats("b", []int64{2, 2}), floats("dead", []int64{2, 2})), protos{
+		node("MatMul", list("x", "shared"), list("h")), node("MatMul", list("h", "a"), list("y")), node("MatMul", list("h", "b"), list("z")),
+		node("MatMul", list("h", "dead"), list("nowhere"))}, "y", "z"))))
+	for output, want := range map[string]string{"": "[shared a b dead] [] 0", "y": "[shared a] [b dead] 0", "z": "[shared b] [a dead] 1"} {
+		net := must(m.Build(3, onnxload.Options{Training: true, Output: output}))
+		var trained, frozen []string
+		for _, p := range net.Params {
+			trained = append(trained, p.Name)
+		}
+		for _, p := range net.Frozen {
+			frozen = append(frozen, p.Name)
+			if !p.Elsewhere {
+				t.Errorf("%s is frozen for another reason", p.Name)
+			}
+		}
+		if got := fmt.Sprint(trained, frozen, net.Output()); got != want {
+			t.Errorf("output %q: %s, want %s", output, got, want)
+		}
+	}
+	if _, err := m.Build(3, onnxload.Options{Output: "w"}); err == nil || !strings.Contains(err.Error(), `there is no output "w"; the outputs are "y", "z"`) {
+		t.Error(err)
 	}
 }

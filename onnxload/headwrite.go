@@ -86,8 +86,8 @@ func (m *Model) valuesOf(memory int64) (map[string]*value, error) {
 		fmt.Sscan(m.Inputs[0].Shape[0], &batch)
 	}
 	var first error
-	for _, size := range []int{0, 224, 64, 16, 8} {
-		b, err := m.builder(max(batch, 1), Options{Training: true, MaxMemory: memory, Shapes: m.openShapes(max(batch, 1), size)})
+	for _, size := range []int{0, 224, 64, 16, 8} { // 0: as the file says
+		b, err := m.builder(max(batch, 1), Options{Training: true, MaxMemory: memory, Shapes: m.OpenShapes(max(batch, 1), size)})
 		if err == nil {
 			return b.values, nil
 		}
@@ -98,8 +98,9 @@ func (m *Model) valuesOf(memory int64) (map[string]*value, error) {
 	return nil, first
 }
 
-// openShapes gives each open dimension behind the first the size; nil for size 0.
-func (m *Model) openShapes(batch, size int) map[string][]int {
+// OpenShapes are shapes of the inputs in which each dimension behind the first that the file leaves open has the given size; nil
+// for size 0.
+func (m *Model) OpenShapes(batch, size int) map[string][]int {
 	if size == 0 {
 		return nil
 	}

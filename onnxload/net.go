@@ -32,6 +32,10 @@ type Options struct {
 	// another matches the name itself and names that go on with ".", "/" or ":". One that matches nothing is an error.
 	// What is not trained is in Net.Frozen; it costs no derivative, and keeps its bits in the exported file.
 	Freeze, Trainable []string
+	// Output is the name of the output that is trained. Parameters that it is not computed from, because they are those of
+	// layers of other outputs, are in Net.Frozen, and running statistics of such layers stay as they are. "" trains what any
+	// output is computed from.
+	Output string
 	// DropoutAfter has the ratios of dropout that a training graph inserts after the outputs of nodes of these names, or
 	// after tensors of these names. The file that is exported has no new node.
 	DropoutAfter map[string]float64
@@ -60,7 +64,7 @@ type Net struct {
 	OutputTypes []string
 	Batch       int
 	Params      []Param  // trainable tensors; together they are the flat vector of weights
-	Frozen      []Param  // tensors that would be trained but for Options.Freeze; together they are another vector
+	Frozen      []Param  // tensors that would be trained but for Options.Freeze and Output; together they are another vector
 	Buffers     []Buffer // running statistics; together they are the flat vector of running statistics
 	Stats       []Stat   // what a training graph measures for the buffers
 	// States are what a graph built with Options.Carry remembers from one window of a sequence to the next, in
@@ -90,6 +94,8 @@ type Param struct {
 	// Tied tells that several layers compute with it, or one does in two places, be it through nodes that only arrange its
 	// numbers.
 	Tied bool
+	// Elsewhere tells that it is not trained because only other outputs than Options.Output are computed from it.
+	Elsewhere bool
 
 	src *source
 }
@@ -165,6 +171,9 @@ func (n *Net) NumFrozen() int {
 	}
 	return n.Frozen[len(n.Frozen)-1].To
 }
+
+// Output returns the number of the output that Options.Output names, or 0.
+func (n *Net) Output() int { return max(0, slices.Index(n.OutputNames, n.opts.Output)) }
 
 // FrozenWeights returns the frozen weights of the file as a new flat vector.
 func (n *Net) FrozenWeights() []float32 {

@@ -67,8 +67,11 @@ func batchNorm(c *nodeCtx) error {
 	return nil
 }
 
-// batchStatistics tells whether BatchNormalization takes the statistics of the mini-batch.
-func (c *nodeCtx) batchStatistics() bool { return c.b.opts.Training && !c.b.opts.FileStatistics }
+// batchStatistics tells whether BatchNormalization takes the statistics of the mini-batch; where the trained output is not computed
+// from its result, those in the file stay.
+func (c *nodeCtx) batchStatistics() bool {
+	return c.b.opts.Training && !c.b.opts.FileStatistics && !c.b.selected.elsewhere(c.b.model.proto.Graph.Node[c.index].Output...)
+}
 
 func (c *nodeCtx) batchNormTrain(x, scale, bias *gorgonia.Node, eps, momentum float64) error {
 	y, stats, err := ops.BatchNormTrain(x, scale, bias, eps)

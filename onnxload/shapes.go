@@ -37,7 +37,7 @@ func (m *Model) inputShapes(batch int, o Options) (map[string][]int, error) {
 		}
 	}
 
-	r := resolver{batch: batch, symbols: map[string]int{}, fixed: -1}
+	r := resolver{batch: batch, symbols: map[string]int{}, from: map[string]string{}, fixed: -1}
 	for _, v := range free {
 		if err := r.scan(v, o.Shapes[v.GetName()]); err != nil {
 			return nil, err
@@ -70,9 +70,10 @@ func (m *Model) freeNames() string {
 type resolver struct {
 	batch   int
 	symbols map[string]int
-	zero    []string // names of dimension 0 of inputs
-	dynamic bool     // some input has no number in dimension 0
-	fixed   int      // the number there in the first input that has one, or -1
+	from    map[string]string // names of the inputs whose given shapes say so
+	zero    []string          // names of dimension 0 of inputs
+	dynamic bool              // some input has no number in dimension 0
+	fixed   int               // the number there in the first input that has one, or -1
 }
 
 // scan learns what the symbols of input v stand for.
@@ -97,9 +98,9 @@ func (r *resolver) scan(v *onnxpb.ValueInfoProto, given []int) error {
 		case given != nil:
 			if s := d.GetDimParam(); s != "" {
 				if old, ok := r.symbols[s]; ok && old != given[i] {
-					return fmt.Errorf("onnxload: dimension %q is %d in one given shape and %d in that of input %q", s, old, given[i], v.GetName())
+					return fmt.Errorf("onnxload: dimension %q is %d in the shape given for input %q and %d in that for %q", s, old, r.from[s], given[i], v.GetName())
 				}
-				r.symbols[s] = given[i]
+				r.symbols[s], r.from[s] = given[i], v.GetName()
 			}
 		case i == 0 && !isNumber:
 			if s := d.GetDimParam(); s != "" {

@@ -47,12 +47,12 @@ func EndsInSigmoid(output *gorgonia.Node) bool {
 	return ok && err == nil
 }
 
-// read returns the output, or its logits if the loss has passed the output over, so that no node reads it.
+// read returns the output, or its logits if the loss has passed the output over.
 func read(output, loss *gorgonia.Node) *gorgonia.Node {
 	if x := ops.BinaryScores(loss); x != nil {
 		return x
 	}
-	if output.Graph().To(output.ID()).Len() > 0 {
+	if below(loss)[output] {
 		return output
 	}
 	for axis := range output.Dims() {

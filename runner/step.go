@@ -5,6 +5,7 @@ package runner
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -33,7 +34,8 @@ type Options struct {
 	// Inference compiles a network that is only evaluated: it need not have been built with Options.Training, nor have
 	// trainable weights, as a quantized one has none.
 	Inference bool
-	// Output is the number of the network's output that is trained and evaluated.
+	// Output is the number of the network's output that is trained and evaluated. Where the network was built for one, with
+	// onnxload's Options.Output, it is that one; 0 or its number then stand for it.
 	Output int
 	// Evaluation, when not nil, is the loss that Evaluate measures, where it is not the one that is trained.
 	Evaluation Loss
@@ -104,7 +106,16 @@ type state struct {
 // Compile prepares to train net, a network that was built with onnxload's Options.Training. It fails if the
 // network has nothing to train.
 func Compile(net *onnxload.Net, loss Loss, o Options) (*Step, error) {
+	if own := net.Options().Output; own != "" {
+		if o.Output != 0 && o.Output != net.Output() {
+			return nil, fmt.Errorf("runner: output %d is to be trained of a network that was built for output %q", o.Output, own)
+		}
+		o.Output = net.Output()
+	}
 	if len(net.Params) == 0 && !o.Inference {
+		if slices.ContainsFunc(net.Frozen, func(p onnxload.Param) bool { return p.Elsewhere }) {
+			return nil, fmt.Errorf("runner: output %q has no weights that could be trained: all %d parameters are frozen or those of other outputs", net.Options().Output, len(net.Frozen))
+		}
 		if len(net.Frozen) > 0 {
 			return nil, fmt.Errorf("runner: all %d parameters are frozen, so there is nothing to train", len(net.Frozen))
 		}
@@ -187,7 +198,20 @@ func (c *compiled) run(ctx context.Context, x, running []float32, b *Batch, d ex
 	if len(c.states) > 0 {
 		return c.runStates(ctx, b, d)
 	}
-	return c.vm.Run(ctx, d)
+	return c.runPlan(ctx, d)
+}
+
+// runPlan runs the machine. An operator's error has the name of the file's node.
+func (c *compiled) runPlan(ctx context.Context, d exec.Draw) error {
+	err := c.vm.Run(ctx, d)
+	if err == nil {
+		return nil
+	}
+	var e *exec.NodeError
+	if errors.As(err, &e) && c.net.NodeName(e.Node) != "" {
+		return fmt.Errorf("runner: %s (%v %v): %w", nameOf(c.net, e.Node), e.Node.Op(), e.Node.Shape(), e.Err)
+	}
+	return err
 }
 
 // runStates is the rest of run for a network with recurrent states.
@@ -209,7 +233,7 @@ func (c *compiled) runStates(ctx context.Context, b *Batch, d exec.Draw) error {
 			return fmt.Errorf("runner: recurrent state %q: %w", s.name, err)
 		}
 	}
-	if err := c.vm.Run(ctx, d); err != nil {
+	if err := c.runPlan(ctx, d); err != nil {
 		return err
 	}
 	for i, to := range b.Finals {
@@ -374,7 +398,7 @@ func (s *Step) differentiate(net *onnxload.Net, u use, b *Batch) (*compiled, err
 			}
 		}
 		if len(wrt) == 0 {
-			return nil, fmt.Errorf("runner: no trainable weight influences output %d", s.o.Output)
+			return nil, fmt.Errorf("runner: no trainable weight influences output %q", net.OutputNames[s.o.Output])
 		}
 		if direct, err = s.backpropagate(c, wrt); err != nil {
 			return nil, fmt.Errorf("runner: gradient: %w", err)

@@ -26,12 +26,15 @@ type benchCmd struct {
 	JSON    bool          `name:"json" help:"Print one JSON object."`
 
 	Inference bool `help:"Measure outputs in inference mode, as predict computes them, not gradients."`
+
+	outputFlag `embed:""`
 }
 
 // benchmark is what bench prints as JSON.
 type benchmark struct {
 	Model      string   `json:"model"`
 	Batch      int      `json:"batch"`
+	Open       int      `json:"open,omitempty"` // size of what the file leaves open besides the batch
 	Threads    int      `json:"threads"`
 	Gradients  int      `json:"gradients,omitempty"` // measured
 	GradientMS float64  `json:"gradient_ms,omitempty"`
@@ -67,7 +70,10 @@ func (c *benchCmd) Run(e *env) error {
 	if err != nil {
 		return err
 	}
-	net, err := m.build(c.Batch, onnxload.Options{Training: !c.Inference})
+	if err := c.choose(m); err != nil {
+		return err
+	}
+	net, open, err := m.buildOpen(c.Batch, onnxload.Options{Training: !c.Inference})
 	if err != nil {
 		return err
 	}
@@ -79,7 +85,7 @@ func (c *benchCmd) Run(e *env) error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", m.label, err)
 	}
-	r := benchmark{Model: m.label, Batch: c.Batch, Threads: c.Threads}
+	r := benchmark{Model: m.label, Batch: c.Batch, Open: open, Threads: c.Threads}
 	if c.Inference {
 		err = r.measureInference(e, step, b, c)
 	} else {
@@ -104,7 +110,11 @@ func (r *benchmark) unit() (name string, ms float64) {
 }
 
 func (r *benchmark) print(e *env) {
-	e.printf("%s, %s, %s", r.Model, report.Plural(r.Batch, "sample", "samples"), report.Plural(r.Threads, "thread", "threads"))
+	sizes := ""
+	if r.Open > 0 {
+		sizes = fmt.Sprintf(", open sizes %d", r.Open)
+	}
+	e.printf("%s, %s%s, %s", r.Model, report.Plural(r.Batch, "sample", "samples"), sizes, report.Plural(r.Threads, "thread", "threads"))
 	unit, ms := r.unit()
 	each := "a " + unit
 	if r.Inferences > 0 {
@@ -240,7 +250,7 @@ func median(v []float64) float64 {
 // classes, as those of characters are.
 func randomBatch(m *model, net *onnxload.Net) (*runner.Batch, runner.Loss, error) {
 	r := rand.New(rand.NewPCG(1, 2))
-	out := net.Outputs[0].Shape()
+	out := net.Outputs[net.Output()].Shape()
 	axis := 1 // of classes
 	if len(out) == 3 {
 		axis = 2 // steps come before

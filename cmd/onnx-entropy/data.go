@@ -20,7 +20,7 @@ const digitsSeed = 1
 
 // dataFlags are the flags that say what the network is fed.
 type dataFlags struct {
-	Data   string    `group:"Data:" placeholder:"PATH" help:"Directory or file with IDX, NPY, NPZ, CSV or CIFAR-10 data, images in folders or tar files, or text (gzip or not); or builtin:digits."`
+	Data   string    `group:"Data:" placeholder:"PATH" help:"Directory or file with IDX, NPY, NPZ, CSV or CIFAR-10 data, images in folders or tar files, or text (gzip or not); or builtin:digits. For several inputs, arrays named as they are: ids_train, mask_train, y_train and so on."`
 	Target string    `group:"Data:" placeholder:"NAME" help:"Column of a CSV file, or array of an NPZ file, to be predicted (default: as recorded in the model)."`
 	Split  []float64 `group:"Data:" placeholder:"A,B,C" help:"Parts of data in one piece for training, validation and test (default: as recorded in the model, else 0.8,0.1,0.1 of a text and all other data for training)."`
 	Scale  *float64  `group:"Data:" placeholder:"X" help:"Inputs are (value*scale - mean)/std. Default: as recorded in the model, else 1/255 for bytes and 1 for floats."`
@@ -47,6 +47,9 @@ func (f *dataFlags) load(m *model, predicting bool) (*dataset.Data, error) {
 		if s == nil {
 			continue
 		}
+		if err := m.checkInputs(s); err != nil {
+			return nil, err
+		}
 		if err := f.use(s, m); err != nil {
 			return nil, err
 		}
@@ -63,7 +66,7 @@ func (f *dataFlags) read(m *model, predicting bool) (*dataset.Data, error) {
 		train, test, err := dataset.Digits(digitsSeed, dataset.DigitsTrain, dataset.DigitsTest)
 		return &dataset.Data{Train: train, Test: test}, err
 	}
-	o := dataset.Options{Target: f.Target, NoTarget: predicting}
+	o := dataset.Options{Target: f.Target, NoTarget: predicting, Inputs: m.dataInputs()}
 	var err error
 	if o.Classes, err = m.list(metaClasses); err != nil {
 		return nil, err
@@ -95,15 +98,38 @@ func (f *dataFlags) read(m *model, predicting bool) (*dataset.Data, error) {
 	return d, nil
 }
 
-// use sets the transform of s: what the flags say, else what the model records for samples of that kind.
+// use sets the transform of s: what the flags say, else what the model records for samples of that kind. Integers stay as they are.
 func (f *dataFlags) use(s *dataset.Set, m *model) error {
+	scaled := m.scaled(s)
+	if f.Scale != nil || f.Mean != nil || f.Std != nil {
+		switch len(scaled) {
+		case 0:
+			return usagef("--scale, --mean and --std have no effect: %s takes integers, which are fed as they are", m.label)
+		case 1:
+		default:
+			return usagef("--scale, --mean and --std do not say which of %d inputs of %s they are for; scale the arrays in the files", len(scaled), m.label)
+		}
+	}
+	for _, in := range scaled {
+		t, err := f.transform(in, m)
+		if err != nil {
+			return err
+		}
+		if err := in.Use(t); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (f *dataFlags) transform(s *dataset.Set, m *model) (dataset.Transform, error) {
 	t, err := recorded(m, s)
 	if err != nil {
-		return err
+		return t, err
 	}
 	if f.Scale != nil {
 		if *f.Scale == 0 {
-			return usagef("--scale 0 makes every input the same; give another scale, such as %s", report.Number(1.0/255))
+			return t, usagef("--scale 0 makes every input the same; give another scale, such as %s", report.Number(1.0/255))
 		}
 		t.Scale = *f.Scale
 	}
@@ -113,35 +139,24 @@ func (f *dataFlags) use(s *dataset.Set, m *model) error {
 	if f.Std != nil {
 		t.Std = f.Std
 	}
-	return s.Use(t)
+	return t, nil
 }
 
 // A source feeds a set to the runner, in the shapes that the network and the loss want.
 type source struct {
 	set    *dataset.Set
-	sample []int // shape of an input sample
-	target []int // shape of a sample's target
-	floats bool  // targets are floats
+	feeds  []feed // one for each input
+	target []int  // shape of a sample's target
+	floats bool   // targets are floats
 }
 
-// newSource fits set to the network's input and, unless loss is empty, to its output under that loss.
+// newSource fits set to the network's inputs and, unless loss is empty, to its output under that loss.
 func newSource(set *dataset.Set, m *model, net *onnxload.Net, loss string) (*source, error) {
-	if len(net.Inputs) != 1 {
-		return nil, fmt.Errorf("%s has %d inputs, and data files feed one; train it from Go with package runner", m.label, len(net.Inputs))
+	fs, err := feeds(set, m, net)
+	if err != nil {
+		return nil, err
 	}
-	in := net.Inputs[0]
-	if in.Dtype() != tensor.Float32 {
-		return nil, fmt.Errorf("%s: its input %q takes integers, and data files feed floating-point numbers; train it from Go with package runner", m.label, in.Name())
-	}
-	want := []int(in.Shape())
-	if len(want) > 0 {
-		want = want[1:]
-	}
-	if !fits(set.Shape, want) {
-		return nil, fmt.Errorf("%s takes samples of shape %s, and those of %s are %s; give samples of that shape, or export the network for these",
-			m.label, report.Shape(want), set.Name, report.Shape(set.Shape))
-	}
-	s := &source{set: set, sample: want}
+	s := &source{set: set, feeds: fs}
 	switch loss {
 	case "":
 		return s, nil
@@ -183,9 +198,9 @@ func (s *source) classes(m *model, net *onnxload.Net, loss string) error {
 		return fmt.Errorf("%s has no labels; put the file with the labels beside it", s.set.Name)
 	}
 	s.target = s.set.LabelShape
-	out := []int(net.Outputs[0].Shape())
+	out := []int(net.Outputs[net.Output()].Shape())
 	if len(out) < 2 {
-		return fmt.Errorf("%s: its output has shape %s, and the loss %s wants classes on an axis; try --loss bce or mse", m.label, report.Shape(out), loss)
+		return fmt.Errorf("%s: its output has shape %s, and the loss %s wants classes on an axis; try --loss bce or mse%s", m.label, report.Shape(out), loss, m.others())
 	}
 	if len(out) == 2 && product(s.target) == 1 {
 		s.target = nil
@@ -194,8 +209,8 @@ func (s *source) classes(m *model, net *onnxload.Net, loss string) error {
 	if slices.Equal(out[2:], s.target) {
 		axis = 1
 	} else if !slices.Equal(out[1:axis], s.target) {
-		return fmt.Errorf("%s: a sample's labels have shape %s, which does not go with the output of %s, shape %s",
-			s.set.Name, report.Shape(s.target), m.label, report.Shape(out[1:]))
+		return fmt.Errorf("%s: a sample's labels have shape %s, which does not go with the output of %s, shape %s%s",
+			s.set.Name, report.Shape(s.target), m.label, report.Shape(out[1:]), m.others())
 	}
 	per := product(s.target)
 	for i, l := range s.set.Labels {
@@ -240,9 +255,9 @@ func (s *source) values(m *model, net *onnxload.Net, loss string) error {
 	if s.set.Targets == nil {
 		return fmt.Errorf("%s has no target values, which the loss %s wants: floats of the output's shape beside the samples", s.set.Name, loss)
 	}
-	out := []int(net.Outputs[0].Shape())
+	out := []int(net.Outputs[net.Output()].Shape())
 	if len(out) == 0 || product(s.set.TargetShape) != product(out[1:]) {
-		return fmt.Errorf("%s: a sample's targets have shape %s, and the output of %s has %s", s.set.Name, report.Shape(s.set.TargetShape), m.label, report.Shape(out[min(1, len(out)):]))
+		return fmt.Errorf("%s: a sample's targets have shape %s, and the output of %s has %s%s", s.set.Name, report.Shape(s.set.TargetShape), m.label, report.Shape(out[min(1, len(out)):]), m.others())
 	}
 	s.floats, s.target = true, out[1:]
 	return nil
@@ -250,32 +265,34 @@ func (s *source) values(m *model, net *onnxload.Net, loss string) error {
 
 func (s *source) Len() int { return s.set.Len() }
 
-func (s *source) Read(dst *runner.Batch, idx []int) error {
-	dst.Inputs = one(dst.Inputs)
-	x := runner.Reuse(dst.Inputs[0], tensor.Float32, len(idx), s.sample)
-	dst.Inputs[0] = x
-	switch {
-	case s.floats:
-		dst.Targets = one(dst.Targets)
-		t := runner.Reuse(dst.Targets[0], tensor.Float32, len(idx), s.target)
-		dst.Targets[0] = t
-		if err := s.set.FillTargets(t.Data().([]float32), idx); err != nil {
+func (s *source) Read(dst *runner.Batch, idx []int) (err error) {
+	dst.Inputs = tensors(dst.Inputs, len(s.feeds))
+	for k, f := range s.feeds {
+		if dst.Inputs[k], err = f.read(dst.Inputs[k], idx); err != nil {
 			return err
 		}
+	}
+	switch {
+	case s.floats:
+		dst.Targets = tensors(dst.Targets, 1)
+		t := runner.Reuse(dst.Targets[0], tensor.Float32, len(idx), s.target)
+		dst.Targets[0] = t
+		return s.set.FillTargets(t.Float32s(), idx)
 	case s.set.Labels != nil:
-		dst.Targets = one(dst.Targets)
+		dst.Targets = tensors(dst.Targets, 1)
 		t := runner.Reuse(dst.Targets[0], tensor.Int64, len(idx), s.target)
 		dst.Targets[0] = t
-		return s.set.Fill(x.Data().([]float32), t.Data().([]int64), idx)
+		return s.set.FillLabels(t.Int64s(), idx)
 	}
-	return s.set.Fill(x.Data().([]float32), nil, idx)
+	return nil
 }
 
-func one(ts []*tensor.Dense) []*tensor.Dense {
-	if len(ts) == 1 {
+// tensors is ts if there are n, else room for as many.
+func tensors(ts []*tensor.Dense, n int) []*tensor.Dense {
+	if len(ts) == n {
 		return ts
 	}
-	return make([]*tensor.Dense, 1)
+	return make([]*tensor.Dense, n)
 }
 
 // lossOf is the loss to use: what the user says, else mse where the data have target values, and bce where the network's

@@ -57,13 +57,16 @@ func recorded(m *model, s *dataset.Set) (t dataset.Transform, err error) {
 	return t, nil
 }
 
-// record puts the transform of s into metadata.
-func record(meta map[string]string, s *dataset.Set) {
-	t := s.Transform()
-	meta[metaScale] = report.Number(t.Scale)
-	meta[metaMean] = numbers(t.Mean)
-	meta[metaStd] = numbers(t.Std)
-	meta[metaInput] = kindOf(s)
+// record puts the transform of s into metadata, and the names in it. Of several inputs one at most has another than the default
+// for its kind.
+func record(meta map[string]string, m *model, s *dataset.Set) {
+	if scaled := m.scaled(s); len(scaled) > 0 {
+		t := scaled[0].Transform()
+		meta[metaScale] = report.Number(t.Scale)
+		meta[metaMean] = numbers(t.Mean)
+		meta[metaStd] = numbers(t.Std)
+		meta[metaInput] = kindOf(scaled[0])
+	}
 	for key, names := range map[string][]string{metaClasses: s.ClassNames, metaColumns: s.Columns} {
 		if names != nil {
 			list, _ := json.Marshal(names) // of strings: it cannot fail

@@ -22,6 +22,7 @@ type evalCmd struct {
 	Loss      string `group:"Data:" default:"" enum:",cross-entropy,nll,bce,mse" placeholder:"NAME" help:"cross-entropy, nll, bce or mse (default: what the model was trained with here, else as for train)."`
 	Batch     int    `group:"Data:" default:"256" placeholder:"N" help:"Samples at a time (default ${default}); fewer take less memory."`
 
+	outputFlag  `embed:"" group:"Data:"`
 	Threads     int `placeholder:"N" help:"Threads (default: one a processor)."`
 	memoryFlags `embed:""`
 	JSON        bool `name:"json" help:"Print one JSON object: loss, error (a fraction), count."`
@@ -72,6 +73,9 @@ func (c *evalCmd) Run(e *env) error {
 		return err
 	}
 	m.limit = c.limit()
+	if err := c.choose(m); err != nil {
+		return err
+	}
 	if c.Data == "" {
 		return usagef("no data to evaluate %s on: it takes %s; give --data", m.label, m.asks())
 	}
@@ -106,11 +110,11 @@ func (c *evalCmd) samples(e *env, m *model) (*evaluation, error) {
 		return nil, err
 	}
 	batch := min(c.Batch, set.Len())
-	net, err := m.build(batch, onnxload.Options{})
+	net, err := m.build(batch, onnxload.Options{Shapes: m.shapes(set, batch)})
 	if err != nil {
 		return nil, err
 	}
-	loss := lossOf(cmp.Or(c.Loss, m.meta["onnx_entropy.loss"]), d, net.Outputs[0].Shape())
+	loss := lossOf(cmp.Or(c.Loss, m.meta["onnx_entropy.loss"]), d, net.Outputs[net.Output()].Shape())
 	f, err := lossByName(loss)
 	if err != nil {
 		return nil, err

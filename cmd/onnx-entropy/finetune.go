@@ -41,12 +41,12 @@ func (t *training) adapt() error {
 	if t.Head == nil {
 		return nil
 	}
-	h, err := t.model.Head("")
+	h, err := t.model.Head(t.model.output)
 	if err != nil {
 		return fmt.Errorf("%s: --head: %w", t.model.label, err)
 	}
 	t.head = &h
-	t.model.Model, err = t.model.WithHead(onnxload.HeadOptions{Classes: *t.Head, Seed: t.Seed, MaxMemory: t.model.limit})
+	t.model.Model, err = t.model.WithHead(onnxload.HeadOptions{Classes: *t.Head, Output: t.model.output, Seed: t.Seed, MaxMemory: t.model.limit})
 	if err != nil {
 		return fmt.Errorf("%s: --head: %w", t.model.label, err)
 	}
@@ -66,6 +66,7 @@ func (t *training) introduceTuning(e *env) {
 	if h := t.head; h != nil {
 		e.printf("Head       %s (%s), new: %s, %d classes where there were %d", h.Node, h.Op, report.Plural(h.Features, "feature", "features"), *t.Head, h.Classes)
 	}
+	t.introduceOutput(e)
 	if t.BN == "frozen" {
 		e.printf("Frozen     %s of BatchNormalization", report.Plural(t.net.NumRunning(), "running statistic", "running statistics"))
 	}
@@ -75,10 +76,33 @@ func (t *training) introduceTuning(e *env) {
 	for _, node := range slices.Sorted(maps.Keys(t.after)) {
 		e.printf("Dropout    %s after %s, in training only", report.Number(t.after[node]), node)
 	}
-	if n := len(t.net.Frozen); n > 0 {
-		e.printf("Frozen     %s in %s; trained are %s in %d", report.Plural(t.net.NumFrozen(), "weight", "weights"), report.Plural(n, "tensor", "tensors"),
+	n, weights := t.held(false)
+	if n > 0 {
+		e.printf("Frozen     %s in %s; trained are %s in %d", report.Plural(weights, "weight", "weights"), report.Plural(n, "tensor", "tensors"),
 			report.Count(t.net.NumWeights()), len(t.net.Params))
 	}
+}
+
+// introduceOutput says which of several outputs is trained.
+func (t *training) introduceOutput(e *env) {
+	if t.model.output == "" {
+		return
+	}
+	s := ""
+	if n, weights := t.held(true); n > 0 {
+		s = fmt.Sprintf("; %s in %s that only others use keep their bits", report.Plural(weights, "weight", "weights"), report.Plural(n, "tensor", "tensors"))
+	}
+	e.printf("Output     %s, of %d%s", t.model.output, len(t.model.Outputs), s)
+}
+
+// held counts the tensors that are not trained, and their weights: those of other outputs, or the others.
+func (t *training) held(elsewhere bool) (tensors, weights int) {
+	for _, p := range t.net.Frozen {
+		if p.Elsewhere == elsewhere {
+			tensors, weights = tensors+1, weights+p.To-p.From
+		}
+	}
+	return tensors, weights
 }
 
 // recordTuning puts it into the metadata of the trained file.
@@ -89,7 +113,7 @@ func (t *training) recordTuning(meta map[string]string) {
 	if t.BN == "frozen" {
 		meta["onnx_entropy.bn"] = t.BN
 	}
-	if n := len(t.net.Frozen); n > 0 {
+	if n, _ := t.held(false); n > 0 {
 		meta["onnx_entropy.frozen"] = fmt.Sprintf("%d of %d tensors", n, n+len(t.net.Params))
 	}
 }

@@ -16,6 +16,7 @@ type gradCmd struct {
 	Model       string `arg:"" help:"ONNX file, or the name of an embedded model."`
 	Case        string `required:"" placeholder:"DIR" help:"Directory with input_0.pb, ... and target_0.pb, each a TensorProto."`
 	Loss        string `default:"" enum:",cross-entropy,nll,bce,mse" placeholder:"NAME" help:"cross-entropy, nll, bce or mse (default: mse if the target is of floats, else cross-entropy)."`
+	outputFlag  `embed:""`
 	freezeFlags `embed:""`
 	Threads     int `placeholder:"N" help:"Threads (default: one a processor)."`
 	memoryFlags `embed:""`
@@ -44,6 +45,9 @@ func (c *gradCmd) Run(e *env) error {
 		return err
 	}
 	m.limit = c.limit()
+	if err := c.choose(m); err != nil {
+		return err
+	}
 	b, target, err := c.batch(m)
 	if err != nil {
 		return err

@@ -16,6 +16,7 @@ type inspectCmd struct {
 	JSON  bool   `name:"json" help:"Print one JSON object."`
 
 	Parameters  bool `help:"List the parameters, with the names that --freeze and --trainable match."`
+	outputFlag  `embed:""`
 	freezeFlags `embed:""`
 	memoryFlags `embed:""`
 }
@@ -30,15 +31,18 @@ type inspection struct {
 	Inputs        []port            `json:"inputs"`
 	Outputs       []port            `json:"outputs"`
 	Layers        []layer           `json:"layers"`
-	Head          *onnxload.Head    `json:"head"`       // null if there is no layer that train --head could replace
-	Parameters    []parameter       `json:"parameters"` // in file order, the frozen ones last
-	Tensors       int               `json:"tensors"`    // trainable
-	Weights       int               `json:"weights"`    // numbers in them
-	Frozen        int               `json:"frozen"`     // tensors that --freeze holds still, not among the former
+	Head          *onnxload.Head    `json:"head"`           // null if there is no layer that train --head could replace
+	Open          int               `json:"open,omitempty"` // size in the layers' shapes of what the file leaves open besides the batch
+	Parameters    []parameter       `json:"parameters"`     // in file order, the frozen ones last
+	Tensors       int               `json:"tensors"`        // trainable
+	Weights       int               `json:"weights"`        // numbers in them
+	Frozen        int               `json:"frozen"`         // tensors that --freeze holds still, not among the former
 	FrozenWeights int               `json:"frozen_weights"`
 	Statistics    int               `json:"statistics"` // running means and variances
 	Warnings      []string          `json:"warnings"`
 	Metadata      map[string]string `json:"metadata,omitempty"` // that this program has put there
+
+	output string // the one of several that is meant
 }
 
 // port is an input or output; its shape is null if the file does not give the rank.
@@ -73,6 +77,8 @@ type parameter struct {
 	Type   string   `json:"type"`
 	Tied   bool     `json:"tied,omitempty"` // several layers compute with it
 	Frozen bool     `json:"frozen,omitempty"`
+	// Elsewhere tells that only other outputs than the one that is meant are computed from it; it is among the frozen ones.
+	Elsewhere bool `json:"elsewhere,omitempty"`
 }
 
 // Run shows the model. What its file says is shown even if the graph cannot be built.
@@ -82,6 +88,9 @@ func (c *inspectCmd) Run(e *env) error {
 		return err
 	}
 	m.limit = c.limit()
+	if err := c.choose(m); err != nil {
+		return err
+	}
 	v := inspection{
 		Model: m.label, Producer: m.Producer, IRVersion: m.IRVersion, Opset: m.Opset, TrainingMode: m.TrainingMode(),
 		Inputs: ports(m.Inputs), Outputs: ports(m.Outputs), Layers: []layer{}, Parameters: []parameter{}, Warnings: append([]string{}, m.Warnings()...), Metadata: map[string]string{},
@@ -91,7 +100,7 @@ func (c *inspectCmd) Run(e *env) error {
 			v.Metadata[k] = s
 		}
 	}
-	if h, err := m.Head(""); err == nil {
+	if h, err := m.Head(m.output); err == nil {
 		v.Head = &h
 	}
 	problem := v.look(m, c.options())
@@ -110,14 +119,15 @@ func (c *inspectCmd) Run(e *env) error {
 
 // look builds the graph for two sizes of batch, which shows what of the shapes is the batch.
 func (v *inspection) look(m *model, o onnxload.Options) error {
-	two, err := m.build(2, o)
+	two, size, err := m.buildOpen(2, o)
 	if n, fixed := m.fixedBatch(); err != nil && fixed {
-		two, err = m.build(n, o) // a node may depend on it
+		two, size, err = m.buildOpen(n, o) // a node may depend on it
 	}
 	if err != nil {
 		return err
 	}
-	three, err := m.build(3, o)
+	v.Open, v.output = size, m.output
+	three, _, err := m.buildOpen(3, o)
 	if err != nil || len(three.Layers) != len(two.Layers) {
 		three = two
 	}
@@ -129,7 +139,7 @@ func (v *inspection) look(m *model, o onnxload.Options) error {
 	readers := m.Readers()
 	for k, list := range [][]onnxload.Param{two.Params, two.Frozen} {
 		for _, p := range list {
-			v.Parameters = append(v.Parameters, parameter{p.Name, append([]string{}, readers[p.Name]...), p.Op, p.Shape, p.Type, p.Tied, k == 1})
+			v.Parameters = append(v.Parameters, parameter{p.Name, append([]string{}, readers[p.Name]...), p.Op, p.Shape, p.Type, p.Tied, k == 1, p.Elsewhere})
 		}
 	}
 	return nil
@@ -185,6 +195,9 @@ func (v *inspection) print(e *env, built, parameters bool) {
 			rows = append(rows, []string{l.Name, l.Op, strings.Join(l.Shape, "x"), params, yes})
 		}
 		fmt.Fprint(e.stdout, report.Table(rows, 3))
+		if v.Open > 0 {
+			e.printf("\nOpen     sizes that the file leaves to the data, besides the batch, are %d in the table", v.Open)
+		}
 		if parameters {
 			e.printf("")
 			fmt.Fprint(e.stdout, v.parameterTable())
@@ -193,8 +206,11 @@ func (v *inspection) print(e *env, built, parameters bool) {
 		e.printf("Total    %s, %d trainable; %s in %s; %s", report.Plural(len(v.Layers), "layer", "layers"), trainable,
 			report.Plural(v.Weights, "weight", "weights"), report.Plural(v.Tensors, "tensor", "tensors"),
 			report.Plural(v.Statistics, "running statistic", "running statistics"))
-		if v.Frozen > 0 {
-			e.printf("Frozen   %s in %s", report.Plural(v.FrozenWeights, "weight", "weights"), report.Plural(v.Frozen, "tensor", "tensors"))
+		if n, weights := v.held(true); n > 0 {
+			e.printf("Others   %s in %s are for other outputs than %s only (--output NAME)", report.Plural(weights, "weight", "weights"), report.Plural(n, "tensor", "tensors"), v.output)
+		}
+		if n, weights := v.held(false); n > 0 {
+			e.printf("Frozen   %s in %s", report.Plural(weights, "weight", "weights"), report.Plural(n, "tensor", "tensors"))
 		}
 	}
 	if h := v.Head; h != nil {
@@ -206,11 +222,24 @@ func (v *inspection) print(e *env, built, parameters bool) {
 	}
 }
 
+// held counts the tensors that are not trained, and their weights: those of other outputs, or the others.
+func (v *inspection) held(elsewhere bool) (tensors, weights int) {
+	for _, p := range v.Parameters {
+		if p.Frozen && p.Elsewhere == elsewhere {
+			tensors, weights = tensors+1, weights+product(p.Shape)
+		}
+	}
+	return tensors, weights
+}
+
 func (v *inspection) parameterTable() string {
 	rows := [][]string{{"Parameter", "Layer", "Operator", "Shape", "Type", ""}}
 	for _, p := range v.Parameters {
 		var notes []string
-		if p.Frozen {
+		switch {
+		case p.Elsewhere:
+			notes = append(notes, "of other outputs")
+		case p.Frozen:
 			notes = append(notes, "frozen")
 		}
 		if p.Tied {

@@ -19,6 +19,8 @@ type model struct {
 	bytes []byte            // of the file
 	meta  map[string]string // metadata_props
 	limit int64             // of memory, see onnxload.Options.MaxMemory
+
+	output string // the one of several that is meant, see outputFlag; "" if there is one
 }
 
 // openModel reads a file or, if there is none of that name, an embedded model.
@@ -64,12 +66,32 @@ func newModel(label string, m *onnxload.Model) *model {
 
 // build makes the model's graph for a batch.
 func (m *model) build(batch int, o onnxload.Options) (*onnxload.Net, error) {
-	o.MaxMemory = m.limit
+	o.MaxMemory, o.Output = m.limit, m.output
 	net, err := m.Build(batch, o)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", m.label, err)
 	}
 	return net, nil
+}
+
+// buildOpen is build where no data say what sizes the file leaves open: the network gets one that it takes, which is returned
+// too; 0 if the file leaves none open.
+func (m *model) buildOpen(batch int, o onnxload.Options) (net *onnxload.Net, size int, err error) {
+	if !m.open() {
+		net, err = m.build(batch, o)
+		return net, 0, err
+	}
+	var first error
+	for _, size := range []int{224, 64, 16, 8} {
+		o.Shapes = m.OpenShapes(batch, size)
+		if net, err = m.build(batch, o); err == nil {
+			return net, size, nil
+		}
+		if first == nil {
+			first = err
+		}
+	}
+	return nil, 0, first
 }
 
 // fixedBatch is the size of the batch if the file fixes it.
@@ -83,15 +105,15 @@ func (m *model) fixedBatch() (int, bool) {
 
 // asks describes the data that the model's inputs and outputs want: "images of 1x28x28 and labels from 0 to 9".
 func (m *model) asks() string {
-	if shape := textInput(m); shape != nil {
-		return fmt.Sprintf("text, in windows of %s symbols", shape[1])
+	if m.readsText() {
+		return fmt.Sprintf("text, in windows of %s symbols", textInput(m)[1])
 	}
 	if len(m.Inputs) != 1 {
 		var names []string
 		for _, in := range m.Inputs {
-			names = append(names, fmt.Sprintf("%s (%s)", in.Name, strings.Join(in.Shape, "x")))
+			names = append(names, fmt.Sprintf("%s (%s %s)", in.Name, in.Type, strings.Join(in.Shape, "x")))
 		}
-		return fmt.Sprintf("tensors for the inputs %s", strings.Join(names, ", "))
+		return fmt.Sprintf("arrays for the inputs %s", strings.Join(names, ", "))
 	}
 	what, shape := "samples", m.Inputs[0].Shape
 	if len(shape) < 2 {
@@ -101,7 +123,7 @@ func (m *model) asks() string {
 		what = "images"
 	}
 	s := fmt.Sprintf("%s of %s", what, strings.Join(shape[1:], "x"))
-	if out := m.Outputs[0].Shape; len(out) == 2 {
+	if out := m.outputInfo().Shape; len(out) == 2 {
 		if n, err := strconv.Atoi(out[1]); err == nil && n > 1 {
 			return fmt.Sprintf("%s and labels from 0 to %d", s, n-1)
 		}

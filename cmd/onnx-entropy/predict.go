@@ -17,12 +17,13 @@ type predictCmd struct {
 	Model string `arg:"" help:"ONNX file, or the name of an embedded model."`
 
 	dataFlags `embed:""`
-	Input     string `group:"Data:" placeholder:"FILE" help:"NPY or IDX file with samples, instead of --data; labels beside it are not looked at."`
-	Batch     int    `group:"Data:" default:"256" placeholder:"N" help:"Samples at a time (default ${default}); it does not change the result."`
+	Input     []string `group:"Data:" sep:"none" placeholder:"[NAME=]FILE" help:"NPY or IDX file with samples, instead of --data; labels beside it are not looked at. For several inputs once for each, with its name."`
+	Batch     int      `group:"Data:" default:"256" placeholder:"N" help:"Samples at a time (default ${default}); it does not change the result."`
 
 	Out     string `short:"o" placeholder:"FILE" help:"y.npy, float32 of the output's shape, or y.csv, a line a sample (default: CSV on the standard output)."`
 	Threads int    `placeholder:"N" help:"Threads (default: one a processor)."`
 
+	outputFlag  `embed:""`
 	memoryFlags `embed:""`
 }
 
@@ -33,7 +34,7 @@ func (c *predictCmd) Run(e *env) error {
 		return err
 	}
 	batch := min(c.Batch, set.Len())
-	net, err := m.build(batch, onnxload.Options{})
+	net, err := m.build(batch, onnxload.Options{Shapes: m.shapes(set, batch)})
 	if err != nil {
 		return err
 	}
@@ -50,13 +51,13 @@ func (c *predictCmd) Run(e *env) error {
 		return fmt.Errorf("%s: %w", m.label, err)
 	}
 	if c.Out == "" {
-		return dataset.WriteCSV(e.stdout, columns(net.OutputNames[0], shape), values)
+		return dataset.WriteCSV(e.stdout, columns(net.OutputNames[net.Output()], shape), values)
 	}
 	var b bytes.Buffer
 	if filepath.Ext(c.Out) == ".npy" {
 		err = dataset.WriteNPY(&b, shape, values)
 	} else {
-		err = dataset.WriteCSV(&b, columns(net.OutputNames[0], shape), values)
+		err = dataset.WriteCSV(&b, columns(net.OutputNames[net.Output()], shape), values)
 	}
 	if err != nil {
 		return err
@@ -73,7 +74,7 @@ func (c *predictCmd) open(e *env) (*model, *dataset.Set, error) {
 	switch ext := filepath.Ext(c.Out); {
 	case c.Batch < 1:
 		return nil, nil, usagef("--batch is %d; it must be at least 1", c.Batch)
-	case c.Data != "" && c.Input != "":
+	case c.Data != "" && len(c.Input) > 0:
 		return nil, nil, usagef("--data and --input both name the samples; give one of them")
 	case c.Out != "" && ext != ".npy" && ext != ".csv":
 		return nil, nil, usagef("--out %s: the name must end in .npy or .csv, which is the format", c.Out)
@@ -86,14 +87,17 @@ func (c *predictCmd) open(e *env) (*model, *dataset.Set, error) {
 		return nil, nil, err
 	}
 	m.limit = c.limit()
+	if err := c.choose(m); err != nil {
+		return nil, nil, err
+	}
 	if c.Out != "" {
 		if err := report.CheckWritable(c.Out); err != nil {
 			return nil, nil, err
 		}
 	}
 	switch {
-	case c.Input != "":
-		set, err := samples(c.Input)
+	case len(c.Input) > 0:
+		set, err := m.samples(c.Input)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -102,7 +106,7 @@ func (c *predictCmd) open(e *env) (*model, *dataset.Set, error) {
 		}
 		return m, set, whiten(m, c.Threads, set)
 	case c.Data == "":
-		return nil, nil, usagef("no samples to feed %s: give --data or --input", m.label)
+		return nil, nil, usagef("no samples to feed %s: it takes %s; give --data or --input", m.label, m.asks())
 	}
 	if isText(c.Data, m) {
 		return nil, nil, usagef("predict writes outputs for samples, and %s is text; eval says how well a model predicts it", c.Data)
@@ -117,21 +121,59 @@ func (c *predictCmd) open(e *env) (*model, *dataset.Set, error) {
 	return m, d.Train, nil
 }
 
-// samples reads a file of samples alone. dataset.Open would take a y.npy beside x.npy for labels, which is
-// where predictions tend to go.
-func samples(path string) (*dataset.Set, error) {
-	a, err := dataset.ReadArray(path)
-	if err != nil {
-		return nil, err
+// samples reads the files of the arguments of --input, FILE for a model of one input or NAME=FILE for each. dataset.Open would
+// take a y.npy beside x.npy for labels, which is where predictions tend to go.
+func (m *model) samples(args []string) (*dataset.Set, error) {
+	files := map[string]string{}
+	for _, arg := range args {
+		name, file, err := m.inputArg(arg)
+		if err != nil {
+			return nil, err
+		}
+		if files[name] != "" {
+			return nil, usagef("--input %s: the input %s is given twice", arg, name)
+		}
+		files[name] = file
 	}
-	if len(a.Shape) < 2 || product(a.Shape) == 0 {
-		return nil, fmt.Errorf("%s: shape %s holds no samples; the first axis counts them", path, report.Shape(a.Shape))
+	var arrays []*dataset.Array
+	for _, in := range m.dataInputs() {
+		file, ok := files[in.Name]
+		if !ok {
+			return nil, usagef("the input %q (%s) of %s is missing; give --input %s=FILE.npy too", in.Name, in.Type, m.label, in.Name)
+		}
+		a, err := dataset.ReadArray(file)
+		if err != nil {
+			return nil, err
+		}
+		a.Name = filepath.Base(file)
+		arrays = append(arrays, a)
 	}
-	set := &dataset.Set{Name: filepath.Base(path), Shape: a.Shape[1:], Bytes: a.Bytes, Floats: a.Floats}
-	for _, v := range a.Ints {
-		set.Floats = append(set.Floats, float32(v))
+	set, err := dataset.Combine(arrays, nil)
+	if err == nil && len(arrays) == 1 {
+		set = set.Inputs[0]
 	}
-	return set, nil
+	return set, err
+}
+
+// inputArg takes an argument of --input apart.
+func (m *model) inputArg(arg string) (name, file string, err error) {
+	var names []string
+	for _, in := range m.Inputs {
+		if rest, ok := strings.CutPrefix(arg, in.Name+"="); ok {
+			return in.Name, rest, nil
+		}
+		names = append(names, in.Name)
+	}
+	if len(names) == 1 {
+		if name, _, ok := strings.Cut(arg, "="); ok && !exists(arg) {
+			return "", "", usagef("--input %s: %s has no input %q; it has %s", arg, m.label, name, names[0])
+		}
+		return names[0], arg, nil
+	}
+	if len(names) == 0 {
+		return "", "", fmt.Errorf("%s has no inputs that could be given", m.label)
+	}
+	return "", "", usagef("--input %s: %s has %d inputs; say which by --input NAME=FILE, once for each of %s", arg, m.label, len(names), strings.Join(names, ", "))
 }
 
 // predict returns the outputs of all samples and their shape.

@@ -123,6 +123,9 @@ func (t *training) checkpoints(e *env, w *watch) (*runner.Checkpoints, error) {
 		s = append(s, v.name+" "+v.value)
 	}
 	id["settings"] = strings.Join(s, ", ")
+	if t.net.Output() != 0 {
+		id["output"] = t.model.output
+	}
 	if t.Head != nil {
 		id["head"] = fmt.Sprintf("%d classes", *t.Head)
 	}

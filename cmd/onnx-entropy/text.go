@@ -136,6 +136,12 @@ func textInput(m *model) []string {
 	return found
 }
 
+// readsText tells whether the model has a score for each symbol behind each that it reads, by what its file says.
+func (m *model) readsText() bool {
+	out := m.outputInfo().Shape
+	return textInput(m) != nil && (out == nil || len(out) == 3)
+}
+
 // options are those of a graph that reads the text in the given number of streams.
 func (t *text) options(m *model, streams int) onnxload.Options {
 	o := onnxload.Options{Training: true, Carry: true}
@@ -155,7 +161,7 @@ func (t *text) encode(m *model, net *onnxload.Net) error {
 		return fmt.Errorf("%s has %d inputs besides recurrent states, and text feeds one, of integers; states are inputs of floats that have an output of the same shape",
 			m.label, len(net.Inputs))
 	}
-	in, out := net.Inputs[0].Shape(), net.Outputs[0].Shape()
+	in, out := net.Inputs[0].Shape(), net.Outputs[net.Output()].Shape()
 	classes := 0
 	switch {
 	case len(out) == 3 && slices.Equal(in, out[:2]):
@@ -163,8 +169,8 @@ func (t *text) encode(m *model, net *onnxload.Net) error {
 	case len(out) == 3 && out[0] == in[0] && out[2] == in[1]:
 		classes = out[1]
 	default:
-		return fmt.Errorf("%s: its output has shape %s for input of %s; text wants symbols of shape (batch, window) and a score for each next symbol, (batch, window, symbols)",
-			m.label, report.Shape(out), report.Shape(in))
+		return fmt.Errorf("%s: its output has shape %s for input of %s; text wants symbols of shape (batch, window) and a score for each next symbol, (batch, window, symbols)%s",
+			m.label, report.Shape(out), report.Shape(in), m.others())
 	}
 	var err error
 	if t.vocab == nil {

@@ -49,6 +49,7 @@ type trainCmd struct {
 	checkpointFlags `embed:""`
 	memoryFlags     `embed:"" group:"Run:"`
 
+	outputFlag    `embed:"" group:"Fine-tuning:"`
 	finetuneFlags `embed:""`
 
 	root string // where the folder of the run is made; empty: runsDir
@@ -124,6 +125,9 @@ func (c *trainCmd) prepare(e *env) (*training, error) {
 		return nil, err
 	}
 	t.model.limit = c.limit()
+	if err := c.choose(t.model); err != nil {
+		return nil, err
+	}
 	if err := t.adapt(); err != nil {
 		return nil, err
 	}
@@ -217,7 +221,9 @@ func checkThreads(n int) error {
 // noData says what data the model asks for.
 func (c *trainCmd) noData(m *model) error {
 	hint := "give --data DIR with IDX, NPY, NPZ, CSV or CIFAR-10 files, or with folders of images"
-	if textInput(m) != nil {
+	if len(m.Inputs) > 1 {
+		hint = m.arraysHint()
+	} else if m.readsText() {
 		hint = "give --data book.txt, or a directory with train.txt and test.txt"
 	}
 	if len(m.Inputs) == 1 && len(m.Inputs[0].Shape) == 4 && fmt.Sprint(m.Inputs[0].Shape[1:]) == "[1 28 28]" {
@@ -233,6 +239,8 @@ func (t *training) compile() error {
 	if t.text != nil {
 		text := t.text.options(t.model, t.Batch)
 		o.Carry, o.Shapes = text.Carry, text.Shapes
+	} else {
+		o.Shapes = t.model.shapes(t.data.Train, t.Batch)
 	}
 	o.Dropout, o.DropoutAfter, o.FileStatistics = t.ratio, t.after, t.BN == "frozen"
 	if t.net, err = t.model.build(t.Batch, o); err != nil {
@@ -275,7 +283,7 @@ func (t *training) compile() error {
 
 // feedSamples fits the samples to the network.
 func (t *training) feedSamples() (err error) {
-	t.loss = lossOf(t.Loss, t.data, t.net.Outputs[0].Shape())
+	t.loss = lossOf(t.Loss, t.data, t.net.Outputs[t.net.Output()].Shape())
 	if t.source, err = newSource(t.data.Train, t.model, t.net, t.loss); err != nil {
 		return err
 	}
@@ -354,6 +362,8 @@ func (t *training) try(ctx context.Context) error {
 		o := t.net.Options()
 		if t.text != nil {
 			o.Shapes = t.text.options(t.model, batch).Shapes
+		} else {
+			o.Shapes = t.model.shapes(t.data.Train, batch)
 		}
 		if _, err := t.model.build(batch, o); err != nil {
 			return err
@@ -563,6 +573,9 @@ func (t *training) provenance(rep *runner.Report) map[string]string {
 		meta["onnx_entropy.label_smoothing"] = report.Number(t.LabelSmoothing)
 	}
 	t.recordTuning(meta)
+	if t.model.output != "" {
+		meta[metaOutput] = t.model.output
+	}
 	if t.Reinit != nil {
 		meta["onnx_entropy.reinit"] = fmt.Sprint(*t.Reinit)
 	}

@@ -23,6 +23,7 @@ type config struct {
 	MaxOuter  *uint64           `json:"max_outer,omitempty"`
 	Seed      uint64            `json:"seed"`
 	Reinit    *uint64           `json:"reinit,omitempty"`
+	Output    string            `json:"output,omitempty"` // of several
 	Head      *int              `json:"head,omitempty"`
 	Freeze    []string          `json:"freeze,omitempty"`
 	Trainable []string          `json:"trainable,omitempty"`
@@ -47,15 +48,16 @@ type dataConfig struct {
 	Train setConfig  `json:"train"`
 	Valid *setConfig `json:"valid,omitempty"`
 	Test  *setConfig `json:"test,omitempty"`
-	Scale float64    `json:"scale"`
-	Mean  []float64  `json:"mean"`
-	Std   []float64  `json:"std"`
+	Scale float64    `json:"scale,omitempty"` // none of integers
+	Mean  []float64  `json:"mean,omitempty"`
+	Std   []float64  `json:"std,omitempty"`
 }
 
 type setConfig struct {
-	Files   string `json:"files"`
-	Samples int    `json:"samples"`
-	Shape   []int  `json:"shape"`
+	Files   string  `json:"files"`
+	Samples int     `json:"samples"`
+	Shape   []int   `json:"shape,omitempty"`
+	Shapes  [][]int `json:"shapes,omitempty"` // of several inputs
 }
 
 // textConfig counts symbols.
@@ -85,6 +87,7 @@ func (t *training) config() config {
 		MaxOuter:  t.MaxOuter,
 		Seed:      t.Seed,
 		Reinit:    t.Reinit,
+		Output:    t.model.output,
 		Head:      t.Head,
 		Freeze:    t.Freeze,
 		Trainable: t.Trainable,
@@ -100,8 +103,11 @@ func (t *training) config() config {
 	if s := t.text; s != nil {
 		c.Text = &textConfig{t.Data, s.Train.Name, s.unit, len(s.vocab.Symbols), s.window, len(s.train), len(s.valid), len(s.test), s.split}
 	} else {
-		tr := t.data.Train.Transform()
-		c.Data = &dataConfig{Path: t.Data, Train: setOf(t.data.Train), Scale: tr.Scale, Mean: tr.Mean, Std: tr.Std}
+		c.Data = &dataConfig{Path: t.Data, Train: setOf(t.data.Train)}
+		if scaled := t.model.scaled(t.data.Train); len(scaled) > 0 {
+			tr := scaled[0].Transform()
+			c.Data.Scale, c.Data.Mean, c.Data.Std = tr.Scale, tr.Mean, tr.Std
+		}
 		for to, s := range map[**setConfig]*dataset.Set{&c.Data.Valid: t.data.Valid, &c.Data.Test: t.data.Test} {
 			if s != nil {
 				of := setOf(s)
@@ -115,7 +121,13 @@ func (t *training) config() config {
 	return c
 }
 
-func setOf(s *dataset.Set) setConfig { return setConfig{s.Name, s.Len(), s.Shape} }
+func setOf(s *dataset.Set) setConfig {
+	c := setConfig{Files: s.Name, Samples: s.Len(), Shape: s.Shape}
+	for _, in := range s.Inputs {
+		c.Shapes = append(c.Shapes, in.Shape)
+	}
+	return c
+}
 
 // snake is the name of a flag as a key.
 func snake(flag string) string { return strings.ReplaceAll(flag, "-", "_") }

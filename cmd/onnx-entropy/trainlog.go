@@ -10,6 +10,7 @@ import (
 
 	"github.com/onnx-entropy/onnx-entropy/internal/dataset"
 	"github.com/onnx-entropy/onnx-entropy/internal/report"
+	"github.com/onnx-entropy/onnx-entropy/onnxload"
 	"github.com/onnx-entropy/onnx-entropy/runner"
 )
 
@@ -31,7 +32,7 @@ func (t *training) introduce(e *env) {
 		kind = "embedded"
 	}
 	e.printf("Model      %s (%s), %s, %s -> %s", t.model.label, kind, report.Plural(t.net.NumWeights(), "weight", "weights"),
-		report.Shape(t.net.Inputs[0].Shape()[1:]), report.Shape(t.net.Outputs[0].Shape()[1:]))
+		samplesOf(t.net), report.Shape(t.net.Outputs[t.net.Output()].Shape()[1:]))
 	t.introduceTuning(e)
 	if t.text == nil {
 		e.printf("Data       %s, %s%s", describe(t.data), t.stored, t.whitened())
@@ -73,11 +74,37 @@ func describe(d *dataset.Data) string {
 	} else {
 		s += ", no test samples"
 	}
-	s += fmt.Sprintf(" of %s", report.Shape(d.Train.Shape))
+	var shapes [][]int
+	for _, in := range d.Train.Each() {
+		shapes = append(shapes, in.Shape)
+	}
+	s += " of " + shapesOf(shapes)
 	if d.Train.Classes > 0 {
 		s += fmt.Sprintf(" in %s", report.Plural(d.Train.Classes, "class", "classes"))
 	}
 	return s + " (" + d.Train.Name + ")"
+}
+
+// samplesOf are the shapes of a network's samples.
+func samplesOf(net *onnxload.Net) string {
+	var shapes [][]int
+	for _, in := range net.Inputs {
+		shapes = append(shapes, in.Shape()[min(1, in.Dims()):])
+	}
+	return shapesOf(shapes)
+}
+
+// storedAs says how the samples become inputs.
+func (m *model) storedAs(s *dataset.Set) string {
+	scaled := m.scaled(s)
+	if len(scaled) == 0 {
+		return "integers as they are"
+	}
+	t := transformOf(scaled[0])
+	if len(s.Each()) > len(scaled) {
+		t += ", integers as they are"
+	}
+	return t
 }
 
 // transformOf says how stored values become inputs.
@@ -101,9 +128,11 @@ func transformOf(s *dataset.Set) string {
 
 // warnAboutLoss tells of an output that the loss does not expect.
 func (t *training) warnAboutLoss(e *env) {
-	last := ""
-	if n := len(t.net.Layers); n > 0 {
-		last = t.net.Layers[n-1].Op
+	last, node := "", t.net.NodeName(t.net.Outputs[t.net.Output()])
+	for _, l := range t.net.Layers {
+		if l.Name == node {
+			last = l.Op
+		}
 	}
 	switch {
 	case t.loss == "cross-entropy":
@@ -121,7 +150,7 @@ func (t *training) warnAboutLoss(e *env) {
 
 // passedOver is the final Softmax, LogSoftmax or Sigmoid that the loss does without, else empty.
 func (t *training) passedOver() string {
-	y := t.net.Outputs[0]
+	y := t.net.Outputs[t.net.Output()]
 	if t.loss == "bce" && runner.EndsInSigmoid(y) {
 		return "Sigmoid"
 	}

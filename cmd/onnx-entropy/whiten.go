@@ -69,7 +69,7 @@ func whiten(m *model, threads int, sets ...*dataset.Set) error {
 		return err
 	}
 	for _, s := range sets {
-		if s == nil || m.meta[metaInput] != kindOf(s) {
+		if s == nil || m.meta[metaInput] != kindOf(s) || s.Inputs != nil || len(m.scaled(s)) == 0 {
 			continue
 		}
 		if err := w.Apply(s, threads); err != nil {
@@ -83,15 +83,20 @@ func whiten(m *model, threads int, sets ...*dataset.Set) error {
 // fitted.
 func (t *training) whiten(saved string) (err error) {
 	t.inputs = map[string]string{}
-	record(t.inputs, t.data.Train)
-	t.stored = transformOf(t.data.Train)
+	record(t.inputs, t.model, t.data.Train)
+	t.stored = t.model.storedAs(t.data.Train)
 	w := &dataset.Whitening{Contrast: t.GCN}
 	switch {
 	case t.Whitening != "" && t.ZCA == nil:
 		return usagef("--whitening has no effect without --zca")
 	case t.ZCA != nil && !(*t.ZCA > 0):
 		return usagef("--zca is %v; it must be above 0, 0.1 for example", *t.ZCA)
+	case (t.ZCA != nil || t.GCN) && (t.data.Train.Inputs != nil || len(t.model.scaled(t.data.Train)) == 0):
+		return usagef("--gcn and --zca are for a network of one input of floats, and %s takes %s", t.model.label, t.model.asks())
 	case t.ZCA == nil && !t.GCN:
+		if t.data.Train.Inputs != nil || len(t.model.scaled(t.data.Train)) == 0 {
+			return nil
+		}
 		if w, err = recordedWhitening(t.model); w == nil || err != nil {
 			return err
 		}

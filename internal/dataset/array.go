@@ -4,9 +4,10 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math"
+	"strings"
 )
 
-// An Array is the content of an IDX or NPY file in C order. Bytes stay bytes, other integers become int64,
+// An Array is the content of an IDX or NPY file in C order. Bytes stay bytes, other integers and bools become int64,
 // and floats float32: the one of the three slices that is not nil holds them.
 type Array struct {
 	Name   string // of the file
@@ -27,17 +28,18 @@ const (
 	kindInt64
 	kindFloat32
 	kindFloat64
+	kindBool // an Int of 0 or 1
 )
 
 func (k kind) String() string {
-	return [...]string{"uint8", "int8", "int16", "int32", "int64", "float32", "float64"}[k]
+	return [...]string{"uint8", "int8", "int16", "int32", "int64", "float32", "float64", "bool"}[k]
 }
 
 func (k kind) size() int {
-	return [...]int{1, 1, 2, 4, 8, 4, 8}[k]
+	return [...]int{1, 1, 2, 4, 8, 4, 8, 1}[k]
 }
 
-func (k kind) float() bool { return k >= kindFloat32 }
+func (k kind) float() bool { return k == kindFloat32 || k == kindFloat64 }
 
 // maxDims bounds the dimensions that a header may claim.
 const maxDims = 8
@@ -96,6 +98,12 @@ func (a *Array) append(k kind, o binary.ByteOrder, b []byte) {
 			a.Ints = append(a.Ints, int64(int32(o.Uint32(b))))
 		case kindInt64:
 			a.Ints = append(a.Ints, int64(o.Uint64(b)))
+		case kindBool:
+			v := int64(0)
+			if b[0] != 0 {
+				v = 1
+			}
+			a.Ints = append(a.Ints, v)
 		case kindFloat32:
 			a.Floats = append(a.Floats, math.Float32frombits(o.Uint32(b)))
 		case kindFloat64:
@@ -109,15 +117,9 @@ func newSet(x, y *Array) (*Set, error) {
 	if len(x.Shape) < 2 {
 		return nil, fmt.Errorf("dataset: %s: shape %v is not one of samples, whose first axis counts them and whose others are a sample's", x.Name, x.Shape)
 	}
-	s := &Set{Name: x.Name, Shape: x.Shape[1:], Bytes: x.Bytes, Floats: x.Floats}
-	if product(x.Shape) == 0 {
-		return nil, fmt.Errorf("dataset: %s: shape %v holds no value", x.Name, x.Shape)
-	}
-	if x.Ints != nil {
-		s.Floats = make([]float32, len(x.Ints))
-		for i, v := range x.Ints {
-			s.Floats[i] = float32(v)
-		}
+	s, err := x.samples()
+	if err != nil {
+		return nil, err
 	}
 	if y != nil {
 		if err := s.label(x.Shape[0], y); err != nil {
@@ -127,18 +129,38 @@ func newSet(x, y *Array) (*Set, error) {
 	return s, s.Use(Transform{})
 }
 
+// samples is the array as a set of samples without labels, one for each index of its first axis.
+func (a *Array) samples() (*Set, error) {
+	if len(a.Shape) == 0 {
+		return nil, fmt.Errorf("dataset: %s: is a single value, not one for each sample", a.Name)
+	}
+	if product(a.Shape) == 0 {
+		return nil, fmt.Errorf("dataset: %s: shape %v holds no value", a.Name, a.Shape)
+	}
+	s := &Set{Name: a.Name, Shape: a.Shape[1:], Bytes: a.Bytes, Floats: a.Floats, Ints: a.Ints}
+	return s, s.Use(Transform{})
+}
+
+// also joins the names of arrays. Those in one archive, "a.npz: x.npy", name it once.
+func also(names, name string) string {
+	if archive, rest, ok := strings.Cut(name, ": "); ok && strings.HasPrefix(names, archive+": ") {
+		name = rest
+	}
+	return names + ", " + name
+}
+
 // label gives the n samples of s their labels or targets.
 func (s *Set) label(n int, y *Array) error {
 	if len(y.Shape) == 0 {
 		return fmt.Errorf("dataset: %s: is a single value, not one for each of the %d samples in %s", y.Name, n, s.Name)
 	}
 	if y.Shape[0] != n {
-		return fmt.Errorf("dataset: %s: label count %d differs from %d images in %s", y.Name, y.Shape[0], n, s.Name)
+		return fmt.Errorf("dataset: %s: label count %d differs from %d samples in %s", y.Name, y.Shape[0], n, s.Name)
 	}
 	if product(y.Shape) == 0 {
 		return fmt.Errorf("dataset: %s: shape %v holds no value", y.Name, y.Shape)
 	}
-	s.Name += ", " + y.Name
+	s.Name = also(s.Name, y.Name)
 	if y.Floats != nil {
 		s.Targets, s.TargetShape = y.Floats, y.Shape[1:]
 		return nil

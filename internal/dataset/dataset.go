@@ -22,12 +22,17 @@ type Data struct {
 
 // A Set is a number of samples of equal shape, with labels, with target values, or with neither. Its
 // methods only read, but for Use, so that several goroutines may call them.
+//
+// Samples for a network of several inputs are a Set of its Inputs, whose own Shape and values are empty.
 type Set struct {
 	Name  string // the files it comes from
 	Shape []int  // of one sample, without the axis of the samples; the channels of an image come first
 
 	Bytes  []byte    // the values of all samples, one after another,
-	Floats []float32 // in one of these two
+	Floats []float32 // in one
+	Ints   []int64   // of these three
+
+	Inputs []*Set // one for each input, without labels; nil if there is one
 
 	Labels     []int64 // class numbers, or nil
 	LabelShape []int   // of the labels of one sample; nil: a single label
@@ -45,14 +50,25 @@ type Set struct {
 
 // A Transform makes network inputs of stored values: (v*Scale - Mean) / Std.
 type Transform struct {
-	Scale float64   // 0: 1/255 for bytes, 1 for floats
+	Scale float64   // 0: 1/255 for bytes, 1 for others
 	Mean  []float64 // one, or one for each channel, that is, index of a sample's first axis; nil: 0
 	Std   []float64 // the same; nil: 1
 }
 
 // Len is the number of samples.
 func (s *Set) Len() int {
-	return (len(s.Bytes) + len(s.Floats)) / max(1, s.Size())
+	if s.Inputs != nil {
+		return s.Inputs[0].Len()
+	}
+	return (len(s.Bytes) + len(s.Floats) + len(s.Ints)) / max(1, s.Size())
+}
+
+// Each returns the set itself, or the sets of its Inputs.
+func (s *Set) Each() []*Set {
+	if s.Inputs != nil {
+		return s.Inputs
+	}
+	return []*Set{s}
 }
 
 // Size is the number of values in a sample.
@@ -111,26 +127,64 @@ func (s *Set) Use(t Transform) error {
 // Fill writes the transformed values of the samples idx, one after another, to x, and their labels to y
 // unless y is empty. The slices must have just the length that this takes. It does not allocate.
 func (s *Set) Fill(x []float32, y []int64, idx []int) error {
-	size, labels := s.Size(), product(s.LabelShape)
-	if len(x) != len(idx)*size {
-		return fmt.Errorf("dataset: %s: %d samples of shape %v don't fill %d values", s.Name, len(idx), s.Shape, len(x))
+	size := s.Size()
+	if err := s.fits(len(x), idx); err != nil {
+		return err
 	}
-	if len(y) > 0 && s.Labels == nil {
+	for k, i := range idx {
+		s.sample(x[k*size:(k+1)*size], i)
+	}
+	if len(y) == 0 {
+		return nil
+	}
+	return s.FillLabels(y, idx)
+}
+
+// FillInts writes the values of the samples idx, which are integers or bytes, to x as they are stored. The slice must have
+// just the length that this takes.
+func (s *Set) FillInts(x []int64, idx []int) error {
+	if err := s.fits(len(x), idx); err != nil {
+		return err
+	}
+	if s.Floats != nil {
+		return fmt.Errorf("dataset: %s: holds floats where integers are wanted", s.Name)
+	}
+	size := s.Size()
+	for k, i := range idx {
+		to := x[k*size : (k+1)*size]
+		if s.Ints != nil {
+			copy(to, s.Ints[i*size:])
+			continue
+		}
+		for j, v := range s.Bytes[i*size : (i+1)*size] {
+			to[j] = int64(v)
+		}
+	}
+	return nil
+}
+
+// fits fails if n values are not those of the samples idx.
+func (s *Set) fits(n int, idx []int) error {
+	if n != len(idx)*s.Size() || s.Inputs != nil {
+		return fmt.Errorf("dataset: %s: %d samples of shape %v don't fill %d values", s.Name, len(idx), s.Shape, n)
+	}
+	return s.check(idx)
+}
+
+// FillLabels writes the labels of the samples idx to y, whose length must be just what they take.
+func (s *Set) FillLabels(y []int64, idx []int) error {
+	labels := product(s.LabelShape)
+	if s.Labels == nil {
 		return fmt.Errorf("dataset: %s: has no labels", s.Name)
 	}
-	if len(y) > 0 && len(y) != len(idx)*labels {
+	if len(y) != len(idx)*labels {
 		return fmt.Errorf("dataset: %s: %d samples of label shape %v don't fill %d labels", s.Name, len(idx), s.LabelShape, len(y))
 	}
 	if err := s.check(idx); err != nil {
 		return err
 	}
 	for k, i := range idx {
-		s.sample(x[k*size:(k+1)*size], i)
-	}
-	if len(y) > 0 {
-		for k, i := range idx {
-			copy(y[k*labels:(k+1)*labels], s.Labels[i*labels:])
-		}
+		copy(y[k*labels:(k+1)*labels], s.Labels[i*labels:])
 	}
 	return nil
 }
@@ -179,6 +233,10 @@ func (s *Set) sample(dst []float32, i int) {
 		case s.Bytes != nil:
 			for k, v := range s.Bytes[at : at+plane] {
 				out[k] = s.transform.orBytes().of(float64(v), c)
+			}
+		case s.Ints != nil:
+			for k, v := range s.Ints[at : at+plane] {
+				out[k] = s.transform.of(float64(v), c)
 			}
 		default:
 			for k, v := range s.Floats[at : at+plane] {

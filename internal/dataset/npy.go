@@ -36,7 +36,7 @@ func readNPY(s *source) (*Array, error) {
 	}
 	k, order, ok := npyKind(h.Descr.Type)
 	if !ok {
-		return nil, s.errorf("has elements of NumPy type %q; save it as float32, float64, uint8, int8, int16, int32 or int64", h.Descr.Type)
+		return nil, s.errorf("has elements of NumPy type %q; save it as float32, float64, bool, uint8, int8, int16, int32 or int64", h.Descr.Type)
 	}
 	if h.Descr.Fortran && len(h.Descr.Shape) > 1 {
 		return nil, s.errorf("is in Fortran order; save it in C order (numpy.ascontiguousarray)")
@@ -78,6 +78,8 @@ func npyKind(descr string) (k kind, order binary.ByteOrder, ok bool) {
 		k = kindFloat32
 	case "f8":
 		k = kindFloat64
+	case "b1":
+		k = kindBool
 	default:
 		return k, order, false
 	}

@@ -34,7 +34,7 @@ func TestNPYFromNumPy(t *testing.T) {
 	}
 	for _, c := range []struct{ file, want string }{
 		{"fortran", "dataset: fortran.npy: is in Fortran order; save it in C order (numpy.ascontiguousarray)"},
-		{"c8", `dataset: c8.npy: has elements of NumPy type "<c8"; save it as float32, float64, uint8, int8, int16, int32 or int64`},
+		{"c8", `dataset: c8.npy: has elements of NumPy type "<c8"; save it as float32, float64, bool, uint8, int8, int16, int32 or int64`},
 	} {
 		if _, err := ReadArray(filepath.Join("testdata", c.file+".npy")); err == nil || err.Error() != c.want {
 			t.Errorf("got  %v\nwant %s", err, c.want)

@@ -3,20 +3,13 @@ package dataset
 import (
 	"archive/zip"
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 )
 
-// Names of arrays in an NPZ file, with a part in front or behind: x_train, test_labels, X.
-var (
-	npzSamples = regexp.MustCompile(`(?i)^(?:(train|valid|val|test)[-_.]?)?(?:x|data|images|features|inputs?)(?:[-_.]?(train|valid|val|test))?$`)
-	npzTargets = regexp.MustCompile(`(?i)^(?:(train|valid|val|test)[-_.]?)?(?:y|labels?|targets?|classes|outputs?)(?:[-_.]?(train|valid|val|test))?$`)
-)
-
-// openNPZ reads NumPy's archive of arrays: x and y, or x_train, y_train, x_test and so on; with a target, the array of that name and
-// the only other one.
-func openNPZ(path, target string) (*Data, error) {
+// openNPZ reads NumPy's archive of arrays: x and y, or x_train, y_train, x_test and so on, or those named as the inputs of the
+// network; for one input, with a target, the array of that name and the only other one.
+func openNPZ(path string, o Options) (*Data, error) {
 	z, err := zip.OpenReader(path)
 	if err != nil {
 		return nil, fmt.Errorf("dataset: %s: is no NPZ file, or damaged: %w", path, err)
@@ -35,61 +28,13 @@ func openNPZ(path, target string) (*Data, error) {
 		files[name] = f
 		names = append(names, name)
 	}
-	pairs := map[string][2]string{} // names of samples and targets by part
-	if target != "" {
-		k := slices.Index(names, target)
+	if k := slices.Index(names, o.Target); o.Target != "" && len(o.Inputs) < 2 {
 		if k < 0 || len(names) != 2 {
-			return nil, fmt.Errorf("dataset: %s: --target %s wants an array of that name and one other, of the samples; the file holds %s", path, target, listed(names))
+			return nil, fmt.Errorf("dataset: %s: --target %s wants an array of that name and one other, of the samples; the file holds %s", path, o.Target, listed(names))
 		}
-		pairs["train"] = [2]string{names[1-k], target}
-	} else {
-		for _, n := range names {
-			for k, pattern := range []*regexp.Regexp{npzSamples, npzTargets} {
-				m := pattern.FindStringSubmatch(n)
-				if m == nil {
-					continue
-				}
-				part := partNames[strings.ToLower(m[1]+m[2])]
-				if part == "" {
-					part = "train"
-				}
-				p := pairs[part]
-				if p[k] != "" {
-					return nil, fmt.Errorf("dataset: %s: which of the arrays %s and %s is meant? Name them x and y", path, p[k], n)
-				}
-				p[k] = n
-				pairs[part] = p
-				break
-			}
-		}
+		o.Inputs = []Input{{Name: names[1-k]}}
 	}
-	d := new(Data)
-	for part, to := range map[string]**Set{"train": &d.Train, "valid": &d.Valid, "test": &d.Test} {
-		p, ok := pairs[part]
-		if !ok {
-			continue
-		}
-		if p[0] == "" {
-			return nil, fmt.Errorf("dataset: %s: the array %s has no samples beside it, named x as it is named y; the file holds %s", path, p[1], listed(names))
-		}
-		x, err := readMember(path, files[p[0]])
-		if err != nil {
-			return nil, err
-		}
-		var y *Array
-		if p[1] != "" {
-			if y, err = readMember(path, files[p[1]]); err != nil {
-				return nil, err
-			}
-		}
-		if *to, err = newSet(x, y); err != nil {
-			return nil, err
-		}
-	}
-	if d.Train == nil && d.Test == nil && d.Valid == nil {
-		return nil, fmt.Errorf("dataset: %s: looked for arrays x and y, or x_train, y_train, x_test, y_test; the file holds %s", path, listed(names))
-	}
-	return d, nil
+	return o.assemble(path, names, func(name string) (*Array, error) { return readMember(path, files[name]) })
 }
 
 func listed(names []string) string {

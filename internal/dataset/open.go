@@ -22,6 +22,8 @@ import (
 //     for "images", or "y" for "x", in its name, if there is one;
 //   - one NPZ, CSV or tar file.
 //
+// Options.Inputs says what is read for a network of several inputs.
+//
 // Images (n, h, w) in an IDX file get an axis of channels. Labels are integers; files of floats in their
 // place are target values.
 func Open(path string) (*Data, error) { return OpenWith(path, Options{}) }
@@ -35,6 +37,10 @@ type Options struct {
 	// Classes and Columns, where they are known from training, are the names of classes in the order of their labels
 	// and those of columns.
 	Classes, Columns []string
+	// Inputs are those of the network, if they are known. For several, the data are an NPZ file, or a directory of NPY files,
+	// with an array for each of them, named as the input is and perhaps by its part: input_ids, input_ids_train or
+	// test-input_ids; and the labels or targets are named y, y_train and so on, or labels, or targets.
+	Inputs []Input
 }
 
 // OpenWith is Open with options.
@@ -50,7 +56,7 @@ func OpenWith(path string, o Options) (*Data, error) {
 		if err := s.rename(o.Classes); err != nil {
 			return nil, err
 		}
-		if o.Target != "" && s.Columns == nil && !strings.Contains(path, ".npz") {
+		if o.Target != "" && s.Columns == nil && s.Inputs == nil && !strings.Contains(path, ".npz") {
 			return nil, fmt.Errorf("dataset: %s: a target, %q, is named where there are no columns", s.Name, o.Target)
 		}
 	}
@@ -84,6 +90,8 @@ func openPath(path string, o Options) (*Data, error) {
 		return nil, fmt.Errorf("dataset: %s: there is no such file or directory", path)
 	case err != nil:
 		return nil, fmt.Errorf("dataset: %w", err)
+	case len(o.Inputs) > 1:
+		return openInputs(path, info, o)
 	case info.IsDir():
 		return openDir(path, o)
 	}
@@ -93,7 +101,7 @@ func openPath(path string, o Options) (*Data, error) {
 	case tableName.MatchString(name):
 		return openTables(map[string]string{"train": path}, o)
 	case strings.HasSuffix(name, ".npz"):
-		return openNPZ(path, o.Target)
+		return openNPZ(path, o)
 	}
 	s, err := openFile(path)
 	if err != nil {
@@ -193,6 +201,9 @@ func openDir(dir string, o Options) (*Data, error) {
 		}
 		return d, nil
 	}
+	if d, err := openArrays(dir, names, o); d != nil || err != nil {
+		return d, err
+	}
 	if holdsImages(dir) {
 		return openImages(dir)
 	}
@@ -236,7 +247,7 @@ func openNamed(dir string, names []string, o Options) (*Data, error) {
 	case tables["train"] != "" || tables["test"] != "":
 		return openTables(tables, o)
 	case len(npz) == 1:
-		return openNPZ(npz[0], o.Target)
+		return openNPZ(npz[0], o)
 	}
 	return nil, nil
 }

@@ -191,7 +191,7 @@ func TestOpenErrors(t *testing.T) {
 		{"nothing known", map[string][]byte{"a.txt": nil, "b.dat": nil}, "", "; it holds a.txt, b.dat"},
 		{"much unknown", map[string][]byte{"a": nil, "b": nil, "c": nil, "d": nil, "e": nil, "f": nil, "g": nil}, "", "; it holds a, b, c, d, e and 2 more"},
 		{"counts differ", map[string][]byte{"train-images-idx3-ubyte.gz": zipped(images(3)), "train-labels-idx1-ubyte.gz": zipped(labels(1, 2))},
-			"", "dataset: train-labels-idx1-ubyte.gz: label count 2 differs from 3 images in train-images-idx3-ubyte.gz"},
+			"", "dataset: train-labels-idx1-ubyte.gz: label count 2 differs from 3 samples in train-images-idx3-ubyte.gz"},
 		{"labels missing", map[string][]byte{"train-images-idx3-ubyte.gz": images(1)},
 			"", "dataset: train-images-idx3-ubyte.gz: has no labels: train-labels-idx1-ubyte.gz or train-labels-idx1-ubyte is missing"},
 		{"labels for images", map[string][]byte{"train-labels": labels(1, 2)}, "train-labels",

@@ -44,6 +44,11 @@ func (s *Set) subset(what string, idx []int) *Set {
 	c.Name = fmt.Sprintf("%s part of %s", what, s.Name)
 	c.Bytes = rowsOf(s.Bytes, idx, s.Len())
 	c.Floats = rowsOf(s.Floats, idx, s.Len())
+	c.Ints = rowsOf(s.Ints, idx, s.Len())
+	c.Inputs = nil
+	for _, in := range s.Inputs {
+		c.Inputs = append(c.Inputs, in.subset(what, idx))
+	}
 	c.Labels = rowsOf(s.Labels, idx, s.Len())
 	c.Targets = rowsOf(s.Targets, idx, s.Len())
 	return &c

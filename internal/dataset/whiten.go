@@ -159,7 +159,7 @@ func (w *Whitening) Apply(s *Set, threads int) error {
 			multiply(pool, &kernels.Gemm{M: rows, N: d, K: d, LDA: d, LDB: d, LDC: d}, to, in, w.Matrix)
 		}
 	}
-	s.Bytes, s.Floats = nil, out
+	s.Bytes, s.Ints, s.Floats = nil, nil, out
 	return s.Use(Transform{})
 }
 

@@ -208,8 +208,17 @@ func (vm *VM) bind(handle int, data ops.Buf, k kind, n int) error {
 // Buf returns the value of a result after a run. The memory is the machine's.
 func (vm *VM) Buf(n *gorgonia.Node) *ops.Buf { return &vm.bufs[vm.plan.values[n]] }
 
-// Run computes the plan once. An operator's error or panic, or the end of ctx, ends the run with an error
-// that names the node; the machine can be used again.
+// A NodeError is the error of a node's operator in a run.
+type NodeError struct {
+	Node *gorgonia.Node
+	Err  error
+}
+
+func (e *NodeError) Error() string { return fmt.Sprintf("exec: %s: %v", describe(e.Node), e.Err) }
+func (e *NodeError) Unwrap() error { return e.Err }
+
+// Run computes the plan once. An operator's error or panic ends the run with a *NodeError, the end of ctx with its error; the
+// machine can be used again.
 func (vm *VM) Run(ctx context.Context, d Draw) (err error) {
 	if vm.unbound > 0 {
 		return vm.unboundError()
@@ -217,7 +226,7 @@ func (vm *VM) Run(ctx context.Context, d Draw) (err error) {
 	vm.env.Seed, vm.env.Replica, vm.env.Eval = d.Seed, d.Replica, d.Eval
 	defer func() {
 		if r := recover(); r != nil {
-			err = fmt.Errorf("exec: %s: panic: %v", describe(vm.plan.code[vm.cur].node), r)
+			err = &NodeError{vm.plan.code[vm.cur].node, fmt.Errorf("panic: %v", r)}
 		}
 	}()
 	done := ctx.Done()
@@ -261,7 +270,7 @@ func (vm *VM) runInstr(i int) error {
 	c := &vm.plan.code[i]
 	if c.op == nil {
 		if err := vm.runStock(i); err != nil {
-			return fmt.Errorf("exec: %s: %w", describe(c.node), err)
+			return &NodeError{c.node, err}
 		}
 	} else {
 		k := vm.plan.slots[c.out].kind
@@ -303,7 +312,7 @@ func (vm *VM) Part(worker, part int) {
 }
 
 func (vm *VM) fail(c *instr, err error) {
-	err = fmt.Errorf("exec: %s: %w", describe(c.node), err)
+	err = &NodeError{c.node, err}
 	vm.failure.CompareAndSwap(nil, &err)
 }
 

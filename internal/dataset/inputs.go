@@ -1,0 +1,262 @@
+package dataset
+
+import (
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+)
+
+// An Input is an input of the network that data are for.
+type Input struct {
+	Name string
+	Type string // what it takes, such as "INT64 batchx128", for messages
+}
+
+// A part is the names of the arrays for one part of the data.
+type part struct {
+	inputs []string // for each input
+	target string   // of the labels or targets; "" if there is none
+}
+
+// A role is what the name of an array says of it.
+type role struct {
+	part  string // train, valid or test
+	input int    // number of the input, or -1 for labels and targets
+}
+
+const (
+	partBefore = `(?:(train|valid|val|test)[-_.]?)?`
+	partBehind = `(?:[-_.]?(train|valid|val|test))?`
+
+	samplesNames = `x|data|images|features|inputs?`
+	targetNames  = `y|labels?|targets?|classes|outputs?`
+)
+
+// named matches names that are one of the given patterns, perhaps with a part in front or behind: x_train, test_labels, X.
+func named(patterns string) *regexp.Regexp {
+	return regexp.MustCompile(`(?i)^` + partBefore + `(?:` + patterns + `)` + partBehind + `$`)
+}
+
+// roles returns what a name is the name of. Samples for the only input of a network may be named x as well as by the input.
+func (o Options) roles() func(name string) (role, bool) {
+	var patterns []*regexp.Regexp
+	for _, in := range o.Inputs {
+		names := regexp.QuoteMeta(in.Name) + "|" + regexp.QuoteMeta(fileName(in.Name))
+		if len(o.Inputs) == 1 {
+			names += "|" + samplesNames
+		}
+		patterns = append(patterns, named(names))
+	}
+	if len(o.Inputs) == 0 {
+		patterns = append(patterns, named(samplesNames))
+	}
+	targets := targetNames
+	if o.Target != "" {
+		targets = regexp.QuoteMeta(o.Target)
+	}
+	patterns = append(patterns, named(targets))
+	return func(name string) (role, bool) {
+		// An input called train_ids is that, and not a part of another called ids.
+		if k := slices.IndexFunc(o.Inputs, func(in Input) bool { return in.Name == name }); k >= 0 {
+			return role{"train", k}, true
+		}
+		for k, p := range patterns {
+			m := p.FindStringSubmatch(name)
+			if m == nil {
+				continue
+			}
+			at := role{partNames[strings.ToLower(m[1]+m[2])], k}
+			if at.part == "" {
+				at.part = "train"
+			}
+			if k == len(patterns)-1 {
+				at.input = -1
+			}
+			return at, true
+		}
+		return role{}, false
+	}
+}
+
+// fileName is the name of an input as that of a file.
+func fileName(input string) string { return strings.NewReplacer("/", "_", ":", "_").Replace(input) }
+
+// arrange finds the arrays of each part among the names of all that path holds.
+func (o Options) arrange(path string, names []string) (map[string]part, error) {
+	roleOf := o.roles()
+	parts := map[string]part{}
+	for _, n := range names {
+		at, ok := roleOf(n)
+		if !ok {
+			continue
+		}
+		p := parts[at.part]
+		if p.inputs == nil {
+			p.inputs = make([]string, max(1, len(o.Inputs)))
+		}
+		to, plain := &p.target, "x and y"
+		if at.input >= 0 {
+			to = &p.inputs[at.input]
+		}
+		if len(o.Inputs) > 0 {
+			plain = o.wanted()
+		}
+		if *to != "" {
+			return nil, fmt.Errorf("dataset: %s: which of the arrays %s and %s is meant? Name them %s", path, *to, n, plain)
+		}
+		*to = n
+		parts[at.part] = p
+	}
+	return parts, nil
+}
+
+// wanted lists the names of the inputs and y.
+func (o Options) wanted() string {
+	var names []string
+	for _, in := range o.Inputs {
+		names = append(names, in.Name)
+	}
+	if len(names) == 1 {
+		names[0] += " or x"
+	}
+	return strings.Join(names, ", ") + " and y"
+}
+
+// assemble makes the data of named arrays that path holds.
+func (o Options) assemble(path string, names []string, read func(name string) (*Array, error)) (*Data, error) {
+	parts, err := o.arrange(path, names)
+	if err != nil {
+		return nil, err
+	}
+	if len(parts) == 0 {
+		if len(o.Inputs) > 1 {
+			return nil, o.missing(path, "", 0, names)
+		}
+		return nil, fmt.Errorf("dataset: %s: looked for arrays x and y, or x_train, y_train, x_test, y_test; the file holds %s", path, listed(names))
+	}
+	if o.Target != "" && !slices.ContainsFunc(slices.Collect(maps.Values(parts)), func(p part) bool { return p.target != "" }) {
+		return nil, fmt.Errorf("dataset: %s: there is no array for --target %s, named so or with its part, such as %s_train; there is %s", path, o.Target, o.Target, listed(names))
+	}
+	d := new(Data)
+	for name, to := range map[string]**Set{"train": &d.Train, "valid": &d.Valid, "test": &d.Test} {
+		p, ok := parts[name]
+		if !ok {
+			continue
+		}
+		var xs []*Array
+		for k, array := range p.inputs {
+			if array == "" && len(o.Inputs) > 1 {
+				return nil, o.missing(path, name, k, names)
+			} else if array == "" {
+				return nil, fmt.Errorf("dataset: %s: the array %s has no samples beside it, named x as it is named y; the file holds %s", path, p.target, listed(names))
+			}
+			x, err := read(array)
+			if err != nil {
+				return nil, err
+			}
+			xs = append(xs, x)
+		}
+		var y *Array
+		if p.target != "" {
+			if y, err = read(p.target); err != nil {
+				return nil, err
+			}
+		}
+		if len(o.Inputs) > 1 {
+			*to, err = Combine(xs, y)
+		} else {
+			*to, err = newSet(xs[0], y)
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	return d, nil
+}
+
+// missing is the error for an input without an array in a part.
+func (o Options) missing(path, part string, k int, names []string) error {
+	in := o.Inputs[k]
+	looked := fmt.Sprintf("%s_%s or %s-%s", in.Name, part, part, in.Name)
+	switch part {
+	case "train":
+		looked = fmt.Sprintf("%s, %s", in.Name, looked)
+	case "":
+		looked = fmt.Sprintf("%s, or %s_train and %s_test", in.Name, in.Name, in.Name)
+	}
+	return fmt.Errorf("dataset: %s: there is no array for the input %q (%s) of the network: looked for %s; there is %s", path, in.Name, in.Type, looked, listed(names))
+}
+
+// Combine makes a set for a network of several inputs of an array for each, and of labels or targets, which may be nil.
+func Combine(inputs []*Array, y *Array) (*Set, error) {
+	s := new(Set)
+	for _, a := range inputs {
+		in, err := a.samples()
+		if err != nil {
+			return nil, err
+		}
+		if first := inputs[0]; a.Shape[0] != first.Shape[0] {
+			return nil, fmt.Errorf("dataset: %s: sample count %d differs from %d in %s", a.Name, a.Shape[0], first.Shape[0], first.Name)
+		}
+		if s.Inputs == nil {
+			s.Name = a.Name
+		} else {
+			s.Name = also(s.Name, a.Name)
+		}
+		s.Inputs = append(s.Inputs, in)
+	}
+	if y == nil {
+		return s, nil
+	}
+	return s, s.label(inputs[0].Shape[0], y)
+}
+
+// openArrays reads a directory of NPY files with the names of the inputs. It returns nil if there is none.
+func openArrays(dir string, files []string, o Options) (*Data, error) {
+	paths := map[string]string{}
+	var names []string
+	for _, f := range files { // x.npy is in front of x.npy.gz
+		if name, ok := strings.CutSuffix(strings.TrimSuffix(f, ".gz"), ".npy"); ok && paths[name] == "" {
+			paths[name] = filepath.Join(dir, f)
+			names = append(names, name)
+		}
+	}
+	roleOf := o.roles()
+	if len(o.Inputs) < 2 && !slices.ContainsFunc(names, func(n string) bool { at, ok := roleOf(n); return ok && at.input == 0 }) || len(names) == 0 {
+		return nil, nil
+	}
+	return o.assemble(dir, names, func(name string) (*Array, error) {
+		a, _, err := readPath(paths[name])
+		return a, err
+	})
+}
+
+// openInputs reads arrays for a network of several inputs.
+func openInputs(path string, info os.FileInfo, o Options) (*Data, error) {
+	if strings.HasSuffix(strings.ToLower(path), ".npz") && !info.IsDir() {
+		return openNPZ(path, o)
+	}
+	var files []string
+	if info.IsDir() {
+		entries, err := os.ReadDir(path)
+		if err != nil {
+			return nil, fmt.Errorf("dataset: %w", err)
+		}
+		for _, e := range entries {
+			files = append(files, e.Name())
+		}
+		if d, err := openArrays(path, files, o); d != nil || err != nil {
+			return d, err
+		}
+		if npz := slices.DeleteFunc(slices.Clone(files), func(f string) bool { return !strings.HasSuffix(strings.ToLower(f), ".npz") }); len(npz) == 1 {
+			return openNPZ(filepath.Join(path, npz[0]), o)
+		}
+	}
+	in := o.Inputs[0].Name
+	return nil, fmt.Errorf("dataset: %s: the network has %d inputs, %s; give an NPZ file or a directory of NPY files with an array for each: %s_train.npy or train-%s.npy and so on, and y_train for the labels",
+		path, len(o.Inputs), strings.TrimSuffix(o.wanted(), " and y"), fileName(in), fileName(in))
+}
