@@ -72,7 +72,7 @@ func (m *Model) build(batch int, o Options) (b *builder, err error) {
 	if b.selected, err = m.selection(o); err != nil {
 		return nil, err
 	}
-	if err := b.checkInserted(); err != nil {
+	if b.inserted, err = b.insertions(); err != nil {
 		return nil, err
 	}
 	if err := b.declare(shapes); err != nil {
@@ -92,6 +92,9 @@ func (m *Model) build(batch int, o Options) (b *builder, err error) {
 	}
 	if err := b.newNodes(); err != nil {
 		return nil, fmt.Errorf("onnxload: output: %w", err)
+	}
+	if err := b.checkInserted(); err != nil {
+		return nil, err
 	}
 	if err := b.finish(); err != nil {
 		return nil, err
@@ -118,6 +121,7 @@ type builder struct {
 	draws   int // nodes that draw random numbers among them
 
 	selected *selection
+	inserted map[slot]*insertion
 	sizes    int // numbers in parameters so far
 
 	dropouts    map[int]int    // number of each Dropout in file order, by index of the node

@@ -171,7 +171,7 @@ func (p *patch) write(metadata map[string]string) ([]byte, error) {
 	}
 	marshal := func(m proto.Message) ([]byte, error) { return proto.MarshalOptions{Deterministic: true}.Marshal(m) }
 
-	inits, nodes, sparse, functions, graphs := 0, 0, 0, 0, 0
+	inits, nodes, sparse, functions, training, graphs := 0, 0, 0, 0, 0, 0
 	editGraph := func(num protowire.Number, _ int, body []byte) ([][]byte, bool, error) {
 		switch num {
 		case graphInitializer:
@@ -282,6 +282,18 @@ func (p *patch) write(metadata map[string]string) ([]byte, error) {
 				return nil, false, err
 			}
 			b, err := marshal(f)
+			return [][]byte{b}, false, err
+		case modelTraining:
+			training++
+			t := p.m.proto.TrainingInfo[training-1]
+			if !outside(trainingTensors(t, nil)) {
+				return nil, true, nil
+			}
+			t = proto.Clone(t).(*onnxpb.TrainingInfoProto)
+			if err := p.settle(trainingTensors(t, nil)); err != nil {
+				return nil, false, err
+			}
+			b, err := marshal(t)
 			return [][]byte{b}, false, err
 		case modelMetadata:
 			e := new(onnxpb.StringStringEntryProto)

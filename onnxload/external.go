@@ -45,12 +45,25 @@ func readExternal(p *onnxpb.ModelProto, dir *os.Root) error {
 const externalFactor = 4
 
 // tensorsOf returns the tensors of a model: initializers, dense and sparse, and those in attributes of nodes, of the graph, of
-// subgraphs and of functions.
+// subgraphs, of functions and of training_info.
 func tensorsOf(p *onnxpb.ModelProto) []*onnxpb.TensorProto {
 	ts := graphTensors(p.Graph, nil)
 	for _, f := range p.Functions {
 		ts = nodeTensors(f.Node, ts)
 		ts = attributeTensors(f.AttributeProto, ts)
+	}
+	for _, t := range p.TrainingInfo {
+		ts = trainingTensors(t, ts)
+	}
+	return ts
+}
+
+// trainingTensors are those of the graphs by which another program trains the model.
+func trainingTensors(t *onnxpb.TrainingInfoProto, ts []*onnxpb.TensorProto) []*onnxpb.TensorProto {
+	for _, g := range []*onnxpb.GraphProto{t.Initialization, t.Algorithm} {
+		if g != nil {
+			ts = graphTensors(g, ts)
+		}
 	}
 	return ts
 }

@@ -27,9 +27,9 @@ func outside(t *onnxpb.TensorProto, location string, offset int64) *onnxpb.Tenso
 	return t
 }
 
-// outsideModel has tensors in w.bin everywhere: initializers, of which b and c share a range, a Constant, a subgraph, a function.
+// outsideModel has tensors in w.bin everywhere: initializers, of which b and c share a range, a Constant, a subgraph, a function, training_info.
 func outsideModel() (m *onnxpb.ModelProto, data []byte) {
-	data = floatBytes(1, 2, 3, 4, 10, 20, 30, 40, 100, 200, 300, 400, 0.5, 0.25, 2, 4)
+	data = floatBytes(1, 2, 3, 4, 10, 20, 30, 40, 100, 200, 300, 400, 0.5, 0.25, 2, 4, 7, 8, 9, 6)
 	four := func(name string, offset int64) *onnxpb.TensorProto {
 		return outside(floats(name, []int64{4}), "w.bin", offset)
 	}
@@ -40,6 +40,8 @@ func outsideModel() (m *onnxpb.ModelProto, data []byte) {
 			nil, list(four("s", 32)), protos{node("Add", list("h3", "s"), list("z"))}, "z"),
 		calling(node("F", list("h4"), list("y")))}, "y"),
 		function("F", 13, list("a"), list("b"), nil, node("Constant", nil, list("f"), "value", four("", 48)), node("Mul", list("a", "f"), list("b"))))
+	m.TrainingInfo = list(&onnxpb.TrainingInfoProto{Initialization: &onnxpb.GraphProto{Name: proto.String("i")},
+		Algorithm: &onnxpb.GraphProto{Name: proto.String("step"), Initializer: list(four("rate", 64))}})
 	return m, data
 }
 

@@ -2,6 +2,7 @@ package onnxload_test
 
 import (
 	"bytes"
+	"slices"
 	"strings"
 	"testing"
 
@@ -59,6 +60,24 @@ func TestInsertedDropout(t *testing.T) {
 			}
 		}
 	}
+	// Names of which it cannot be said what they mean, and what has no place.
+	names := model(13, list(input("x", "N", 4)), nil, protos{node("Abs", list("x"), list("n_b")), node("Neg", list("n_b"), list("b")),
+		node("Constant", nil, list("k"), "value", floats("", []int64{4})), node("Add", list("b", "k"), list("y"))}, "y")
+	for _, c := range []struct {
+		after map[string]float64
+		want  string
+	}{
+		{map[string]float64{"n_b": 0.5}, `dropout after "n_b": 2 nodes or tensors have that name; say which by another name: "n_n_b" of node "n_n_b" (Abs, opset 13), "b" of node "n_b" (Neg, opset 13)`},
+		{map[string]float64{"y": 0.5, "n_y": 0.25}, `dropout after "n_y" and after "y" is twice after one tensor`},
+		{map[string]float64{"k": 0.5}, `dropout after "k": it is no tensor of floating-point numbers that is computed from the data`},
+	} {
+		for _, training := range []bool{true, false} {
+			if err := buildError(t, names, 1, onnxload.Options{Training: training, DropoutAfter: c.after}); !strings.Contains(err.Error(), c.want) {
+				t.Errorf("%v, want %q", err, c.want)
+			}
+		}
+	}
+	build(t, names, 1, onnxload.Options{Training: true, DropoutAfter: map[string]float64{"n_n_b": 0.5, "b": 0.5, "y": 0}})
 	for name, want := range map[string]string{"g": `close are "h"`, "y": "0.5"} {
 		ratio := 0.5
 		if name == "y" {
@@ -68,5 +87,30 @@ func TestInsertedDropout(t *testing.T) {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("%v, want %q", err, want)
 		}
+	}
+}
+
+// Each output of a node has a mask of its own, whatever else is dropped.
+func TestInsertedMasks(t *testing.T) {
+	const n = 1000
+	m := model(13, list(input("x", "N", 2*n)), nil, protos{node("Split", list("x"), list("a", "b"), "axis", 1), node("Abs", list("a"), list("y")), node("Abs", list("b"), list("z"))}, "y", "z")
+	x := make([]float64, 2*n)
+	for i := range x {
+		x[i] = 1
+	}
+	net := build(t, m, 1, onnxload.Options{Training: true, Dtype: tensor.Float64, DropoutAfter: map[string]float64{"a": 0.5, "b": 0.5, "z": 0}})
+	out := run(t, net, map[*gorgonia.Node]any{net.Inputs[0]: x}, net.Outputs...)
+	alike := 0
+	for i := range out[0] {
+		if out[0][i] == out[1][i] {
+			alike++
+		}
+	}
+	if alike < 410 || alike > 590 { // 500 ± 5.7 standard deviations
+		t.Errorf("%d of %d numbers of two outputs are dropped alike", alike, n)
+	}
+	alone := build(t, m, 1, onnxload.Options{Training: true, Dtype: tensor.Float64, DropoutAfter: map[string]float64{"b": 0.5}})
+	if got := run(t, alone, map[*gorgonia.Node]any{alone.Inputs[0]: x}, alone.Outputs...); !slices.Equal(got[1], out[1]) {
+		t.Error("a mask depends on what else is dropped")
 	}
 }

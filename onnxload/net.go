@@ -37,7 +37,8 @@ type Options struct {
 	// output is computed from.
 	Output string
 	// DropoutAfter has the ratios of dropout that a training graph inserts after the outputs of nodes of these names, or
-	// after tensors of these names. The file that is exported has no new node.
+	// after tensors of these names; the name of a node means its first output, and one that means several tensors is an error. The
+	// file that is exported has no new node.
 	DropoutAfter map[string]float64
 	// FileStatistics lets a training graph normalise with the running statistics, BatchNormalization being an affine function
 	// of each channel; else it takes the mini-batch's. Net.Stats is empty then.

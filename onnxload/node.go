@@ -96,7 +96,7 @@ func (b *builder) applyNode(index int64, inputs, outputs []string) error {
 	} else {
 		err = c.apply(op)
 	}
-	if err == nil && len(b.opts.DropoutAfter) > 0 {
+	if err == nil && len(b.inserted) > 0 {
 		err = c.insertDropout()
 	}
 	if err != nil {

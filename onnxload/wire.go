@@ -10,6 +10,7 @@ import (
 const (
 	modelGraph    protowire.Number = 7
 	modelMetadata protowire.Number = 14
+	modelTraining protowire.Number = 20
 	modelFunction protowire.Number = 25
 
 	graphNode        protowire.Number = 1

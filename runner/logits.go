@@ -8,7 +8,8 @@ import (
 )
 
 // CrossEntropyOnLogits is CrossEntropy for outputs that may already be probabilities, or their logarithms: it is
-// computed from what the Softmax or LogSoftmax that makes output 0 reads, if that is along the axis of the classes.
+// computed from what the Softmax or LogSoftmax that makes output 0 reads, if that is along the axis of the classes, and at most
+// reshaped without touching that axis.
 // A loss of log(softmax) taken as a whole stays finite where a probability is rounded to 0, and so does its gradient.
 func CrossEntropyOnLogits(outputs gorgonia.Nodes, shapes []tensor.Shape) (*gorgonia.Node, gorgonia.Nodes, error) {
 	return OnLogits(CrossEntropy)(outputs, shapes)
@@ -19,6 +20,12 @@ func OnLogits(loss Loss) Loss {
 	return func(outputs gorgonia.Nodes, shapes []tensor.Shape) (*gorgonia.Node, gorgonia.Nodes, error) {
 		if len(outputs) > 0 && len(shapes) > 0 {
 			x, _ := ops.Logits(outputs[0], classAxis(outputs[0].Shape(), shapes[0]))
+			if x.Dims() != outputs[0].Dims() || !x.Shape().Eq(outputs[0].Shape()) {
+				var err error
+				if x, err = ops.Reshape(x, outputs[0].Shape()); err != nil {
+					return nil, nil, err
+				}
+			}
 			outputs = append(gorgonia.Nodes{x}, outputs[1:]...)
 		}
 		return loss(outputs, shapes)

@@ -2,6 +2,7 @@ package runner_test
 
 import (
 	"math"
+	"strings"
 	"testing"
 
 	"gorgonia.org/gorgonia"
@@ -12,7 +13,7 @@ import (
 )
 
 // A final Softmax or LogSoftmax is passed over: loss and gradient are those of the textbook, softmax(x) minus the label
-// over the number of samples, also where a probability is rounded to 0.
+// over the number of samples, also where a probability is rounded to 0, and where axes of length 1 come behind it.
 func TestCrossEntropyOnLogits(t *testing.T) {
 	x := []float64{1, -2, 0.5, 3, 0, -1, -2000, 2000, 0}
 	labels := []int64{1, 0, 0}
@@ -35,6 +36,16 @@ func TestCrossEntropyOnLogits(t *testing.T) {
 		"":           func(x *gorgonia.Node, _ int) (*gorgonia.Node, error) { return x, nil },
 		"Softmax":    ops.Softmax,
 		"LogSoftmax": ops.LogSoftmax,
+		"Softmax, reshaped": func(x *gorgonia.Node, axis int) (*gorgonia.Node, error) {
+			y, err := ops.Softmax(x, axis)
+			if err == nil {
+				y, err = ops.Reshape(y, tensor.Shape{3, 1, 3})
+			}
+			if err == nil {
+				y, err = ops.Reshape(y, tensor.Shape{3, 3, 1})
+			}
+			return y, err
+		},
 	} {
 		g := gorgonia.NewGraph()
 		in := gorgonia.NewMatrix(g, tensor.Float64, gorgonia.WithShape(3, 3), gorgonia.WithName("x"),
@@ -43,14 +54,15 @@ func TestCrossEntropyOnLogits(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := runner.EndsIn(y, tensor.Shape{3}); got != name {
-			t.Errorf("it ends in %q, want %q", got, name)
+		of := append(tensor.Shape{3}, y.Shape()[2:]...) // the labels
+		if got, _, _ := strings.Cut(name, ","); runner.EndsIn(y, of) != got {
+			t.Errorf("it ends in %q, want %q", runner.EndsIn(y, of), got)
 		}
-		cost, targets, err := runner.CrossEntropyOnLogits(gorgonia.Nodes{y}, []tensor.Shape{{3}})
+		cost, targets, err := runner.CrossEntropyOnLogits(gorgonia.Nodes{y}, []tensor.Shape{of})
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := gorgonia.Let(targets[0], tensor.New(tensor.WithShape(3), tensor.WithBacking(append([]int64{}, labels...)))); err != nil {
+		if err := gorgonia.Let(targets[0], tensor.New(tensor.WithShape(of...), tensor.WithBacking(append([]int64{}, labels...)))); err != nil {
 			t.Fatal(err)
 		}
 		d, err := gorgonia.Grad(cost, in)
@@ -83,5 +95,14 @@ func TestCrossEntropyOnLogits(t *testing.T) {
 	}
 	if a, b := runner.EndsIn(y, tensor.Shape{2, 4}), runner.EndsIn(y, tensor.Shape{2, 3}); a != "Softmax" || b != "" {
 		t.Errorf("softmax along axis 1 ends in %q and %q", a, b)
+	}
+	for _, c := range []struct{ shape, labels tensor.Shape }{{tensor.Shape{2, 12}, tensor.Shape{2}}, {tensor.Shape{2, 6, 2}, tensor.Shape{2, 2}}, {tensor.Shape{6, 4}, tensor.Shape{6}}} {
+		z, err := ops.Reshape(y, c.shape)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := runner.EndsIn(z, c.labels); got != "" {
+			t.Errorf("softmax along 3 of shape %v is taken for one along the classes of shape %v", y.Shape(), c.shape)
+		}
 	}
 }

@@ -7,8 +7,9 @@ import (
 )
 
 // A Batch is the samples of one gradient or one evaluation. The first dimension of every tensor is the
-// number of samples. Inputs are float32 in the order of the network's inputs; Targets in the order of the
-// loss's (CrossEntropy and NLL: int64; MSE and BCE: float32).
+// number of samples. Inputs has one for each of the network's Net.Inputs, in their order: float32, or int64 for an
+// input of integers or bools. A BERT takes numbers of words (batch, sequence) and a mask of the same shape. Targets are in
+// the order of the loss's (CrossEntropy and NLL: int64; MSE and BCE: float32).
 //
 // A network that was built with onnxload's Options.Carry starts from States, one slice for each of its Net.States
 // (nil: zeros), and what computes with it copies the states behind the batch to Finals, unless that is nil.
@@ -30,7 +31,9 @@ type Source interface {
 // Memory is a Source over tensors whose first dimension is the sample. Elements are float32 or int64.
 type Memory struct{ inputs, targets []*tensor.Dense }
 
-// NewMemory returns a Source over the given tensors, which it reads and never writes.
+// NewMemory returns a Source over the given tensors, which it reads and never writes. For a network of several inputs:
+//
+//	NewMemory([]*tensor.Dense{ids, mask}, []*tensor.Dense{labels}) // (n, sequence), (n, sequence), (n)
 func NewMemory(inputs, targets []*tensor.Dense) (*Memory, error) {
 	n := -1
 	for _, t := range append(append([]*tensor.Dense(nil), inputs...), targets...) {

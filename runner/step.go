@@ -370,6 +370,9 @@ func (s *Step) differentiate(net *onnxload.Net, u use, b *Batch) (*compiled, err
 	var trained []onnxload.Param
 	var err error
 	if u.hasLoss() {
+		if y := net.Outputs[s.o.Output]; y.Dtype() == tensor.Int64 {
+			return nil, fmt.Errorf("runner: output %q holds integers, which no loss is for", net.OutputNames[s.o.Output])
+		}
 		loss := s.loss
 		if u == forLoss && s.o.Evaluation != nil {
 			loss = s.o.Evaluation

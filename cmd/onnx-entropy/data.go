@@ -157,6 +157,9 @@ func newSource(set *dataset.Set, m *model, net *onnxload.Net, loss string) (*sou
 		return nil, err
 	}
 	s := &source{set: set, feeds: fs}
+	if k := net.Output(); loss != "" && net.Outputs[k].Dtype() == tensor.Int64 {
+		return nil, fmt.Errorf("%s: its output %q holds integers, which no loss is for%s", m.label, net.OutputNames[k], m.others())
+	}
 	switch loss {
 	case "":
 		return s, nil

@@ -108,7 +108,7 @@ func (f feed) read(t *tensor.Dense, idx []int) (*tensor.Dense, error) {
 	return t, f.set.Fill(t.Float32s(), nil, idx)
 }
 
-// takesIntegers tells whether an input does.
+// takesIntegers tells whether an input does, or an output gives them.
 func takesIntegers(v onnxload.ValueInfo) bool {
 	return onnxpb.IsInt(onnxpb.TensorProto_DataType_value[v.Type])
 }

@@ -10,14 +10,14 @@ import (
 
 // outputFlag chooses one output of several.
 type outputFlag struct {
-	Output string `placeholder:"NAME" help:"The output of the network that is meant, of several (default: the one it was trained on here, else the first; inspect shows them)."`
+	Output string `placeholder:"NAME" help:"The output of the network that is meant, of several (default: the one it was trained on here, else the first of floats; inspect shows them)."`
 }
 
 // metaOutput is the key of the metadata by which a file of several outputs remembers the one that was trained.
 const metaOutput = "onnx_entropy.output"
 
-// choose makes m a model of the output that the flag names, else of the one that it was trained on, else of the first.
-// A model of one output is left as it is.
+// choose makes m a model of the output that the flag names, else of the one that it was trained on, else of the first
+// of floats. A model of one output is left as it is.
 func (f *outputFlag) choose(m *model) error {
 	var names []string
 	for _, v := range m.Outputs {
@@ -41,6 +41,10 @@ func (f *outputFlag) choose(m *model) error {
 		m.output = recorded
 	default:
 		m.output = names[0]
+		// A classifier may give its answer, an integer, in front of its scores.
+		if k := slices.IndexFunc(m.Outputs, func(v onnxload.ValueInfo) bool { return !takesIntegers(v) }); k >= 0 {
+			m.output = names[k]
+		}
 	}
 	return nil
 }

@@ -135,3 +135,38 @@ func TestOutputResumed(t *testing.T) {
 	write(t, "m.onnx", forked(t))
 	resumed(t, "--output", "z")
 }
+
+// A classifier that gives its answer in front of its scores, as those of scikit-learn do.
+func TestOutputOfIntegers(t *testing.T) {
+	workDir(t)
+	var m onnxpb.ModelProto
+	if err := proto.Unmarshal(newLinear(6).onnx(), &m); err != nil {
+		t.Fatal(err)
+	}
+	integer := func(name string, x int64) *onnxpb.AttributeProto {
+		return &onnxpb.AttributeProto{Name: proto.String(name), Type: onnxpb.AttributeProto_INT.Enum(), I: proto.Int64(x)}
+	}
+	m.Graph.Node = append(m.Graph.Node, &onnxpb.NodeProto{Name: proto.String("argmax"), OpType: proto.String("ArgMax"), Input: []string{"y"}, Output: []string{"class"},
+		Attribute: []*onnxpb.AttributeProto{integer("axis", 1), integer("keepdims", 0)}})
+	class := info("class", "batch")
+	class.GetType().GetTensorType().ElemType = proto.Int32(int32(onnxpb.TensorProto_INT64))
+	m.Graph.Output = append([]*onnxpb.ValueInfoProto{class}, m.Graph.Output...)
+	write(t, "m.onnx", marshal(t, &m))
+	out := must(t, "train", "m.onnx", "--data", "data", "--epochs", "40", "--batch", "16", "--out", "trained.onnx")
+	if !strings.Contains(out, "Output     y, of 2\n") || !strings.Contains(out, "test error 0.00 %") {
+		t.Error(out)
+	}
+	_, labels := squares(30, 6, 30)
+	want := "class\n"
+	for _, l := range labels {
+		want += string('0'+rune(l)) + "\n"
+	}
+	if got := must(t, "predict", "trained.onnx", "--data", "data", "--output", "class"); got != want {
+		t.Errorf("predict prints %q, want %q", got, want)
+	}
+	for _, verb := range []string{"train", "eval"} {
+		if _, errs, code := call(t, verb, "m.onnx", "--data", "data", "--output", "class"); code != 1 || !strings.Contains(errs, `m.onnx: its output "class" holds integers, which no loss is for; --output chooses another of its outputs: y`) {
+			t.Errorf("%s: %d, %s", verb, code, errs)
+		}
+	}
+}

@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"strings"
 
+	"gorgonia.org/tensor"
+
 	"github.com/onnx-entropy/onnx-entropy/internal/dataset"
 	"github.com/onnx-entropy/onnx-entropy/internal/report"
 	"github.com/onnx-entropy/onnx-entropy/onnxload"
@@ -199,9 +201,26 @@ func predict(ctx context.Context, step *runner.Step, src runner.Source, batch in
 			return nil, nil, fmt.Errorf("its output for %d samples has shape %s, which is not one row a sample", len(idx), report.Shape(s))
 		}
 		shape = append([]int{n}, s[1:]...)
-		values = append(values, y.Data().([]float32)...)
+		if values, err = appendFloats(values, y); err != nil {
+			return nil, nil, err
+		}
 	}
 	return shape, values, nil
+}
+
+// appendFloats appends the numbers of y, which are float32 or int64.
+func appendFloats(to []float32, y *tensor.Dense) ([]float32, error) {
+	if y.Dtype() != tensor.Int64 {
+		return append(to, y.Float32s()...), nil
+	}
+	for _, v := range y.Int64s() {
+		f := float32(v)
+		if float64(f) != float64(v) || v != int64(float64(v)) {
+			return nil, fmt.Errorf("its output holds %d, which float32 does not", v)
+		}
+		to = append(to, f)
+	}
+	return to, nil
 }
 
 // columns names the values of a sample: y for one, y_0, y_1, ... for a vector, y_0_0, ... for more axes.

@@ -2,18 +2,33 @@ package ops
 
 import "gorgonia.org/gorgonia"
 
-// Logits returns the x of which y is Softmax or LogSoftmax along axis, and which of the two y is. It returns y itself
-// and no name if y is neither. axis is not negative.
+// Logits returns the x of which y is Softmax or LogSoftmax along axis, and which of the two y is. Reshaping that keeps the
+// axis may follow; x has the shape that it has before. It returns y itself and no name if y is neither. axis is not negative.
 func Logits(y *gorgonia.Node, axis int) (x *gorgonia.Node, name string) {
-	o, ok := y.Op().(*along)
-	if !ok || o.derivative || o.name != "Softmax" && o.name != "LogSoftmax" || axis >= y.Dims() || o.columns != columnsOf(y.Shape(), axis) {
+	if axis >= y.Dims() {
 		return y, ""
 	}
-	to := y.Graph().From(y.ID())
-	if !to.Next() {
+	for n := y; ; {
+		to := n.Graph().From(n.ID())
+		if !to.Next() {
+			return y, ""
+		}
+		operand := to.Node().(*gorgonia.Node)
+		switch o := n.Op().(type) {
+		case *view:
+			if len0(n.Shape()) != len0(operand.Shape()) {
+				return y, ""
+			}
+			n = operand
+			continue
+		case *along:
+			// The same columns: as many numbers before the axis, along it and behind it.
+			if !o.derivative && (o.name == "Softmax" || o.name == "LogSoftmax") && o.columns == columnsOf(y.Shape(), axis) {
+				return operand, o.name
+			}
+		}
 		return y, ""
 	}
-	return to.Node().(*gorgonia.Node), o.name
 }
 
 // BinaryLogits returns what y is the Sigmoid of, in y's shape: only reshaping may follow the Sigmoid. It returns y itself and false if
