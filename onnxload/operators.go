@@ -19,6 +19,7 @@ func init() {
 		"Gemm":               {inputs: 2, most: 3, graph: gemm},
 		"MatMul":             {inputs: 2, most: 2, graph: matMul},
 		"Einsum":             {inputs: 1, most: -1, graph: einsum},
+		"Det":                {inputs: 1, most: 1, graph: unary(ops.Det), fold: true},
 		"BatchNormalization": {inputs: 5, most: 5, graph: batchNorm},
 		"LSTM":               {inputs: 3, most: 8, graph: recurrent(lstm, "Sigmoid", "Tanh", "Tanh")},
 		"GRU":                {inputs: 3, most: 6, graph: recurrent(gru, "Sigmoid", "Tanh")},
@@ -53,7 +54,7 @@ func init() {
 	for _, family := range []map[string]operator{
 		elementwiseOperators(), pairwiseOperators(), reductionOperators(), indexOperators(), quantizationOperators(), integerOperators(),
 		poolOperators(), normOperators(), lossOperators(), controlOperators(), resizeOperators(), attentionOperators(),
-		sequenceOperators(), imageOperators(), randomOperators(), signalOperators(),
+		sequenceOperators(), imageOperators(), visionOperators(), randomOperators(), signalOperators(),
 	} {
 		maps.Copy(operators, family)
 	}

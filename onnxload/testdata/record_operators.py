@@ -14,6 +14,7 @@ import sys
 
 import torch
 import torch.nn.functional as F
+import torchvision
 
 torch.set_default_dtype(torch.float64)
 
@@ -349,6 +350,40 @@ for name, n, c, image, block, dilation, pad, stride in [
     case("Col2Im" + name, "Col2Im", 18, [randn(n, c * math.prod(block), places), const(list(image)), const(list(block))],
          lambda x, *_: F.fold(x, image, block, dilation, pad, stride), dilations=dilation, pads=pad + pad, strides=stride)
 
+# --- Vision ---------------------------------------------------------------------------------------------------------
+begin("vision")
+for aligned in (False, True):
+    for samples in (0, 2):
+        for opset in (10, 16, 22):
+            if opset == 10 and aligned:
+                continue
+            mode = {} if opset == 10 else {"coordinate_transformation_mode": "half_pixel" if aligned else "output_half_pixel"}
+            rois = torch.tensor([[0.5, 1.0, 6.5, 5.25], [-3.0, -2.0, 4.0, 3.5], [4.25, 3.0, 15.0, 14.5], [2.0, 2.25, 2.5, 2.75], [5.0, 5.0, 3.0, 4.0]])
+            batch = torch.tensor([1, 0, 1, 0, 1])
+            case(f"RoiAlign{samples}{'Aligned' if aligned else ''}_{opset}", "RoiAlign", opset, [randn(2, 2, 6, 5), const(rois), const(batch)],
+                 lambda x, r, b: torchvision.ops.roi_align(x, torch.cat([b[:, None].double(), r], 1), (2, 3), 0.75, samples or -1, aligned),
+                 output_height=2, output_width=3, sampling_ratio=samples, spatial_scale=0.75, **mode)
+for name, shape, out, kernel, stride, pad, dilation, group, groups, bias, masked in [
+    ("", (2, 2, 4, 5), 3, (2, 3), (1, 1), (0, 0), (1, 1), 1, 1, False, False),
+    ("Bias", (1, 2, 5, 4), 2, (3, 2), (2, 1), (1, 1), (1, 1), 1, 1, True, False),
+    ("Grouped", (1, 4, 5, 6), 6, (3, 2), (2, 1), (1, 0), (1, 2), 2, 2, True, True),
+    ("Masked", (2, 2, 4, 4), 2, (3, 3), (1, 1), (1, 1), (1, 1), 1, 2, False, True),
+]:
+    places = [(s + 2 * p - d * (k - 1) - 1) // t + 1 for s, p, d, k, t in zip(shape[2:], pad, dilation, kernel, stride)]
+    taps = math.prod(kernel)
+    inputs = [randn(*shape), randn(out, shape[1] // group, *kernel), randn(shape[0], groups * taps * 2, *places)]
+    inputs[2][0, 0, 0, 0] = 0.0  # on an element
+    inputs.append(randn(out) if bias else None)
+    if masked:
+        inputs.append(torch.rand(shape[0], groups * taps, *places).float().double())
+    present = [i for i in range(len(inputs)) if inputs[i] is not None]
+
+    def deform(*given):
+        x, w, o, b, m = [dict(zip(present, given)).get(i) for i in range(5)]
+        return torchvision.ops.deform_conv2d(x, o, w, b, stride, pad, dilation, m)
+    case("DeformConv" + name, "DeformConv", 19 if masked else 22, inputs, deform, strides=stride, pads=pad + pad, dilations=dilation, group=group,
+         offset_group=groups)
+
 # --- Poolings -------------------------------------------------------------------------------------------------------
 begin("pool")
 for name, shape, kernel, stride, pad, dilation, ceil in [
@@ -455,6 +490,8 @@ case("DivBroadcast", "Div", 14, [randn(1, 4), randn(3, 1).abs() + 0.25], torch.d
 case("GemmTransposed", "Gemm", 13, [randn(4, 3), randn(2, 4), randn(1, 2)], lambda a, b, c: 0.5 * a.T @ b.T + 2 * c,
      alpha=0.5, beta=2.0, transA=1, transB=1)
 case("MatMulBroadcast", "MatMul", 13, [randn(2, 1, 3, 4), randn(3, 4, 2)], torch.matmul)
+for shape in [(3, 3), (2, 1, 1), (2, 3, 2, 2), (1, 5, 5)]:
+    case("Det" + "x".join(map(str, shape)), "Det", 22, [randn(*shape)], torch.linalg.det)
 case("MatMulVectors", "MatMul", 13, [randn(5), randn(5)], torch.matmul)
 case("MatMulVectorLeft", "MatMul", 13, [randn(4), randn(2, 4, 3)], torch.matmul)
 case("MatMulVectorRight", "MatMul", 13, [randn(2, 3, 4), randn(4)], torch.matmul)
