@@ -7,6 +7,7 @@ import (
 
 	"gorgonia.org/tensor"
 
+	"github.com/onnx-entropy/onnx-entropy/internal/onnxpb"
 	"github.com/onnx-entropy/onnx-entropy/internal/report"
 	"github.com/onnx-entropy/onnx-entropy/optimizer"
 	"github.com/onnx-entropy/onnx-entropy/runner"
@@ -122,6 +123,10 @@ func (c *gradCmd) batch(m *model) (*runner.Batch, value, error) {
 	if len(inputs) == 0 || len(targets) != 1 {
 		return nil, value{}, fmt.Errorf("%s: it must hold input_0.pb (and input_1.pb, ... for more inputs) and target_0.pb", c.Case)
 	}
+	if n := len(inputs); n < len(m.Inputs) {
+		in := m.dataInputs()[n]
+		return nil, value{}, fmt.Errorf("%s has %s, and %s is for %d: input_%d.pb, for %q (%s), is missing", m.label, report.Plural(len(m.Inputs), "input", "inputs"), c.Case, n, n, in.Name, in.Type)
+	}
 	if len(inputs) != len(m.Inputs) {
 		return nil, value{}, fmt.Errorf("%s has %s, and %s is for %d", m.label, report.Plural(len(m.Inputs), "input", "inputs"), c.Case, len(inputs))
 	}
@@ -129,6 +134,9 @@ func (c *gradCmd) batch(m *model) (*runner.Batch, value, error) {
 	for i, v := range inputs {
 		if len(v.shape) == 0 || v.empty() {
 			return nil, value{}, fmt.Errorf("%s: input_%d.pb of shape %s holds no samples", c.Case, i, report.Shape(v.shape))
+		}
+		if takesIntegers(m.Inputs[i]) != (v.f == nil) {
+			return nil, value{}, fmt.Errorf("%s: input_%d.pb holds elements of type %s, and the input %q of %s takes %s", c.Case, i, onnxpb.TypeName(v.elem), m.Inputs[i].Name, m.label, m.Inputs[i].Type)
 		}
 		b.Inputs = append(b.Inputs, v.dense(tensor.Float32))
 	}

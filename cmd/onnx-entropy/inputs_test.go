@@ -260,6 +260,8 @@ func TestInputsErrors(t *testing.T) {
 	}
 	write(t, "unlike.npz", fixture.NPZ(unlike))
 	write(t, "m.onnx", newLinear(6).onnx())
+	write(t, "case/input_0.pb", marshal(t, intTensor([]int64{1, 2}, 1, 2)))
+	write(t, "case/target_0.pb", marshal(t, intTensor([]int64{1}, 1)))
 	predict := func(files ...string) []string {
 		args := []string{"predict", "bag.onnx"}
 		for i, f := range files {
@@ -286,6 +288,9 @@ func TestInputsErrors(t *testing.T) {
 		{predict("ids.npy", "mask.npy", "nix.npy"), 1, "nix.npy: no such file"},
 		{[]string{"predict", "bag.onnx", "--data", "ids.npy"}, 1, "the network has 3 inputs, ids, mask, bias; give an NPZ file or a directory"},
 		{[]string{"predict", "bag.onnx"}, 2, "it takes arrays for the inputs ids (INT64 batchxsequence), mask (BOOL batchxsequence), bias (FLOAT batchx1); give --data or --input"},
+		{[]string{"grad", "bag.onnx", "--case", "case"}, 1, `bag.onnx has 3 inputs, and case is for 1: input_1.pb, for "mask" (BOOL batchxsequence), is missing`},
+		{[]string{"grad", "m.onnx", "--case", "case"}, 1, `case: input_0.pb holds elements of type INT64, and the input "x" of m.onnx takes FLOAT`},
+		{[]string{"predict", "m.onnx", "--input", "data.npz"}, 1, "data.npz: is a zip archive, as NPZ is, and not one array"},
 		{[]string{"train", "bag.onnx", "--data", builtinDigits}, 1, "bag.onnx has 3 inputs, and"},
 		{[]string{"train", "bag.onnx", "--data", "other.npz"}, 1, `other.npz: there is no array for the input "mask" (BOOL batchxsequence) of the network`},
 		{[]string{"train", "bag.onnx"}, 2, "arrays named ids_train, mask_train, bias_train, y_train, and ids_test and so on"},

@@ -108,12 +108,15 @@ func (m *model) asks() string {
 	if m.readsText() {
 		return fmt.Sprintf("text, in windows of %s symbols", textInput(m)[1])
 	}
-	if len(m.Inputs) != 1 {
+	if len(m.Inputs) != 1 || takesIntegers(m.Inputs[0]) {
 		var names []string
-		for _, in := range m.Inputs {
-			names = append(names, fmt.Sprintf("%s (%s %s)", in.Name, in.Type, strings.Join(in.Shape, "x")))
+		for _, in := range m.dataInputs() {
+			names = append(names, fmt.Sprintf("%s (%s)", in.Name, in.Type))
 		}
-		return fmt.Sprintf("arrays for the inputs %s", strings.Join(names, ", "))
+		if len(names) == 1 {
+			return "arrays for the input " + names[0]
+		}
+		return "arrays for the inputs " + strings.Join(names, ", ")
 	}
 	what, shape := "samples", m.Inputs[0].Shape
 	if len(shape) < 2 {

@@ -221,7 +221,7 @@ func checkThreads(n int) error {
 // noData says what data the model asks for.
 func (c *trainCmd) noData(m *model) error {
 	hint := "give --data DIR with IDX, NPY, NPZ, CSV or CIFAR-10 files, or with folders of images"
-	if len(m.Inputs) > 1 {
+	if len(m.Inputs) > 1 || len(m.Inputs) == 1 && takesIntegers(m.Inputs[0]) && !m.readsText() {
 		hint = m.arraysHint()
 	} else if m.readsText() {
 		hint = "give --data book.txt, or a directory with train.txt and test.txt"

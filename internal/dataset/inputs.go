@@ -28,58 +28,55 @@ type role struct {
 	input int    // number of the input, or -1 for labels and targets
 }
 
-const (
-	partBefore = `(?:(train|valid|val|test)[-_.]?)?`
-	partBehind = `(?:[-_.]?(train|valid|val|test))?`
-
-	samplesNames = `x|data|images|features|inputs?`
-	targetNames  = `y|labels?|targets?|classes|outputs?`
+// Names for samples and for labels or targets.
+var (
+	samplesName = regexp.MustCompile(`(?i)^(x|data|images|features|inputs?)$`)
+	targetName  = regexp.MustCompile(`(?i)^(y|labels?|targets?|classes|outputs?)$`)
 )
 
-// named matches names that are one of the given patterns, perhaps with a part in front or behind: x_train, test_labels, X.
-func named(patterns string) *regexp.Regexp {
-	return regexp.MustCompile(`(?i)^` + partBefore + `(?:` + patterns + `)` + partBehind + `$`)
+// role returns what a name is the name of. It may have a part in front or behind: x_train, test_labels, X. Samples for the only
+// input of a network may be named x as well as by the input. Names of inputs are compared as they are, for a file may hold anything.
+func (o Options) role(name string) (role, bool) {
+	for _, c := range parted(name) { // the whole name first: an input called train_ids is that, and not a part of another called ids
+		if k := slices.IndexFunc(o.Inputs, func(in Input) bool { return c.rest == in.Name || c.rest == fileName(in.Name) }); k >= 0 {
+			return role{c.part, k}, true
+		}
+		if len(o.Inputs) < 2 && samplesName.MatchString(c.rest) {
+			return role{c.part, 0}, true
+		}
+		if o.Target != "" && c.rest == o.Target || o.Target == "" && targetName.MatchString(c.rest) {
+			return role{c.part, -1}, true
+		}
+	}
+	return role{}, false
 }
 
-// roles returns what a name is the name of. Samples for the only input of a network may be named x as well as by the input.
-func (o Options) roles() func(name string) (role, bool) {
-	var patterns []*regexp.Regexp
-	for _, in := range o.Inputs {
-		names := regexp.QuoteMeta(in.Name) + "|" + regexp.QuoteMeta(fileName(in.Name))
-		if len(o.Inputs) == 1 {
-			names += "|" + samplesNames
+// A partedName is a name without what says which part of the data it is for.
+type partedName struct{ part, rest string }
+
+// parted returns the ways to take a name apart, the one with no part first.
+func parted(name string) []partedName {
+	ways := []partedName{{"train", name}}
+	for _, p := range []string{"train", "valid", "val", "test"} {
+		const between = "-_."
+		n, at := len(p), len(name)-len(p)
+		if at < 1 {
+			continue
 		}
-		patterns = append(patterns, named(names))
-	}
-	if len(o.Inputs) == 0 {
-		patterns = append(patterns, named(samplesNames))
-	}
-	targets := targetNames
-	if o.Target != "" {
-		targets = regexp.QuoteMeta(o.Target)
-	}
-	patterns = append(patterns, named(targets))
-	return func(name string) (role, bool) {
-		// An input called train_ids is that, and not a part of another called ids.
-		if k := slices.IndexFunc(o.Inputs, func(in Input) bool { return in.Name == name }); k >= 0 {
-			return role{"train", k}, true
+		if strings.EqualFold(name[:n], p) {
+			if strings.IndexByte(between, name[n]) >= 0 {
+				n++
+			}
+			ways = append(ways, partedName{partNames[p], name[n:]})
 		}
-		for k, p := range patterns {
-			m := p.FindStringSubmatch(name)
-			if m == nil {
-				continue
+		if strings.EqualFold(name[at:], p) {
+			if strings.IndexByte(between, name[at-1]) >= 0 {
+				at--
 			}
-			at := role{partNames[strings.ToLower(m[1]+m[2])], k}
-			if at.part == "" {
-				at.part = "train"
-			}
-			if k == len(patterns)-1 {
-				at.input = -1
-			}
-			return at, true
+			ways = append(ways, partedName{partNames[p], name[:at]})
 		}
-		return role{}, false
 	}
+	return ways
 }
 
 // fileName is the name of an input as that of a file.
@@ -87,10 +84,9 @@ func fileName(input string) string { return strings.NewReplacer("/", "_", ":", "
 
 // arrange finds the arrays of each part among the names of all that path holds.
 func (o Options) arrange(path string, names []string) (map[string]part, error) {
-	roleOf := o.roles()
 	parts := map[string]part{}
 	for _, n := range names {
-		at, ok := roleOf(n)
+		at, ok := o.role(n)
 		if !ok {
 			continue
 		}
@@ -225,8 +221,7 @@ func openArrays(dir string, files []string, o Options) (*Data, error) {
 			names = append(names, name)
 		}
 	}
-	roleOf := o.roles()
-	if len(o.Inputs) < 2 && !slices.ContainsFunc(names, func(n string) bool { at, ok := roleOf(n); return ok && at.input == 0 }) || len(names) == 0 {
+	if len(o.Inputs) < 2 && !slices.ContainsFunc(names, func(n string) bool { at, ok := o.role(n); return ok && at.input == 0 }) || len(names) == 0 {
 		return nil, nil
 	}
 	return o.assemble(dir, names, func(name string) (*Array, error) {

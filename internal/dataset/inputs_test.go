@@ -78,6 +78,33 @@ func TestInputs(t *testing.T) {
 	}
 }
 
+func TestRoles(t *testing.T) {
+	odd := "\xff(+/a:0" // a model's file may name an input so
+	o := Options{Inputs: []Input{{Name: "ids"}, {Name: "train_ids"}, {Name: odd}, {Name: "labels"}}}
+	one := Options{Inputs: []Input{{Name: "ids"}}}
+	target := Options{Inputs: o.Inputs, Target: "("}
+	for _, c := range []struct {
+		o    Options
+		name string
+		want string
+	}{
+		{o, "ids", "{train 0}"}, {o, "ids_train", "{train 0}"}, {o, "TEST-ids", "{test 0}"}, {o, "testids", "{test 0}"}, {o, "ids.val", "{valid 0}"},
+		{o, "train_ids", "{train 1}"}, {o, "train_train_ids", "{train 1}"}, {o, "train_ids_test", "{test 1}"}, {o, "valid_ids", "{valid 0}"},
+		{o, odd, "{train 2}"}, {o, "test_\xff(+_a_0", "{test 2}"}, {o, "labels", "{train 3}"}, {o, "label", "{train -1}"}, {o, "y-test", "{test -1}"},
+		{o, "x", ""}, {o, "Ids", ""}, {o, "", ""}, {o, "train", ""}, {o, "_train", ""}, {one, "x", "{train 0}"}, {one, "X_test", "{test 0}"}, {one, "inputs.valid", "{valid 0}"},
+		{Options{}, "test-images", "{test 0}"}, {Options{}, "ids", ""}, {target, "(", "{train -1}"}, {target, "test_(", "{test -1}"}, {target, "y", ""},
+	} {
+		r, ok := c.o.role(c.name)
+		got := ""
+		if ok {
+			got = fmt.Sprint(r)
+		}
+		if got != c.want {
+			t.Errorf("%q is for %s, want %s", c.name, got, c.want)
+		}
+	}
+}
+
 func TestInputsCut(t *testing.T) {
 	var ids []int64
 	for i := range int64(20) {

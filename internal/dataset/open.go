@@ -142,6 +142,8 @@ func readArray(s *source) (*Array, error) {
 		return readNPY(s)
 	case len(head) == 0:
 		return nil, s.errorf("is empty")
+	case strings.HasPrefix(string(head), "PK\x03\x04"):
+		return nil, s.errorf("is a zip archive, as NPZ is, and not one array; give it as the data, or save the array with numpy.save")
 	}
 	return nil, s.errorf("begins with bytes %x: neither an IDX file (0000 and a type) nor NPY (93 and NUMPY)", head)
 }
