@@ -80,8 +80,8 @@ func (m *Model) Warnings() []string {
 	return w
 }
 
-// tied lists floating-point initializers that several places compute with, directly or through nodes that only arrange
-// numbers, with the nodes that read them.
+// tied lists initializers that can be trained and that several places compute with, directly or through nodes that only
+// arrange numbers, with the nodes that read them.
 func (m *Model) tied() []string {
 	uses := map[string][]string{}
 	g := m.proto.Graph
@@ -99,10 +99,12 @@ func (m *Model) tied() []string {
 			}
 		}
 	}
-	ends := m.ends()
+	ends, lifted := m.ends(), m.lifted()
 	var out []string
-	for _, t := range g.Initializer {
-		if u := uses[t.GetName()]; len(u) > 1 && ends[t.GetName()] == several {
+	for i, t := range g.Initializer {
+		s := sourceOf(t.GetName(), t, i, -1)
+		s.lifted = lifted[s.name]
+		if u := uses[s.name]; len(u) > 1 && ends[s.name] == several && s.trainable(true) {
 			out = append(out, fmt.Sprintf("%q is read %d times (by %s and %s)", t.GetName(), len(u), u[0], u[len(u)-1]))
 		}
 	}

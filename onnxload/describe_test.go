@@ -87,6 +87,10 @@ func TestArrangedIsNotTied(t *testing.T) {
 	if r := charlstm.Readers()["lstm.weight_ih_l1"]; len(r) == 0 || r[0] != "/lstm/LSTM_1" {
 		t.Errorf("lstm.weight_ih_l1 is read by %q", r)
 	}
+	number := model(17, list(input("x", "N", 2)), list(floats("val_1", []int64{1}, 2)), protos{node("Mul", list("x", "val_1"), list("a")), node("Mul", list("a", "val_1"), list("y"))}, "y")
+	if w := warned(must(onnxload.Parse(marshal(number)))); w != "" {
+		t.Errorf("a number that is not trained: %s", w)
+	}
 	halves := protos{
 		node("Slice", list("w", "0", "1", "0"), list("a")), node("Slice", list("w", "1", "2", "0"), list("b")),
 		node("Concat", list("b", "a"), list("v"), "axis", 0), node("MatMul", list("x", "v"), list("p")),

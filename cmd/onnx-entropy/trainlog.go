@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 	"time"
 
@@ -96,15 +97,17 @@ func samplesOf(net *onnxload.Net) string {
 
 // storedAs says how the samples become inputs.
 func (m *model) storedAs(s *dataset.Set) string {
+	var ways []string
 	scaled := m.scaled(s)
-	if len(scaled) == 0 {
-		return "integers as they are"
+	for _, in := range scaled {
+		if t := transformOf(in); !slices.Contains(ways, t) {
+			ways = append(ways, t)
+		}
 	}
-	t := transformOf(scaled[0])
 	if len(s.Each()) > len(scaled) {
-		t += ", integers as they are"
+		ways = append(ways, "integers as they are")
 	}
-	return t
+	return strings.Join(ways, ", ")
 }
 
 // transformOf says how stored values become inputs.
