@@ -72,9 +72,20 @@ func (f feed) integers(m *model, k int) error {
 		return fmt.Errorf("%s: its input %q takes integers (%s), and %s holds floats; save them as int64", m.label, in.Name, in.Type, f.set.Name)
 	}
 	low, high := limits(in.Type)
+	check := func(i int, v int64) error {
+		if v >= low && v <= high {
+			return nil
+		}
+		return fmt.Errorf("%s: sample %d holds %d, and the input %q of %s takes %s, %d to %d", f.set.Name, i/max(1, f.set.Size()), v, in.Name, m.label, in.Type, low, high)
+	}
 	for i, v := range f.set.Ints {
-		if v < low || v > high {
-			return fmt.Errorf("%s: sample %d holds %d, and the input %q of %s takes %s, %d to %d", f.set.Name, i/max(1, f.set.Size()), v, in.Name, m.label, in.Type, low, high)
+		if err := check(i, v); err != nil {
+			return err
+		}
+	}
+	for i, v := range f.set.Bytes {
+		if err := check(i, int64(v)); err != nil {
+			return err
 		}
 	}
 	return nil

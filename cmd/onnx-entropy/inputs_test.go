@@ -246,6 +246,7 @@ func TestInputsErrors(t *testing.T) {
 	write(t, "floats.npy", fixture.NPY(make([]float32, 30), 5, 6))
 	write(t, "beyond.npy", fixture.NPY(slices.Repeat([]int64{3, 3, 12, 3, 3, 3}, 5), 5, 6))
 	write(t, "two.npy", fixture.NPY(slices.Repeat([]int64{1, 0, 2, 0, 0, 0}, 5), 5, 6))
+	write(t, "bytes.npy", fixture.NPY(slices.Repeat([]byte{1, 0, 0, 0, 0, 255}, 5), 5, 6))
 	write(t, "short.npy", fixture.NPY(make([]bool, 20), 5, 4))
 	write(t, "few.npy", fixture.NPY(make([]bool, 24), 4, 6))
 	write(t, "three.npy", fixture.NPY(make([]float32, 15), 5, 3))
@@ -282,6 +283,7 @@ func TestInputsErrors(t *testing.T) {
 		{predict("floats.npy", "mask.npy", "bias.npy"), 1, `bag.onnx: its input "ids" takes integers (INT64), and floats.npy holds floats; save them as int64`},
 		{predict("beyond.npy", "mask.npy", "bias.npy"), 1, `node "n_e" (Gather (5, 6, 4)): index 12, number 2 of 30, is outside of axis 0 of shape (12, 4): indices are -12 to 11`},
 		{predict("ids.npy", "two.npy", "bias.npy"), 1, `two.npy: sample 0 holds 2, and the input "mask" of bag.onnx takes BOOL, 0 to 1`},
+		{predict("ids.npy", "bytes.npy", "bias.npy"), 1, `bytes.npy: sample 0 holds 255, and the input "mask" of bag.onnx takes BOOL, 0 to 1`},
 		{predict("ids.npy", "short.npy", "bias.npy"), 1, `dimension "sequence" is 6 in the shape given for input "ids" and 4 in that for "mask"`},
 		{predict("ids.npy", "few.npy", "bias.npy"), 1, "few.npy: sample count 4 differs from 5 in ids.npy"},
 		{predict("ids.npy", "mask.npy", "three.npy"), 1, `bag.onnx: its input "bias" takes samples of shape 1, and those of three.npy are 3`},
