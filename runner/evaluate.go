@@ -23,20 +23,48 @@ type Metrics struct {
 func (s *Step) Predict(ctx context.Context, x, running []float32, b *Batch) (*tensor.Dense, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	c, err := s.infer(ctx, forInference, x, running, b)
+	return s.Predictor(x, running).predict(ctx, b)
+}
+
+// A Predictor computes outputs at weights that stay as they are. What depends on the weights alone, such as a convolution's
+// weights in the order in which they are used, it computes at the first batch of a size; later ones take less time than
+// with Step.Predict. Several goroutines may use it; they take turns, with all that the Step does.
+type Predictor struct {
+	s          *Step
+	x, running []float32
+}
+
+// Predictor returns a Predictor at the weights x and the running statistics. It reads them when it is used, and they must not
+// change as long as it is.
+func (s *Step) Predictor(x, running []float32) *Predictor { return &Predictor{s, x, running} }
+
+// Predict is Step.Predict.
+func (p *Predictor) Predict(ctx context.Context, b *Batch) (*tensor.Dense, error) {
+	p.s.mu.Lock()
+	defer p.s.mu.Unlock()
+	return p.predict(ctx, b)
+}
+
+func (p *Predictor) predict(ctx context.Context, b *Batch) (*tensor.Dense, error) {
+	c, err := p.infer(ctx, forInference, b)
 	if err != nil {
 		return nil, err
 	}
-	return dense(c.vm.Buf(c.net.Outputs[s.o.Output])), nil
+	return dense(c.vm.Buf(c.net.Outputs[p.s.o.Output])), nil
 }
 
-func (s *Step) infer(ctx context.Context, u use, x, running []float32, b *Batch) (*compiled, error) {
+func (p *Predictor) infer(ctx context.Context, u use, b *Batch) (*compiled, error) {
+	s, x, running := p.s, p.x, p.running
 	if len(x) != s.Dim() || len(running) != s.net.NumRunning() {
 		return nil, fmt.Errorf("runner: %d weights and %d running statistics for a network of %d and %d", len(x), len(running), s.Dim(), s.net.NumRunning())
 	}
 	c, err := s.compile(u, b)
 	if err != nil {
 		return nil, err
+	}
+	if c.owner != p {
+		c.owner = p
+		c.vm.Changed()
 	}
 	return c, c.run(ctx, x, running, b, exec.Draw{})
 }
@@ -55,8 +83,9 @@ func (s *Step) Evaluate(ctx context.Context, x, running []float32, src Source) (
 	var m Metrics
 	var loss float64
 	wrong, classes := 0, true
+	p := s.Predictor(x, running)
 	err := inOrder(src, src.Len(), s.o.EvalBatch, func(b *Batch, n int) error {
-		c, err := s.infer(ctx, forLoss, x, running, b)
+		c, err := p.infer(ctx, forLoss, b)
 		if err != nil {
 			return err
 		}

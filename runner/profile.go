@@ -38,16 +38,16 @@ func (s *Step) Profile(ctx context.Context, grad, x []float32, b *Batch, at opti
 	})
 }
 
-// ProfileInference is Profile for the outputs of Predict.
-func (s *Step) ProfileInference(ctx context.Context, x, running []float32, b *Batch, runs int) ([]OpCost, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	c, err := s.compile(forInference, b)
+// Profile is Step.Profile for the outputs of Predict.
+func (p *Predictor) Profile(ctx context.Context, b *Batch, runs int) ([]OpCost, error) {
+	p.s.mu.Lock()
+	defer p.s.mu.Unlock()
+	c, err := p.infer(ctx, forInference, b) // what is computed once does not count
 	if err != nil {
 		return nil, err
 	}
 	return c.profile(runs, func() error {
-		_, err := s.infer(ctx, forInference, x, running, b)
+		_, err := p.infer(ctx, forInference, b)
 		return err
 	})
 }

@@ -120,6 +120,7 @@ func (s *Step) evaluateSequence(ctx context.Context, x, running []float32, src S
 	var loss float64
 	var before, after [][]float32
 	wrong, at := 0, 0
+	p := s.Predictor(x, running)
 	err := inOrder(src, src.Len(), src.Streams(), func(b *Batch, n int) error {
 		c, err := s.compile(forLoss, b)
 		if err != nil {
@@ -131,7 +132,7 @@ func (s *Step) evaluateSequence(ctx context.Context, x, running []float32, src S
 			}
 		}
 		b.States, b.Finals = before, after
-		if _, err := s.infer(ctx, forLoss, x, running, b); err != nil {
+		if _, err := p.infer(ctx, forLoss, b); err != nil {
 			return err
 		}
 		before, after = after, before

@@ -88,6 +88,8 @@ type compiled struct {
 	states  []state
 	targets []int // none if the use has no loss
 
+	owner *Predictor // whose weights the last inference had
+
 	trained, derivatives gorgonia.Nodes // weights, and the derivatives of the loss by them
 	outputGrad           *gorgonia.Node // derivative of the loss by the output; nil unless errors of samples are wanted
 	forks                []*compiled    // the same plan with a machine for each replica
@@ -415,15 +417,8 @@ func (s *Step) differentiate(net *onnxload.Net, u use, b *Batch) (*compiled, err
 			results = append(results, st.Out)
 		}
 	}
-	plan, err := exec.Compile(results, exec.Options{Direct: direct})
+	plan, err := s.plan(net, u, results, direct)
 	if err != nil {
-		return nil, err
-	}
-	machines := 1
-	if u == forGradient && s.replicas > 1 {
-		machines += s.replicas
-	}
-	if err := s.fits(net, plan, machines); err != nil {
 		return nil, err
 	}
 	c.vm = plan.New(s.pool)
@@ -441,6 +436,39 @@ func (s *Step) differentiate(net *onnxload.Net, u use, b *Batch) (*compiled, err
 		return c, nil // the caller binds
 	}
 	return c, c.bindFrozen(s.frozen)
+}
+
+// plan plans the computation of results. In an inference what is made of weights alone is kept, if there is room for it.
+func (s *Step) plan(net *onnxload.Net, u use, results, direct gorgonia.Nodes) (*exec.Plan, error) {
+	if u == forInference || u == forLoss {
+		plan, err := exec.Compile(results, exec.Options{Fixed: weights(net)})
+		if err != nil || s.fits(net, plan, 1) == nil {
+			return plan, err
+		}
+	}
+	plan, err := exec.Compile(results, exec.Options{Direct: direct})
+	if err != nil {
+		return nil, err
+	}
+	machines := 1
+	if u == forGradient && s.replicas > 1 {
+		machines += s.replicas
+	}
+	return plan, s.fits(net, plan, machines)
+}
+
+// weights are the graph's inputs that do not come with a batch.
+func weights(net *onnxload.Net) gorgonia.Nodes {
+	var nodes gorgonia.Nodes
+	for _, p := range slices.Concat(net.Params, net.Frozen) {
+		nodes = append(nodes, p.Node)
+	}
+	for _, b := range net.Buffers {
+		if b.Node != nil {
+			nodes = append(nodes, b.Node)
+		}
+	}
+	return nodes
 }
 
 // backpropagate returns the derivatives of the loss by wrt. If the errors of samples are wanted, it sets outputGrad

@@ -184,9 +184,9 @@ func (r *benchmark) measure(e *env, step *runner.Step, b *runner.Batch, c *bench
 
 // measureInference times outputs.
 func (r *benchmark) measureInference(e *env, step *runner.Step, b *runner.Batch, c *benchCmd) error {
-	weights, running := step.Net().Weights(), step.Net().Running()
+	p := step.Predictor(step.Net().Weights(), step.Net().Running())
 	once := func() error {
-		_, err := step.Predict(e.ctx, weights, running, b)
+		_, err := p.Predict(e.ctx, b)
 		return err
 	}
 	var forward []float64
@@ -203,7 +203,7 @@ func (r *benchmark) measureInference(e *env, step *runner.Step, b *runner.Batch,
 	}
 	r.Inferences, r.ForwardMS = len(forward), median(forward)
 	return r.complete(c, r.ForwardMS, r.Inferences, once, func(runs int) ([]runner.OpCost, error) {
-		return step.ProfileInference(e.ctx, weights, running, b, runs)
+		return p.Profile(e.ctx, b, runs)
 	})
 }
 

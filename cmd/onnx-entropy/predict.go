@@ -181,7 +181,7 @@ func (m *model) inputArg(arg string) (name, file string, err error) {
 // predict returns the outputs of all samples and their shape.
 func predict(ctx context.Context, step *runner.Step, src runner.Source, batch int) (shape []int, values []float32, err error) {
 	net := step.Net()
-	weights, running := net.Weights(), net.Running()
+	p := step.Predictor(net.Weights(), net.Running())
 	var b runner.Batch
 	n := src.Len()
 	for from := 0; from < n; from += batch {
@@ -192,7 +192,7 @@ func predict(ctx context.Context, step *runner.Step, src runner.Source, batch in
 		if err := src.Read(&b, idx); err != nil {
 			return nil, nil, err
 		}
-		y, err := step.Predict(ctx, weights, running, &b)
+		y, err := p.Predict(ctx, &b)
 		if err != nil {
 			return nil, nil, err
 		}

@@ -17,10 +17,10 @@ type Cost struct {
 	Bytes float64        // size of operands and result, each counted once: what memory moves at least where no cache helps
 }
 
-// Costs returns the costs in the order in which they occur.
+// Costs returns the costs in the order in which they occur, without those of what is computed once.
 func (p *Plan) Costs() []Cost {
-	costs := make([]Cost, len(p.code))
-	for i, c := range p.code {
+	costs := make([]Cost, len(p.code)-p.setup)
+	for i, c := range p.code[p.setup:] {
 		costs[i] = Cost{Node: c.node, Op: c.node.Op().String(), FLOPs: ops.FLOPs(c.node.Op())}
 		slots := append([]int{c.out}, c.in...)
 		slices.Sort(slots)

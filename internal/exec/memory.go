@@ -25,6 +25,11 @@ func (p *Plan) place(results, direct []*gorgonia.Node) {
 			last[p.slots[in].root] = i
 		}
 	}
+	for _, c := range p.code[:p.setup] { // what every run reads stays
+		if r := p.slots[c.out].root; last[r] >= p.setup {
+			last[r] = forever
+		}
+	}
 	for _, n := range append(slices.Clone(results), direct...) {
 		last[p.slots[p.values[n]].root] = forever
 	}
@@ -160,7 +165,7 @@ func roundUp(n int) int { return (n + align - 1) / align * align }
 func (p *Plan) Memory(threads int) (all int64, most *gorgonia.Node, size int64) {
 	width := [kinds]int64{f32: 4, f64: 8, i64: 8}
 	for k, w := range width {
-		all += w * (int64(p.size[k]) + int64(p.shared[k]) + int64(threads)*int64(p.worker[k]))
+		all += w * (int64(p.size[k]) + int64(p.shared[k]) + int64(p.kept[k]) + int64(threads)*int64(p.worker[k]))
 	}
 	for i := range p.slots {
 		s := &p.slots[i]

@@ -23,7 +23,9 @@ type Plan struct {
 	values map[*gorgonia.Node]int // slot of each node of the plan
 	size   [kinds]int             // elements of the arena, by element type
 	shared [kinds]int             // elements of scratch memory: that the workers share,
-	worker [kinds]int             // and of each
+	worker [kinds]int             // of each,
+	kept   [kinds]int             // and that stay from run to run
+	setup  int                    // instructions that depend on fixed inputs only: the first ones
 }
 
 // A slot is a value: memory of its own, or a range of another slot's.
@@ -36,6 +38,7 @@ type slot struct {
 	root   int // slot that owns the memory; itself unless an alias
 	offset int // in elements: of an arena slot in the arena, of an alias in its root
 	value  *ops.Buf
+	fixed  bool // depends on fixed inputs and constants only
 }
 
 // home says who provides the memory of a slot.
@@ -79,6 +82,8 @@ type instr struct {
 	phases []int
 
 	shared, worker int // elements of scratch memory
+	prepared       int // phases that depend on fixed inputs only,
+	kept           int // and where the shared memory is that they fill
 }
 
 // Options of Compile.
@@ -86,6 +91,9 @@ type Options struct {
 	// Direct lists results that the caller provides memory for at each run (VM.Bind): they are computed
 	// in place where the graph allows and copied there where it does not.
 	Direct []*gorgonia.Node
+	// Fixed lists inputs whose elements stay as they are from run to run, until others are bound or VM.Changed is called: what
+	// depends on them alone is computed once and kept.
+	Fixed []*gorgonia.Node
 }
 
 // Compile plans the computation of the given nodes, which stay readable after a run. It does not change the
@@ -97,13 +105,20 @@ func Compile(results []*gorgonia.Node, o Options) (*Plan, error) {
 	}
 	p := &Plan{inputs: map[*gorgonia.Node]int{}, values: map[*gorgonia.Node]int{}}
 	for _, n := range reachable(all) {
-		if err := p.lower(n); err != nil {
+		if err := p.lower(n, slices.Contains(o.Fixed, n)); err != nil {
 			return nil, fmt.Errorf("exec: %s: %w", describe(n), err)
 		}
 	}
+	for _, n := range o.Direct {
+		p.slots[p.values[n]].fixed = false // its memory is not the machine's
+	}
+	p.prepare()
 	for _, c := range p.code {
 		k := p.slots[c.out].kind
-		p.shared[k], p.worker[k] = max(p.shared[k], c.shared), max(p.worker[k], c.worker)
+		p.worker[k] = max(p.worker[k], c.worker)
+		if c.prepared == 0 {
+			p.shared[k] = max(p.shared[k], c.shared)
+		}
 	}
 	p.place(results, o.Direct)
 	return p, nil
@@ -145,8 +160,30 @@ func describe(n *gorgonia.Node) string {
 	return fmt.Sprintf("node %d (%v %v)", n.ID(), n.Op(), n.Shape())
 }
 
-// lower makes the slot of n and, if n computes something, its instruction.
-func (p *Plan) lower(n *gorgonia.Node) error {
+// prepare finds out what need not be computed in every run, and moves instructions that need not to the front.
+func (p *Plan) prepare() {
+	var first, rest []instr
+	for _, c := range p.code {
+		if p.slots[c.out].fixed {
+			first = append(first, c)
+			continue
+		}
+		if op, ok := c.op.(ops.Preparer); ok {
+			phases, operands := op.Prepared()
+			if phases > 0 && !slices.ContainsFunc(operands, func(i int) bool { return !p.slots[c.in[i]].fixed }) {
+				k := p.slots[c.out].kind
+				c.prepared, c.kept = phases, p.kept[k]
+				p.kept[k] += roundUp(c.shared)
+			}
+		}
+		rest = append(rest, c)
+	}
+	p.setup = len(first)
+	p.code = append(first, rest...)
+}
+
+// lower makes the slot of n and, if n computes something, its instruction. fixed says that n is a fixed input.
+func (p *Plan) lower(n *gorgonia.Node, fixed bool) error {
 	k, err := kindOf(n.Dtype())
 	if err != nil {
 		return err
@@ -158,13 +195,13 @@ func (p *Plan) lower(n *gorgonia.Node) error {
 	in := operands(n)
 	switch {
 	case op == nil && n.Value() == nil:
-		s.home = input
+		s.home, s.fixed = input, fixed
 		p.inputs[n] = id
 	case len(in) == 0:
 		if n.Value() == nil {
 			return fmt.Errorf("a leaf without a value")
 		}
-		s.home = constant
+		s.home, s.fixed = constant, true
 		if s.value, err = ops.FromValue(n.Value()); err != nil {
 			return err
 		}
@@ -181,7 +218,7 @@ func (p *Plan) lower(n *gorgonia.Node) error {
 		if v, ok := c.op.(ops.Viewer); ok {
 			operand, offset := v.View()
 			of := p.slots[c.in[operand]]
-			s.home, s.root, s.offset = alias, of.root, offset
+			s.home, s.root, s.offset, s.fixed = alias, of.root, offset, of.fixed
 			if of.home == alias {
 				s.offset += of.offset
 			}
@@ -190,6 +227,7 @@ func (p *Plan) lower(n *gorgonia.Node) error {
 		if c.op != nil {
 			c.phases = c.op.Phases()
 			c.shared, c.worker = c.op.Scratch()
+			s.fixed = !ops.Draws(c.op) && !slices.ContainsFunc(c.in, func(i int) bool { return !p.slots[i].fixed })
 		}
 		p.code = append(p.code, c)
 	}

@@ -27,6 +27,7 @@ type VM struct {
 	env     ops.Env
 	bound   []bool // by handle
 	unbound int
+	kept    bool   // what depends on fixed inputs alone is there
 	direct  []bool // slots that Direct gave away
 
 	cur     int // instruction
@@ -47,6 +48,7 @@ type copyOut struct {
 
 type scratch struct {
 	shared [kinds]ops.Buf
+	kept   [kinds]ops.Buf
 	worker [kinds][]ops.Buf
 }
 
@@ -101,7 +103,7 @@ func (p *Plan) New(pool *parallel.Pool) *VM {
 
 func (s *scratch) init(p *Plan, threads int) {
 	for k := range kinds {
-		s.shared[k] = newBuf(k, p.shared[k])
+		s.shared[k], s.kept[k] = newBuf(k, p.shared[k]), newBuf(k, p.kept[k])
 		for range threads {
 			s.worker[k] = append(s.worker[k], newBuf(k, p.worker[k]))
 		}
@@ -200,10 +202,19 @@ func (vm *VM) bind(handle int, data ops.Buf, k kind, n int) error {
 		return nil
 	}
 	b := &vm.bufs[id]
+	if vm.plan.slots[id].fixed && vm.kept {
+		vm.kept = same(b.F32, data.F32) && same(b.F64, data.F64) && same(b.I64, data.I64)
+	}
 	b.F32, b.F64, b.I64 = data.F32, data.F64, data.I64
 	vm.realias(id)
 	return nil
 }
+
+// same tells whether two slices are the same memory.
+func same[T any](a, b []T) bool { return len(a) == len(b) && (len(a) == 0 || &a[0] == &b[0]) }
+
+// Changed says that elements of fixed inputs have changed since the last run.
+func (vm *VM) Changed() { vm.kept = false }
 
 // Buf returns the value of a result after a run. The memory is the machine's.
 func (vm *VM) Buf(n *gorgonia.Node) *ops.Buf { return &vm.bufs[vm.plan.values[n]] }
@@ -230,7 +241,11 @@ func (vm *VM) Run(ctx context.Context, d Draw) (err error) {
 		}
 	}()
 	done := ctx.Done()
-	for i := range vm.plan.code {
+	first := 0
+	if vm.kept {
+		first = vm.plan.setup
+	}
+	for i := first; i < len(vm.plan.code); i++ {
 		select {
 		case <-done:
 			return ctx.Err()
@@ -243,10 +258,11 @@ func (vm *VM) Run(ctx context.Context, d Draw) (err error) {
 		if err = vm.runInstr(i); err != nil {
 			return err
 		}
-		if vm.times != nil {
-			vm.times[i] = time.Since(start)
+		if vm.times != nil && i >= vm.plan.setup {
+			vm.times[i-vm.plan.setup] = time.Since(start)
 		}
 	}
+	vm.kept = true
 	for _, c := range vm.copies {
 		b := &vm.bufs[c.slot]
 		copy(c.dst.F32, b.F32)
@@ -274,11 +290,18 @@ func (vm *VM) runInstr(i int) error {
 		}
 	} else {
 		k := vm.plan.slots[c.out].kind
-		vm.env.Shared = cut(&vm.scratch.shared[k], c.shared)
+		if c.prepared > 0 {
+			vm.env.Shared = cut(&vm.scratch.kept[k], c.kept, c.shared)
+		} else {
+			vm.env.Shared = cut(&vm.scratch.shared[k], 0, c.shared)
+		}
 		for w := range vm.env.Worker {
-			vm.env.Worker[w] = cut(&vm.scratch.worker[k][w], c.worker)
+			vm.env.Worker[w] = cut(&vm.scratch.worker[k][w], 0, c.worker)
 		}
 		for phase, parts := range c.phases {
+			if vm.kept && phase < c.prepared {
+				continue
+			}
 			vm.phase = phase
 			vm.pool.Run(parts, vm)
 			if e := vm.failure.Swap(nil); e != nil {
@@ -292,15 +315,16 @@ func (vm *VM) runInstr(i int) error {
 	return nil
 }
 
-// cut returns the first n elements of b.
-func cut(b *ops.Buf, n int) ops.Buf {
+// cut returns n elements of b.
+func cut(b *ops.Buf, from, n int) ops.Buf {
+	to := from + n
 	switch {
 	case b.F32 != nil:
-		return ops.Buf{F32: b.F32[:n:n]}
+		return ops.Buf{F32: b.F32[from:to:to]}
 	case b.F64 != nil:
-		return ops.Buf{F64: b.F64[:n:n]}
+		return ops.Buf{F64: b.F64[from:to:to]}
 	}
-	return ops.Buf{I64: b.I64[:n:n]}
+	return ops.Buf{I64: b.I64[from:to:to]}
 }
 
 // Part makes a VM a parallel.Task: it runs one part of the current phase.

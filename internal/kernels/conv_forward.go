@@ -12,9 +12,15 @@ func (c *Conv) Phases() []int {
 	if c.direct() {
 		return c.directPhases()
 	}
+	if c.gathered() {
+		return c.gatheredPhases()
+	}
 	g := c.grid()
 	return []int{c.Groups * ceilDiv(c.M/c.Groups, packRows), c.Groups * g.count()}
 }
+
+// PreparedPhases is the number of first phases that depend on w and bias only. What they leave in shared memory is not changed.
+func (c *Conv) PreparedPhases() int { return min(len(c.Phases())-1, 1) }
 
 // Scratch returns how many elements of memory all parts share, and how many each worker needs besides.
 func (c *Conv) Scratch() (shared, worker int) {
@@ -23,6 +29,9 @@ func (c *Conv) Scratch() (shared, worker int) {
 	}
 	if c.direct() {
 		return 0, c.directScratch()
+	}
+	if c.gathered() {
+		return c.gatheredScratch()
 	}
 	g, m := c.grid(), c.M/c.Groups
 	b := g.box(0)
@@ -39,7 +48,7 @@ func ConvPart[T Float](c *Conv, phase, part int, y, x, w, bias, shared, worker [
 		if phase == 0 {
 			winogradWeights(&t, part, w, shared, func(group, out, in, tap int) int { return ((group*t.out+out)*t.in+in)*9 + tap })
 		} else {
-			winogradPart(&t, part, y, x, bias, shared, worker)
+			winogradPart(&t, phase, part, y, x, bias, shared, worker)
 		}
 		return
 	}
@@ -68,6 +77,10 @@ func ConvPart[T Float](c *Conv, phase, part int, y, x, w, bias, shared, worker [
 				dst.data[i/rows*dst.stride+taps*rows+i%rows] = v
 			}
 		}
+		return
+	}
+	if c.gathered() {
+		gatheredPart(c, phase, part, y, x, bias != nil, shared, worker)
 		return
 	}
 	g := c.grid()
@@ -102,11 +115,5 @@ func ConvPart[T Float](c *Conv, phase, part int, y, x, w, bias, shared, worker [
 		}
 		multiply(m, n, k, panels[T]{a.data[k0*rows:], rows, a.stride}, p, dst, ld, k0 > 0)
 	}
-	if b.n1-b.n0 > 1 {
-		for s := b.n0; s < b.n1; s++ {
-			for i := range m {
-				copy(y[(s*c.M+group*m+i)*c.area():][:c.area()], dst[i*ld+(s-b.n0)*c.area():])
-			}
-		}
-	}
+	scatterSamples(c, &b, y, dst, ld, group*m, m)
 }

@@ -23,6 +23,9 @@ const (
 	maxTiles              = 64
 	// winogradRoom is about the number of transformed elements in work: 4 MiB of float32.
 	winogradRoom = 1 << 20
+	// With fewer tiles the products are not worth the reading of the transformed weights: 512 channels of 7 x 7 take
+	// 15 ms, of which most goes into transforming, and 1.9 without.
+	leastTiles = 12
 	// Fewer channels than this make the transformations cost more than is won.
 	minWinograd = 16
 )
@@ -46,9 +49,11 @@ func (c *Conv) winogradX() (w winograd, ok bool) {
 	return w, ok && w.worthwhile()
 }
 
-// worthwhile tells whether there are enough channels and not too many results in incomplete tiles.
+// worthwhile tells whether there are enough channels, not too many results in incomplete tiles, and so many tiles that it
+// pays to read four times as many weights.
 func (w *winograd) worthwhile() bool {
-	return w.in >= minWinograd && w.out >= minWinograd && w.across() <= maxTiles && 16*w.down()*w.across() <= 2*w.oh*w.ow
+	tiles := w.down() * w.across()
+	return w.in >= minWinograd && w.out >= minWinograd && w.across() <= maxTiles && 16*tiles <= 2*w.oh*w.ow && w.n*tiles >= leastTiles
 }
 
 func (w *winograd) down() int   { return ceilDiv(w.oh, 4) }
@@ -56,6 +61,9 @@ func (w *winograd) across() int { return ceilDiv(w.ow, 4) }
 
 // blocks returns how tiles are cut: so many samples together, or one sample in so many rows of tiles.
 func (w *winograd) blocks() (samples, rows int) {
+	if w.few() {
+		return w.n, w.down()
+	}
 	each := w.down() * w.across()
 	n := min(maxTiles, winogradRoom/(36*(w.in+w.out)), ceilDiv(w.groups*w.n*each, enoughParts))
 	n = max(n/tileColumns*tileColumns, tileColumns)
@@ -65,6 +73,12 @@ func (w *winograd) blocks() (samples, rows int) {
 	rows = max(1, n/w.across())
 	return 1, ceilDiv(w.down(), ceilDiv(w.down(), rows))
 }
+
+// few tells whether all tiles are one block. Then its work is cut by channels, not by tiles.
+func (w *winograd) few() bool { return w.n*w.down()*w.across() <= maxTiles }
+
+// someChannels is the number of channels whose tiles one part transforms, where these are few.
+func (w *winograd) someChannels() int { return ceilDiv(w.in, enoughParts) }
 
 func (w *winograd) count() int {
 	samples, rows := w.blocks()
@@ -135,7 +149,12 @@ func apart(n int) int { return roundUp(n, 32) + 16 }
 
 func (w *winograd) nextU() int { return apart(roundUp(w.out, tileRows) * w.in) }
 func (w *winograd) nextV() int { return apart(w.in * w.tiles()) }
-func (w *winograd) nextP() int { return apart(w.out * w.tiles()) }
+func (w *winograd) nextP() int {
+	if w.few() {
+		return apart(tileRows * w.tiles())
+	}
+	return apart(w.out * w.tiles())
+}
 
 func (w *winograd) planes() (in, out int) {
 	samples, rows := w.blocks()
@@ -144,15 +163,23 @@ func (w *winograd) planes() (in, out int) {
 }
 
 func (w *winograd) phases() []int {
-	return []int{w.groups * ceilDiv(w.out, tileRows), w.groups * w.count()}
+	panels := ceilDiv(w.out, tileRows)
+	if w.few() {
+		return []int{w.groups * panels, w.groups * ceilDiv(w.in, w.someChannels()), w.groups * panels}
+	}
+	return []int{w.groups * panels, w.groups * w.count()}
 }
 
 func (w *winograd) scratch() (shared, worker int) {
 	in, out := w.planes()
-	return w.groups * 36 * w.nextU(), 36*w.nextV() + 36*w.nextP() + in + out
+	shared, worker = w.groups*36*w.nextU(), 36*w.nextP()+in+out
+	if w.few() {
+		return shared + w.groups*36*w.nextV(), worker
+	}
+	return shared, worker + 36*w.nextV()
 }
 
-// weights transforms a panel of weights; at returns the index of the weight of the tap 0 <= t < 9.
+// winogradWeights transforms a panel of weights; at returns the index of the weight of the tap 0 <= t < 9.
 func winogradWeights[T Float](w *winograd, part int, weights, shared []T, at func(group, out, in, t int) int) {
 	panels := ceilDiv(w.out, tileRows)
 	group, row0 := part/panels, part%panels*tileRows
@@ -170,64 +197,92 @@ func winogradWeights[T Float](w *winograd, part int, weights, shared []T, at fun
 	}
 }
 
-// winogradPart computes the results of one block of one group: y has out*groups channels, x in*groups.
-func winogradPart[T Float](w *winograd, part int, y, x, bias, shared, worker []T) {
+// winogradPart runs a part of a phase after that of the weights: y has out*groups channels, x in*groups. One computes the results
+// of a block of one group; with few tiles, first the tiles of some channels are transformed, then those of a panel of
+// results are computed.
+func winogradPart[T Float](w *winograd, phase, part int, y, x, bias, shared, worker []T) {
 	group := part % w.groups
-	b := w.block(part / w.groups)
-	tiles, width := b.tiles(), w.tiles()
-	nextU, nextV, nextP := w.nextU(), w.nextV(), w.nextP()
-	nIn, _ := w.planes()
-	v, worker := worker[:36*nextV], worker[36*nextV:]
-	prod, worker := worker[:36*nextP], worker[36*nextP:]
-	padded, results := worker[:nIn], worker[nIn:]
+	u := shared[group*36*w.nextU():]
+	prod, planes := worker[:36*w.nextP()], worker[36*w.nextP():]
+	if !w.few() {
+		b := w.block(part / w.groups)
+		nIn, _ := w.planes()
+		v, planes := planes[:36*w.nextV()], planes[36*w.nextV():]
+		transformTiles(&b, v, planes[:nIn], x, group, 0, w.in)
+		multiplyTransformed(&b, prod, u, v, 0, w.out)
+		resultsOf(&b, y, prod, bias, planes[nIn:], group, 0, w.out)
+		return
+	}
+	v := shared[w.groups*36*w.nextU()+group*36*w.nextV():]
+	b := w.block(0)
+	if phase == 1 {
+		c0 := part / w.groups * w.someChannels()
+		transformTiles(&b, v, planes, x, group, c0, min(c0+w.someChannels(), w.in))
+		return
+	}
+	m0 := part / w.groups * tileRows
+	m1 := min(m0+tileRows, w.out)
+	multiplyTransformed(&b, prod, u, v, m0, m1)
+	resultsOf(&b, y, prod, bias, planes, group, m0, m1)
+}
 
+// transformTiles computes the transformed tiles of channels [c0, c1) of a group.
+func transformTiles[T Float](b *tileBlock, v, padded, x []T, group, c0, c1 int) {
 	var at [maxTiles]int
 	rows, cols := b.inputPlane()
 	b.places(&at, rows*cols, cols)
 	clear(padded)
-	for c := range w.in {
-		load(&b, padded, x, group*w.in+c, w.groups*w.in)
-		for t := 0; t < tiles; t += lanes {
-			conv3Input(v[t/tileColumns*tileColumns*w.in+c*tileColumns+t%tileColumns:], nextV, padded, (*[lanes]int)(at[t:]), cols)
+	for c := c0; c < c1; c++ {
+		load(b, padded, x, group*b.in+c, b.groups*b.in)
+		for t := 0; t < b.tiles(); t += lanes {
+			conv3Input(v[t/tileColumns*tileColumns*b.in+c*tileColumns+t%tileColumns:], b.nextV(), padded, (*[lanes]int)(at[t:]), cols)
 		}
 	}
-	u := shared[group*36*nextU:]
-	for e := range 36 {
-		for k0 := 0; k0 < w.in; k0 += kBlock {
-			multiplyBands(w.out, tiles, min(kBlock, w.in-k0),
-				bands[T]{panels[T]{u[e*nextU+k0*tileRows:], tileRows, tileRows * w.in}, tileRows},
-				bands[T]{panels[T]{v[e*nextV+k0*tileColumns:], tileColumns, tileColumns * w.in}, tileColumns},
-				prod[e*nextP:], width, k0 > 0)
-		}
-	}
+}
 
-	area := w.oh * w.ow
-	rows, cols = b.outputPlane()
-	whole := w.oh%4 == 0 && w.ow%4 == 0 && tiles%lanes == 0
+// multiplyTransformed computes the products for results [m0, m1) of a group; m0 begins a panel.
+func multiplyTransformed[T Float](b *tileBlock, prod, u, v []T, m0, m1 int) {
+	nextU, nextV, nextP := b.nextU(), b.nextV(), b.nextP()
+	for e := range 36 {
+		for k0 := 0; k0 < b.in; k0 += kBlock {
+			multiplyBands(m1-m0, b.tiles(), min(kBlock, b.in-k0),
+				bands[T]{panels[T]{u[e*nextU+m0*b.in+k0*tileRows:], tileRows, tileRows * b.in}, tileRows},
+				bands[T]{panels[T]{v[e*nextV+k0*tileColumns:], tileColumns, tileColumns * b.in}, tileColumns},
+				prod[e*nextP:], b.winograd.tiles(), k0 > 0)
+		}
+	}
+}
+
+// resultsOf writes results [m0, m1) of a group.
+func resultsOf[T Float](b *tileBlock, y, prod, bias, results []T, group, m0, m1 int) {
+	var at [maxTiles]int
+	tiles, width, area := b.tiles(), b.winograd.tiles(), b.oh*b.ow
+	rows, cols := b.outputPlane()
+	whole := b.oh%4 == 0 && b.ow%4 == 0 && tiles%lanes == 0
 	if whole {
-		b.places(&at, w.groups*w.out*area, w.ow)
+		b.places(&at, b.groups*b.out*area, b.ow)
 	} else {
 		b.places(&at, rows*cols, cols)
 		for t := tiles; t < roundUp(tiles, lanes); t++ {
 			at[t] = (b.n1 - b.n0) * rows * cols
 		}
 	}
-	for m := range w.out {
+	for m := m0; m < m1; m++ {
 		var add T
 		if bias != nil {
-			add = bias[group*w.out+m]
+			add = bias[group*b.out+m]
 		}
-		to := y[((b.n0*w.groups+group)*w.out+m)*area+4*b.i0*w.ow:]
-		dst, ld := to, w.ow
+		to := y[((b.n0*b.groups+group)*b.out+m)*area+4*b.i0*b.ow:]
+		dst, ld := to, b.ow
 		if !whole {
 			dst, ld = results, cols
 		}
 		for t := 0; t < tiles; t += lanes {
-			conv3Output(dst, (*[lanes]int)(at[t:]), ld, prod[m*width+t:], nextP, add)
+			conv3Output(dst, (*[lanes]int)(at[t:]), ld, prod[(m-m0)*width+t:], b.nextP(), add)
 		}
 		if !whole {
-			copyRows(rects[T]{to, w.groups * w.out * area, w.ow}, rects[T]{results, rows * cols, cols},
-				b.n1-b.n0, min(rows, w.oh-4*b.i0), w.ow)
+			copyRows(rects[T]{to, b.groups * b.out * area, b.ow}, rects[T]{results, rows * cols, cols},
+				b.n1-b.n0, min(rows, b.oh-4*b.i0), b.ow)
 		}
 	}
 }

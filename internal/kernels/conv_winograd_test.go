@@ -6,22 +6,50 @@ import (
 	"testing"
 )
 
-// Sizes with incomplete tiles, blocks of several samples, of parts of a sample, pads larger than the kernel,
+// Sizes with incomplete tiles, blocks of several samples, of parts of a sample,
 // groups, and channels that fill no panel.
 func TestWinograd(t *testing.T) {
 	eachLevel(t, func(t *testing.T) {
 		r := rand.New(rand.NewPCG(9, 10))
 		for _, c := range []Conv{
-			{N: 2, C: 16, H: 8, W: 8, M: 16, OH: 8, OW: 8, PadTop: 1, PadLeft: 1},
+			{N: 3, C: 16, H: 8, W: 8, M: 16, OH: 8, OW: 8, PadTop: 1, PadLeft: 1},
 			{N: 3, C: 17, H: 6, W: 9, M: 19, OH: 6, OW: 8, PadTop: 1},
 			{N: 1, C: 16, H: 21, W: 37, M: 17, OH: 19, OW: 36, PadLeft: 1},
-			{N: 2, C: 50, H: 5, W: 3, M: 32, OH: 8, OW: 8, PadTop: 3, PadLeft: 4, Groups: 2},
+			{N: 3, C: 50, H: 7, W: 8, M: 32, OH: 8, OW: 8, PadTop: 1, PadLeft: 1, Groups: 2},
+			{N: 17, C: 16, H: 8, W: 8, M: 49, OH: 8, OW: 8, PadTop: 1, PadLeft: 1}, // more tiles than a block
+			{N: 1, C: 33, H: 13, W: 14, M: 50, OH: 14, OW: 14, PadTop: 2, PadLeft: 1},
 			{N: 33, C: 25, H: 4, W: 4, M: 26, OH: 4, OW: 4, PadTop: 1, PadLeft: 1},
 		} {
 			c.KH, c.KW, c.StrideH, c.StrideW, c.DilationH, c.DilationW = 3, 3, 1, 1, 1, 1
 			c.Groups = max(c.Groups, 1)
 			if _, ok := c.winograd(); !ok {
 				t.Errorf("%+v is not computed in tiles", c)
+			}
+			checkConv[float32](t, r, &c, 0x1p-24)
+			checkConv[float64](t, r, &c, 0x1p-53)
+		}
+	})
+}
+
+// Few positions and many channels, with strides, dilation, padding, several samples in a box and several boxes in a sample,
+// more taps than a block of products, and bands of rows that are not full.
+func TestConvGathered(t *testing.T) {
+	eachLevel(t, func(t *testing.T) {
+		r := rand.New(rand.NewPCG(19, 20))
+		for _, c := range []Conv{
+			{N: 1, C: 5, H: 9, W: 9, M: 70, KH: 3, KW: 3, OH: 4, OW: 4, StrideH: 2, StrideW: 2},
+			{N: 1, C: 33, H: 7, W: 7, M: 64, KH: 3, KW: 3, OH: 7, OW: 7, PadTop: 1, PadLeft: 1},
+			{N: 3, C: 40, H: 6, W: 5, M: 125, KH: 1, KW: 1, OH: 6, OW: 5},
+			{N: 1, C: 3, H: 30, W: 35, M: 65, KH: 2, KW: 3, OH: 29, OW: 33},
+			{N: 7, C: 2, H: 8, W: 20, M: 66, KH: 3, KW: 2, OH: 7, OW: 12, StrideW: 2, DilationH: 2, PadTop: 2, PadLeft: 5},
+			{N: 1, C: 2, H: 3, W: 400, M: 64, KH: 2, KW: 4, OH: 2, OW: 397},
+			{N: 2, C: 1, H: 20, W: 20, M: 64, KH: 17, KW: 17, OH: 4, OW: 4},
+		} {
+			for _, v := range []*int{&c.StrideH, &c.StrideW, &c.DilationH, &c.DilationW, &c.Groups} {
+				*v = max(*v, 1)
+			}
+			if !c.gathered() {
+				t.Errorf("%+v is not gathered", c)
 			}
 			checkConv[float32](t, r, &c, 0x1p-24)
 			checkConv[float64](t, r, &c, 0x1p-53)
@@ -36,6 +64,13 @@ func TestWinogradError(t *testing.T) {
 		tiles := Conv{N: 1, C: 192, H: 16, W: 16, M: 32, KH: 3, KW: 3, OH: 16, OW: 16, StrideH: 1, StrideW: 1, DilationH: 1, DilationW: 1, PadTop: 1, PadLeft: 1, Groups: 1}
 		sums := tiles
 		sums.DilationH, sums.PadTop = 2, 2
+		// Windows that lie in the padding: their results are not exactly 0.
+		padded := Conv{N: 3, C: 50, H: 5, W: 3, M: 32, KH: 3, KW: 3, OH: 8, OW: 8, StrideH: 1, StrideW: 1, DilationH: 1, DilationW: 1, PadTop: 3, PadLeft: 4, Groups: 2}
+		for i, e := range convErrors(&padded) {
+			if bound := [3]float64{1.5e-5, 1e-5, 6e-6}[i]; !(e <= bound) {
+				t.Errorf("with wide padding: largest error %.2g of the root mean square, documented %.2g", e, bound)
+			}
+		}
 		got, plain := convErrors(&tiles), convErrors(&sums)
 		for i, bound := range [3]float64{1.5e-5, 1e-5, 6e-6} {
 			name := [3]string{"y", "dx", "dw"}[i]

@@ -80,6 +80,11 @@ func convSizes(x, w tensor.Shape, a ConvAttr) (c kernels.Conv, out tensor.Shape,
 func (o *conv) Phases() []int       { return o.c.Phases() }
 func (o *conv) Scratch() (s, w int) { return o.c.Scratch() }
 
+func (o *conv) Prepared() (phases int, operands []int) {
+	operands = []int{1, 2}
+	return o.c.PreparedPhases(), operands[:len(o.in)-1]
+}
+
 func (o *conv) Run(env *Env, worker, phase, part int, out *Buf, in []*Buf) error {
 	if out.F64 != nil {
 		convPart[float64](o, env, worker, phase, part, out, in)

@@ -42,6 +42,7 @@ func Dropout(x *gorgonia.Node, ratio float64, number uint32) (*gorgonia.Node, er
 // Parts start at multiples of chunk, so that none begins inside a block of random words.
 func (o *dropout) Phases() []int  { return []int{chunks(len0(o.out))} }
 func (o *dropout) InPlace() []int { return []int{0} }
+func (o *dropout) draws()         {}
 
 func (o *dropout) Run(env *Env, _, _, part int, out *Buf, in []*Buf) error {
 	from := part * chunk

@@ -74,6 +74,20 @@ type InPlacer interface {
 	InPlace() []int
 }
 
+// A Preparer is an Op whose first phases read some operands only and leave what they make of them in shared scratch memory.
+// A machine whose operands of that kind stay as they are keeps the memory and runs those phases once.
+type Preparer interface {
+	Op
+	// Prepared returns the number of phases, 0 for none, and the operands that they read.
+	Prepared() (phases int, operands []int)
+}
+
+// Draws tells whether an operator's result depends on the random numbers of Env besides its operands.
+func Draws(op Op) bool {
+	_, ok := op.(interface{ draws() })
+	return ok
+}
+
 // base has what all operators share. An operator embeds it and sets name, out and, if some operand gets
 // no derivative, fixed.
 type base struct {

@@ -46,6 +46,8 @@ func newRandom(o *random, any *gorgonia.Node) (*gorgonia.Node, error) {
 	return apply(o, any)
 }
 
+func (o *random) draws() {}
+
 func (o *random) Phases() []int { return []int{chunks(len0(o.out))} }
 
 func (o *random) Run(env *Env, _, _, part int, out *Buf, _ []*Buf) error {
