@@ -74,6 +74,7 @@ func dropout(c *nodeCtx) error {
 			return err
 		}
 	}
+	dropped := false
 	if c.b.opts.Training {
 		ratio, err := c.dropoutRatio()
 		if err != nil {
@@ -82,7 +83,8 @@ func dropout(c *nodeCtx) error {
 		if !(ratio >= 0 && ratio < 1) {
 			return fmt.Errorf("its ratio is %g; it must be in [0, 1)", ratio)
 		}
-		if ratio > 0 {
+		if dropped = ratio > 0; dropped {
+			c.b.net.Random = true
 			if x, err = ops.Dropout(x, ratio, c.dropoutNumber()); err != nil {
 				return err
 			}
@@ -92,13 +94,13 @@ func dropout(c *nodeCtx) error {
 		return err
 	}
 	c.layer(before)
-	if len(c.out) < 2 || c.out[1] == nil || c.b.opts.Training {
+	if len(c.out) < 2 || c.out[1] == nil || dropped {
 		return nil
 	}
 	return c.dropoutMask(x.Shape())
 }
 
-// dropoutMask makes the second output, which tells what is kept: in inference everything. It is a bool from opset 10
+// dropoutMask makes the second output, which tells what is kept, where that is everything. It is a bool from opset 10
 // on, of the type of the data before.
 func (c *nodeCtx) dropoutMask(shape []int) error {
 	elem := elemBOOL

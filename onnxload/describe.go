@@ -21,6 +21,18 @@ func (m *Model) TrainingMode() bool {
 	return false
 }
 
+// MixedModes tells whether some BatchNormalization or Dropout is in training mode and another is not, which no graph of Build
+// stands for.
+func (m *Model) MixedModes() bool {
+	training := 0
+	for _, n := range m.proto.Graph.Node {
+		if m.trainingNode(n) {
+			training++
+		}
+	}
+	return training > 0 && training < m.count("BatchNormalization")+m.DropoutNodes()
+}
+
 // HasBatchNorm tells whether the graph has a BatchNormalization.
 func (m *Model) HasBatchNorm() bool { return m.count("BatchNormalization") > 0 }
 

@@ -166,3 +166,36 @@ func (c *nodeCtx) floatType() tensor.Dtype {
 	}
 	return c.b.opts.Dtype
 }
+
+// bitCast is BitCast: the numbers that the bits of the input mean in another type of as many bits.
+func bitCast(c *nodeCtx) error {
+	to, err := castAttr(c)
+	if err != nil {
+		return err
+	}
+	from := c.elemOf(0)
+	if !onnxpb.IsFloat(to) && !onnxpb.IsInt(to) {
+		return unsupportedf("a cast of bits to %s", onnxpb.TypeName(to))
+	}
+	if bitsOf(from) != bitsOf(to) {
+		return fmt.Errorf("a cast of the bits of %s to %s, which has another number of them", onnxpb.TypeName(from), onnxpb.TypeName(to))
+	}
+	if (from == elemDOUBLE || to == elemDOUBLE) && from != to && c.floatType() != tensor.Float64 {
+		return unsupportedf("the bits of DOUBLE numbers in a graph of float32")
+	}
+	x, err := c.any(0)
+	if err != nil {
+		return err
+	}
+	if onnxpb.IsFloat(from) && from != to {
+		x, err = ops.ToInts("BitCast", x, func(v float64) int64 { return int64(onnxpb.FloatBits(from, v)) })
+	}
+	switch {
+	case err != nil || from == to:
+	case onnxpb.IsFloat(to):
+		x, err = ops.FromInts("BitCast", x, c.floatType(), func(v int64) float64 { return onnxpb.FloatOfBits(to, uint64(v)) })
+	case to == elemBOOL:
+		x, err = castNode(x, from, to, c.floatType())
+	}
+	return c.setAs(0, to, x, err)
+}

@@ -44,6 +44,8 @@ func elementwiseOperators() map[string]operator {
 		"Cast":     {inputs: 1, most: 1, graph: castTo(castAttr), fold: true, elem: castAttr},
 		"CastLike": {inputs: 2, most: 2, graph: castTo(castLikeElem), fold: true, elem: castLikeElem},
 
+		"BitCast": {inputs: 1, most: 1, graph: bitCast, fold: true, elem: castAttr},
+
 		"IsNaN":      {inputs: 1, most: 1, graph: test(math.IsNaN), fold: true},
 		"IsInf":      {inputs: 1, most: 1, graph: isInf, fold: true},
 		"Not":        ints1(func(v int64) int64 { return 1 - v }),

@@ -127,3 +127,18 @@ func TestGatherOfData(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// What does not fit into the cache is an error, not a write at another place.
+func TestTensorScatterOutside(t *testing.T) {
+	for _, c := range []struct {
+		mode string
+		at   int64
+		fits bool
+	}{{"linear", 0, true}, {"linear", 2, true}, {"linear", 3, false}, {"linear", -1, false}, {"circular", 3, true}, {"circular", 1 << 62, true}, {"circular", -1, false}} {
+		m := must(onnxload.Parse(marshal(model(24, nil, list(floats("x", []int64{1, 4, 1}), floats("u", []int64{1, 2, 1}), ints("at", c.at)),
+			list(node("TensorScatter", list("x", "u", "at"), list("y"), "mode", c.mode)), "y"))))
+		if _, err := m.Build(1, onnxload.Options{}); (err == nil) != c.fits {
+			t.Errorf("%s at %d: %v", c.mode, c.at, err)
+		}
+	}
+}

@@ -20,6 +20,7 @@ func indexOperators() map[string]operator {
 		"Scatter":         {inputs: 3, most: 3, graph: scatterElements, fold: true},
 		"ScatterElements": {inputs: 3, most: 3, graph: scatterElements, fold: true},
 		"ScatterND":       {inputs: 3, most: 3, graph: scatterND, fold: true},
+		"TensorScatter":   {inputs: 2, most: 3, graph: tensorScatter, fold: true},
 		"ReverseSequence": {inputs: 2, most: 2, graph: reverseSequence, fold: true},
 		"OneHot":          {inputs: 3, most: 3, graph: oneHot, fold: true, elem: func(c *nodeCtx) (int32, error) { return c.elemOf(2), nil }},
 		"ArgMax":          {inputs: 1, most: 1, graph: arg(true), fold: true},
@@ -153,6 +154,87 @@ func (c *nodeCtx) scattered(x *gorgonia.Node, f func(x, updates *gorgonia.Node, 
 		y, err = back(y)
 	}
 	return c.setAs(0, elem, y, err)
+}
+
+// tensorScatter is TensorScatter: a cache (N, ...), an update of the same shape but for one axis, and where along that axis the update of
+// each sample begins, by default at the front. In the mode circular it goes on there when it has reached the end.
+func tensorScatter(c *nodeCtx) error {
+	x, err := c.any(0)
+	if err != nil {
+		return err
+	}
+	updates, err := c.any(1)
+	if err != nil {
+		return err
+	}
+	a, err := c.int("axis", -2)
+	if err != nil {
+		return err
+	}
+	if a, err = axis(a, x.Dims(), x.Dims()); err != nil {
+		return err
+	}
+	want := slices.Clone([]int(x.Shape()))
+	if a > 0 && updates.Dims() == x.Dims() {
+		want[a] = min(updates.Shape()[a], want[a])
+	}
+	if a == 0 || updates.Dtype() != x.Dtype() || !slices.Equal(updates.Shape(), want) {
+		return fmt.Errorf("an update of shape %v along axis %d of a cache of shape %v", updates.Shape(), a, x.Shape())
+	}
+	mode, err := c.string("mode", "linear")
+	if err != nil {
+		return err
+	}
+	if mode != "linear" && mode != "circular" {
+		return unsupportedf("mode %q; linear and circular are known", mode)
+	}
+	index, err := c.scatterPlaces(x.Shape(), updates.Shape(), a, mode == "circular")
+	if err != nil {
+		return err
+	}
+	y, err := ops.ScatterElements(x, index, updates, a, "none")
+	return c.setAs(0, c.elemOf(0), y, err)
+}
+
+// scatterPlaces returns the places along axis a of a cache that the elements of an update go to, in the update's shape.
+func (c *nodeCtx) scatterPlaces(cache, update []int, a int, circular bool) (*gorgonia.Node, error) {
+	steps, err := c.b.newHost(elemINT64, update)
+	if err != nil {
+		return nil, err
+	}
+	inner := product(update[a+1:])
+	for k := range steps.i {
+		steps.i[k] = int64(k / inner % update[a])
+	}
+	index, err := c.known(steps)
+	if err != nil || !c.has(2) {
+		return index, err
+	}
+	from, err := c.integers(2)
+	if err != nil {
+		return nil, err
+	}
+	if !slices.Equal(from.Shape(), []int{cache[0]}) {
+		return nil, fmt.Errorf("write indices of shape %v for %d samples", from.Shape(), cache[0])
+	}
+	shape := make([]int, len(cache))
+	for d := range shape {
+		shape[d] = 1
+	}
+	shape[0] = cache[0]
+	if from, err = ops.Reshape(from, shape); err != nil {
+		return nil, err
+	}
+	size, count := int64(cache[a]), int64(update[a])
+	return ops.Ints("TensorScatter", index, from, func(step, from int64) (int64, error) {
+		if circular && from >= 0 {
+			return (from%size + step) % size, nil
+		}
+		if from < 0 || from > size-count {
+			return 0, fmt.Errorf("an update of %d elements at %d of a cache of %d", count, from, size)
+		}
+		return from + step, nil
+	})
 }
 
 func reverseSequence(c *nodeCtx) error {

@@ -96,6 +96,7 @@ func (c *nodeCtx) insertDropout() error {
 			return err
 		}
 		v.node = y
+		c.b.net.Random = true
 	}
 	return nil
 }

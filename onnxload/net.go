@@ -64,10 +64,12 @@ type Net struct {
 	// float64 for all types of floats, and int64 for integers and bools.
 	OutputTypes []string
 	Batch       int
-	Params      []Param  // trainable tensors; together they are the flat vector of weights
-	Frozen      []Param  // tensors that would be trained but for Options.Freeze and Output; together they are another vector
-	Buffers     []Buffer // running statistics; together they are the flat vector of running statistics
-	Stats       []Stat   // what a training graph measures for the buffers
+	// Random tells that the graph draws random numbers: it drops, or has an operator such as RandomNormal.
+	Random  bool
+	Params  []Param  // trainable tensors; together they are the flat vector of weights
+	Frozen  []Param  // tensors that would be trained but for Options.Freeze and Output; together they are another vector
+	Buffers []Buffer // running statistics; together they are the flat vector of running statistics
+	Stats   []Stat   // what a training graph measures for the buffers
 	// States are what a graph built with Options.Carry remembers from one window of a sequence to the next, in
 	// file order: the state of each LSTM, GRU and RNN of one direction that begins with zeros, and what the file
 	// itself takes and gives as states, which are not among Inputs then.

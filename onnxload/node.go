@@ -402,6 +402,15 @@ func (c *nodeCtx) node(i int, train bool) (*gorgonia.Node, error) {
 	return n, nil
 }
 
+// known makes a node of numbers that an operator brings along, in whatever graph it is computed.
+func (c *nodeCtx) known(h *host) (*gorgonia.Node, error) {
+	name := c.b.unique(shownName(c.n, c.index) + ".known")
+	if c.scratch != nil {
+		return c.scratch.node(name, h), nil
+	}
+	return c.b.constNode(name, h)
+}
+
 // integers returns input i as a node of integers.
 func (c *nodeCtx) integers(i int) (*gorgonia.Node, error) {
 	if !c.has(i) {

@@ -13,7 +13,8 @@ import (
 //
 // A training graph normalises with the statistics of the batch and records them in Net.Stats; another uses the
 // running statistics. Only the first output is computed; in inference the others, the updated running
-// statistics, are the running statistics themselves.
+// statistics, are the running statistics themselves. A training graph computes those of opset 14 and newer too if the
+// running statistics are no tensors of the file.
 func batchNorm(c *nodeCtx) error {
 	if spatial, err := c.bool("spatial", true); err != nil {
 		return err
@@ -86,13 +87,44 @@ func (c *nodeCtx) batchNormTrain(x, scale, bias *gorgonia.Node, eps, momentum fl
 		})
 	}
 	net.names[stats.ID()] = shownName(c.n, c.index)
-	for _, v := range c.out[1:] {
-		if v != nil {
-			v.statistic = true
-			v.missing = "running statistics are not computed by the training graph"
+	for k, v := range c.out[1:] {
+		if v == nil {
+			continue
 		}
+		if c.opset >= 14 && k < 2 && c.in[3].src == nil && c.in[4].src == nil {
+			if err := c.runningStatistic(k, stats, momentum); err != nil {
+				return err
+			}
+			continue
+		}
+		v.statistic = true
+		v.missing = "running statistics are not computed by the training graph"
 	}
 	return c.set(0, y, nil)
+}
+
+// runningStatistic makes output 1+k: the running mean, or with k 1 the variance, moved towards that of the batch.
+func (c *nodeCtx) runningStatistic(k int, stats *gorgonia.Node, momentum float64) error {
+	channels := stats.Shape()[1]
+	of, err := ops.Slice(stats, []int{k, 0}, nil, []int{1, channels})
+	if err == nil {
+		of, err = ops.Reshape(of, []int{channels})
+	}
+	if err != nil {
+		return err
+	}
+	old, err := c.data(3 + k)
+	if err != nil {
+		return err
+	}
+	if old, err = ops.Scale(old, momentum); err != nil {
+		return err
+	}
+	if of, err = ops.Scale(of, 1-momentum); err != nil {
+		return err
+	}
+	y, err := ops.Add(old, of)
+	return c.set(1+k, y, err)
 }
 
 // buffer adds input i, a running statistic, to Net.Buffers; if it is no tensor of the file it is data like any

@@ -97,20 +97,10 @@ func bernoulli(c *nodeCtx) error {
 
 // randomNumber chooses the stream of random numbers: by the place in the file, so that it is the same for every batch size.
 func (c *nodeCtx) randomNumber() uint32 {
+	c.b.net.Random = true
 	if c.scope == nil {
 		return uint32(c.index)
 	}
 	c.b.draws++
 	return 1<<24 + uint32(c.b.draws)
-}
-
-// Random tells whether the graph itself has a node that draws random numbers in inference too.
-func (m *Model) Random() bool {
-	drawing := randomOperators()
-	for _, n := range m.proto.Graph.Node {
-		if _, ok := drawing[n.GetOpType()]; (ok || n.GetOpType() == "Multinomial") && m.isDefault(n) {
-			return true
-		}
-	}
-	return false
 }

@@ -228,7 +228,7 @@ func (c *nodeCtx) transform(x *gorgonia.Node, a, n int, inverse, onesided bool) 
 			}
 		}
 	}
-	m, err := c.matrix(h)
+	m, err := c.known(h)
 	if err != nil {
 		return nil, err
 	}
@@ -253,15 +253,6 @@ func (c *nodeCtx) transform(x *gorgonia.Node, a, n int, inverse, onesided bool) 
 		return nil, err
 	}
 	return ops.Transpose(x, back)
-}
-
-// matrix makes a node of numbers that are known.
-func (c *nodeCtx) matrix(h *host) (*gorgonia.Node, error) {
-	name := c.b.unique(shownName(c.n, c.index) + ".matrix")
-	if c.scratch != nil {
-		return c.scratch.node(name, h), nil
-	}
-	return c.b.constNode(name, h)
 }
 
 // moved is the permutation that takes an axis from one place to another and keeps the order of the rest.

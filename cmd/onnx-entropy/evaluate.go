@@ -11,7 +11,7 @@ import (
 	"github.com/onnx-entropy/onnx-entropy/runner"
 )
 
-// outputsOf computes the outputs of a model, by name, for inputs of any shapes in file order. Shapes, axes and bounds
+// outputsOf computes the outputs of a model, in the mode that the file is in, by name, for inputs of any shapes in file order. Shapes, axes and bounds
 // may be among the inputs, which a graph must know when it is built: if the graph cannot be built with all inputs
 // free, the last is given to it as a known value, then the last two, and so on.
 func outputsOf(ctx context.Context, m *onnxload.Model, inputs []value, limit int64) (map[string]value, error) {
@@ -38,7 +38,7 @@ func outputsOf(ctx context.Context, m *onnxload.Model, inputs []value, limit int
 // outputsWith gives the first inputs, as many as free says and of those the ones that have elements, when the graph
 // runs.
 func outputsWith(ctx context.Context, m *onnxload.Model, inputs []value, free int, dtype tensor.Dtype, limit int64) (map[string]value, error) {
-	o := onnxload.Options{Dtype: dtype, MaxMemory: limit, Known: map[string]*tensor.Dense{}, Shapes: map[string][]int{}}
+	o := onnxload.Options{Training: m.TrainingMode(), Dtype: dtype, MaxMemory: limit, Known: map[string]*tensor.Dense{}, Shapes: map[string][]int{}}
 	var data []*tensor.Dense
 	for i, v := range inputs {
 		name := m.Inputs[i].Name
@@ -52,6 +52,9 @@ func outputsWith(ctx context.Context, m *onnxload.Model, inputs []value, free in
 	net, err := m.Build(1, o)
 	if err != nil {
 		return nil, err
+	}
+	if net.Random {
+		return nil, unsupported("it draws random numbers, which no two implementations have in common")
 	}
 	outputs, err := runner.Outputs(ctx, net, net.Weights(), net.Running(), data)
 	if err != nil {

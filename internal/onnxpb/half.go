@@ -15,6 +15,32 @@ func Round(elem int32, x float64) float64 {
 	return x
 }
 
+// FloatBits returns the bits that an element of a floating-point type has for x, the nearest number of the type.
+func FloatBits(elem int32, x float64) uint64 {
+	switch TensorProto_DataType(elem) {
+	case TensorProto_FLOAT:
+		return uint64(math.Float32bits(float32(x)))
+	case TensorProto_FLOAT16:
+		return uint64(floatToHalf(float32(x)))
+	case TensorProto_BFLOAT16:
+		return uint64(floatToBfloat(float32(x)))
+	}
+	return math.Float64bits(x)
+}
+
+// FloatOfBits is the reverse of FloatBits.
+func FloatOfBits(elem int32, bits uint64) float64 {
+	switch TensorProto_DataType(elem) {
+	case TensorProto_FLOAT:
+		return float64(math.Float32frombits(uint32(bits)))
+	case TensorProto_FLOAT16:
+		return float64(halfToFloat(uint16(bits)))
+	case TensorProto_BFLOAT16:
+		return float64(math.Float32frombits(uint32(bits) << 16))
+	}
+	return math.Float64frombits(bits)
+}
+
 // halfToFloat converts the bits of an IEEE 754 binary16 number.
 func halfToFloat(h uint16) float32 {
 	sign := uint32(h>>15) << 31

@@ -22,7 +22,7 @@ func Convert(x *gorgonia.Node, to tensor.Dtype) (*gorgonia.Node, error) {
 	case isFloat(from) && to == tensor.Int64:
 		return convert("Cast", x, truncate)
 	case from == tensor.Int64 && isFloat(to):
-		return fromInts(x, to, func(v int64) float64 { return float64(v) })
+		return fromInts("Cast", x, to, func(v int64) float64 { return float64(v) })
 	default:
 		return nil, fmt.Errorf("ops: Cast: from %v to %v", from, to)
 	}
@@ -30,10 +30,7 @@ func Convert(x *gorgonia.Node, to tensor.Dtype) (*gorgonia.Node, error) {
 
 // ConvertUnsigned is Convert from int64 to floats for numbers of type uint64, which int64 holds bit for bit.
 func ConvertUnsigned(x *gorgonia.Node, to tensor.Dtype) (*gorgonia.Node, error) {
-	if err := needInts("Cast", x); err != nil {
-		return nil, err
-	}
-	return fromInts(x, to, func(v int64) float64 { return float64(uint64(v)) })
+	return FromInts("Cast", x, to, func(v int64) float64 { return float64(uint64(v)) })
 }
 
 // FloatToUnsigned is Convert from floats to numbers of type uint64; negative ones wrap around.
@@ -59,6 +56,19 @@ func truncate(v float64) int64 {
 		return 0
 	}
 	return int64(v)
+}
+
+// ToInts applies f to the elements of x, floats, and gives int64; it has no derivative.
+func ToInts(name string, x *gorgonia.Node, f func(float64) int64) (*gorgonia.Node, error) {
+	return convert(name, x, f)
+}
+
+// FromInts applies f to the elements of x, int64, and gives floats of type to.
+func FromInts(name string, x *gorgonia.Node, to tensor.Dtype, f func(int64) float64) (*gorgonia.Node, error) {
+	if err := needInts(name, x); err != nil {
+		return nil, err
+	}
+	return fromInts(name, x, to, f)
 }
 
 // Round16 rounds x to numbers that f gives, those of a narrower float type. The derivative goes through
@@ -91,12 +101,12 @@ func convertRow[T kernels.Float](f func(float64) int64) func(at, n int, x, step 
 	}
 }
 
-func fromInts(x *gorgonia.Node, to tensor.Dtype, f func(int64) float64) (*gorgonia.Node, error) {
+func fromInts(name string, x *gorgonia.Node, to tensor.Dtype, f func(int64) float64) (*gorgonia.Node, error) {
 	row := fromIntsRow[float32](f)
 	if to == tensor.Float64 {
 		row = fromIntsRow[float64](f)
 	}
-	return newZip("Cast", to, row, nil, x)
+	return newZip(name, to, row, nil, x)
 }
 
 func fromIntsRow[T kernels.Float](f func(int64) float64) func(at, n int, x, step [3]int, out *Buf, in []*Buf) error {

@@ -275,6 +275,17 @@ for p in (1, 2):
              lambda x: x / torch.linalg.vector_norm(x, p, axis, keepdim=True), p=p, axis=axis)
 case("MeanVariance", "MeanVarianceNormalization", 13, [randn(2, 3, 2, 2)],
      lambda x: (x - x.mean((0, 2, 3), keepdim=True)) / (x.var((0, 2, 3), correction=0, keepdim=True).sqrt() + 1e-9))
+
+
+def batch_norm_outputs(x, s, b, m, v, momentum=0.75):
+    axes = [a for a in range(x.dim()) if a != 1]
+    mean, var = x.detach().mean(axes), x.detach().var(axes, correction=0)  # biased, unlike PyTorch's
+    return F.batch_norm(x, None, None, s, b, True, 0, 1e-5), momentum * m + (1 - momentum) * mean, momentum * v + (1 - momentum) * var
+
+
+case("BatchNormStatistics", "BatchNormalization", 15, [randn(3, 2, 4), randn(2), randn(2), randn(2), randn(2).abs()], batch_norm_outputs,
+     training_mode=1, momentum=0.75)
+case("DropoutOfNothing", "Dropout", 13, [randn(2, 3), const(0.0), const(True)], lambda x, *_: (1 * x, torch.ones(2, 3, dtype=torch.bool)))
 case("SoftmaxCoerced", "Softmax", 11, [randn(2, 3, 4)], lambda x: F.softmax(x.reshape(2, 12), 1).reshape(2, 3, 4))
 case("SoftmaxCoerced2", "Softmax", 11, [randn(2, 3, 2, 2)], lambda x: F.softmax(x.reshape(6, 4), 1).reshape(2, 3, 2, 2), axis=2)
 case("LogSoftmaxCoerced0", "LogSoftmax", 1, [randn(2, 3)], lambda x: F.log_softmax(x.reshape(1, 6), 1).reshape(2, 3), axis=0)
@@ -586,6 +597,23 @@ case("PadAxes", "Pad", 18, [randn(2, 3, 4), const([1, -1, 2, 1]), const(0.75), c
      lambda x, *_: F.pad(x, (-1, 1, 1, 2), value=0.75))
 case("SliceSteps", "Slice", 13, [randn(5, 6), const([-1, 1]), const([-100, 6]), const([0, 1]), const([-2, 3])],
      lambda x, *_: x.flip(0)[::2, 1::3])
+
+
+def tensor_scatter(x, u, at=None, circular=False):
+    y = x.clone()
+    for b in range(x.shape[0]):
+        for s in range(u.shape[-2]):
+            k = s + (int(at[b]) if at is not None else 0)
+            y[b, ..., k % x.shape[-2] if circular else k, :] = u[b, ..., s, :]
+    return y
+
+
+case("TensorScatter", "TensorScatter", 24, [randn(2, 3, 5, 2), randn(2, 3, 2, 2), torch.tensor([3, 0])], tensor_scatter)
+case("TensorScatterFront", "TensorScatter", 24, [randn(2, 4, 3), randn(2, 3, 3)], tensor_scatter, axis=1)
+case("TensorScatterCircular", "TensorScatter", 24, [randn(3, 4, 2), randn(3, 3, 2), const([3, 0, 6])],
+     lambda x, u, i: tensor_scatter(x, u, i, True), mode="circular")
+case("BitCast", "BitCast", 26, [torch.tensor([0.0, -0.0, 1.0, -2.5, math.inf, -math.inf, 2.0**-149])],
+     lambda x: x.detach().float().view(torch.int32), to=6)
 case("Trilu", "Trilu", 14, [randn(2, 4, 3), const(1)], lambda x, _: torch.triu(x, 1))
 case("Compress", "Compress", 11, [randn(3, 4), const([True, False, True, True])], lambda x, c: x[:, c], axis=1)
 case("Expand", "Expand", 13, [randn(3, 1), const([2, 1, 4])], lambda x, _: x.expand(2, 3, 4))
