@@ -12,7 +12,7 @@ import (
 // batchNorm is BatchNormalization: X (N, C, ...), scale, B, mean and variance (C).
 //
 // A training graph normalises with the statistics of the batch and records them in Net.Stats; another uses the
-// running statistics. Only the first output is computed; in inference the others, the updated running
+// running statistics, and makes it part of a convolution before it. Only the first output is computed; in inference the others, the updated running
 // statistics, are the running statistics themselves. A training graph computes those of opset 14 and newer too if the
 // running statistics are no tensors of the file.
 func batchNorm(c *nodeCtx) error {
@@ -56,7 +56,14 @@ func batchNorm(c *nodeCtx) error {
 	if c.batchStatistics() {
 		return c.batchNormTrain(x, scale, bias, eps, momentum)
 	}
-	y, err := ops.BatchNorm(x, scale, bias, mean, variance, eps)
+	folded := false
+	var y *gorgonia.Node
+	if !c.b.opts.Training && c.onlyReader() {
+		y, folded, err = ops.FoldNorm(x, scale, bias, mean, variance, eps)
+	}
+	if !folded {
+		y, err = ops.BatchNorm(x, scale, bias, mean, variance, eps)
+	}
 	if err := c.set(0, y, err); err != nil {
 		return err
 	}
