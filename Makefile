@@ -32,14 +32,18 @@ FUZZTIME ?= 30s
 fuzz:
 	FUZZTIME=$(FUZZTIME) bash .ci/fuzz
 
-# Needs Python 3: makes a virtual environment with PyTorch, onnx and onnxruntime in VENV.
+# Needs Python 3: makes a virtual environment with PyTorch, scikit-learn, onnx and onnxruntime in VENV. TensorFlow asks for other versions
+# of these: KERAS is a Python with what models/keras_networks.py names, and without it Keras is left out.
+KERAS ?=
 VENV ?= $(HOME)/.cache/onnx-entropy/venv
 interop: build
 	test -x $(VENV)/bin/python || python3 -m venv $(VENV)
-	$(VENV)/bin/pip install --quiet torch torchvision transformers onnx onnxruntime onnxscript numpy
+	$(VENV)/bin/pip install --quiet torch torchvision transformers onnx onnxruntime onnxscript numpy scikit-learn skl2onnx
 	$(VENV)/bin/python models/interop.py --bin bin/onnx-entropy
 	CGO_ENABLED=0 go build -o bin/interop ./models/interop
 	$(VENV)/bin/python models/networks.py --program bin/interop $(NAMES)
+	$(VENV)/bin/python models/sklearn_networks.py --program bin/interop $(NAMES)
+	test -z "$(KERAS)" || $(KERAS) models/keras_networks.py --program bin/interop $(NAMES)
 
 # Writes the README's table of operators from ONNX's test cases: those of 1.12, which are Debian's package
 # libonnx-testdata, and those of the newest onnx package of PyPI.

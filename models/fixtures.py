@@ -41,26 +41,12 @@ import torch.nn.functional as F
 from onnx import numpy_helper
 
 import export
+from recording import words
 
 OUT = pathlib.Path(__file__).parent.parent / "onnxload" / "testdata"
 BATCH = {"mnistfc": 8, "mnistconv": 8, "allcnn": 2}  # allcnn has a million ReLUs in a batch of 3
 CLASSES = 10
 MARGIN = 4e-6
-M64 = (1 << 64) - 1
-
-
-def fnv1a64(name):
-    h = 0xCBF29CE484222325
-    for b in name.encode():
-        h = (h ^ b) * 0x100000001B3 & M64
-    return h
-
-
-def words(name, count):
-    s = np.uint64(fnv1a64(name)) + np.arange(1, count + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
-    s = (s ^ s >> np.uint64(30)) * np.uint64(0xBF58476D1CE4E5B9)
-    s = (s ^ s >> np.uint64(27)) * np.uint64(0x94D049BB133111EB)
-    return s ^ s >> np.uint64(31)
 
 
 def values(entry):

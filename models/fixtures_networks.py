@@ -3,35 +3,21 @@ the gradients and the outputs of the modules in double precision.
 
     python models/fixtures_networks.py
 
-NAME.onnx.gz is the file. NAME.json.gz: "inputs" (in the file's order) and "target", each with "shape" and "data"; "loss" and its
-name "kind", in training mode without dropout; "gradients" by initializer, with "shape", "l2", "sum" and "dot", the sum of
-g[i]*u[i] with u of models/fixtures.py's formula for the initializer's name; "output" in inference mode. Initializers that
-are not in "gradients" are no parameters. Versions: see networks.py.
+What the files hold is explained in recording.py. Versions: see networks.py.
 """
-import gzip
-import json
 import pathlib
 import tempfile
 
 import numpy as np
 import onnx
 import torch
-from onnx import numpy_helper
 
-import fixtures
 import networks
+import recording
+import referee
 import zoo
 
-OUT = pathlib.Path(__file__).parent.parent / "runner" / "testdata" / "networks"
 EXPORTS = ("torchscript eval", "torchscript training", "dynamo eval")
-
-
-def strip(model):
-    """Without the exporting machine's paths."""
-    for part in [*model.graph.node, *model.functions]:
-        part.ClearField("metadata_props")
-        part.ClearField("doc_string")
-    return model
 
 
 def parameters(module, model):
@@ -45,24 +31,14 @@ def parameters(module, model):
     return networks.match(module, model, list(found))
 
 
-def summary(name, g):
-    u = (fixtures.words(name, g.size) >> np.uint64(40)).astype(np.float64) / 2**23 - 1
-    return {"shape": list(g.shape), "l2": float(np.linalg.norm(g)), "sum": float(g.sum()), "dot": float(g.flatten() @ u)}
-
-
-def plain(x):
-    return {"shape": list(x.shape), "data": x.flatten().tolist()}
-
-
 def record(name, case, how):
     with tempfile.TemporaryDirectory() as dir:
         path = pathlib.Path(dir) / "model.onnx"
         networks.export(case, how, path)
-        model = strip(onnx.load(path))
+        model = recording.strip(onnx.load(path))
         onnx.save(model, path)
-        want = None if how.endswith("training") else networks.run_runtime(path, case)[0]
+        want = None if how.endswith("training") else referee.run_runtime(path, networks.arrays(case))[0]
     module = networks.reference(case, model)
-    names = [t.name for t in model.graph.initializer if t.data_type == onnx.TensorProto.FLOAT and np.prod(t.dims) > 1]
     module = networks.untie(module, parameters(module, model)[0])
     found, tensors = parameters(module, model)
     networks.adopt(found, tensors)
@@ -73,14 +49,8 @@ def record(name, case, how):
     loss.backward()
     zero = lambda p: np.zeros(p.shape) if p.grad is None else p.grad.numpy()
     order = [i.name for i in model.graph.input]
-    expected = {"inputs": [plain(case.inputs[n]) for n in order], "target": plain(case.target), "kind": case.loss, "loss": loss.item(),
-                "output": plain(output), "gradients": {n: summary(n, f(zero)) for n, f in found.items()}}
-    OUT.mkdir(parents=True, exist_ok=True)
-    stem = f"{name}_{how.replace(' ', '_')}"
-    data = gzip.compress(model.SerializeToString(), 9, mtime=0)
-    (OUT / f"{stem}.onnx.gz").write_bytes(data)
-    (OUT / f"{stem}.json.gz").write_bytes(gzip.compress(json.dumps(expected).encode(), 9, mtime=0))
-    print(f"{stem:32} {len(data):7} bytes, loss {loss.item():.6f}, {len(found)} gradients of {len(names)} tensors", flush=True)
+    recording.write(f"{name}_{how.replace(' ', '_')}", model, [networks.arrays(case)[n] for n in order], case.target.numpy(), case.loss,
+                    loss.item(), {n: f(zero) for n, f in found.items()}, output)
 
 
 def main():

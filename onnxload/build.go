@@ -228,6 +228,10 @@ func (b *builder) unique(name string) string {
 // a place where it is trainable.
 func (b *builder) fromFile(s *source) *value {
 	v := &value{name: s.name, elem: s.elem(), shape: s.shape, src: s}
+	if s.elem() == int32(onnxpb.TensorProto_STRING) {
+		v.makeText()
+		return v
+	}
 	if s.trainable(true) {
 		v.roots = []*source{s}
 	}
@@ -318,7 +322,7 @@ func valueOf(backing any, shape []int) gorgonia.Value {
 // outputs sets the outputs of the net, or returns the error of the whole build.
 func (b *builder) outputs() error {
 	for _, o := range b.model.proto.Graph.Output {
-		if v := b.values[o.GetName()]; v.missing != "" && !v.statistic {
+		if v := b.values[o.GetName()]; v.missing != "" && !v.statistic && !v.text {
 			i := b.model.info.producer[v.name]
 			b.unsupported[i] = fmt.Sprintf("output %q of the graph: %s", v.name, v.missing)
 		}
@@ -336,7 +340,7 @@ func (b *builder) outputs() error {
 	for _, o := range b.model.proto.Graph.Output {
 		v := b.values[o.GetName()]
 		if v.missing != "" {
-			continue // a statistic of BatchNormalization
+			continue // a statistic of BatchNormalization, or strings
 		}
 		n, err := b.output(v)
 		if n == nil && err == nil {

@@ -65,12 +65,26 @@ const exportBetter = "torch.onnx.export(model.train(), args, file, training=torc
 // guesses: a file does not say what it was made from.
 func (m *Model) Warnings() []string {
 	var w []string
-	if m.count("Conv") > 0 && !m.HasBatchNorm() {
-		w = append(w, fmt.Sprintf("There is no BatchNormalization. If the network had any, exporting it for inference "+
-			"has folded them into the convolutions, and they cannot be trained; export it with %s.", exportBetter))
-	}
-	if m.DropoutNodes() == 0 && !m.TrainingMode() {
-		w = append(w, "There is no Dropout. If the network had any, exporting it for inference has removed it; export it with "+exportBetter+", or put some back with --dropout NODE=P.")
+	merged := "export it with " + exportBetter
+	switch m.exporter() {
+	case "skl2onnx": // scikit-learn has neither BatchNormalization nor Dropout
+	case "tf2onnx":
+		merged = "export it after a step of training, when they differ"
+		if m.DropoutNodes() == 0 {
+			w = append(w, "There is no Dropout, which tf2onnx leaves out. If the network had any, put some back with --dropout NODE=P.")
+		}
+		if m.count("Conv") > 0 && !m.HasBatchNorm() {
+			w = append(w, "There is no BatchNormalization. If the network had any, tf2onnx has made them a scale and a shift of each channel, which "+
+				"are trained, or has folded them into the convolutions.")
+		}
+	default:
+		if m.count("Conv") > 0 && !m.HasBatchNorm() {
+			w = append(w, fmt.Sprintf("There is no BatchNormalization. If the network had any, exporting it for inference "+
+				"has folded them into the convolutions, and they cannot be trained; export it with %s.", exportBetter))
+		}
+		if m.DropoutNodes() == 0 && !m.TrainingMode() {
+			w = append(w, "There is no Dropout. If the network had any, exporting it for inference has removed it; export it with "+exportBetter+", or put some back with --dropout NODE=P.")
+		}
 	}
 	if t := m.tied(); len(t) > 0 {
 		more := ""
@@ -79,8 +93,8 @@ func (m *Model) Warnings() []string {
 			t = t[:4]
 		}
 		w = append(w, fmt.Sprintf("Tensors are tied: %s%s. If the layers share them on purpose, all is well. If not, the exporter has merged "+
-			"tensors that were equal, as they are in a fresh network, and they are trained as one; export it with %s.",
-			strings.Join(t, "; "), more, exportBetter))
+			"tensors that were equal, as they are in a fresh network, and they are trained as one; %s.",
+			strings.Join(t, "; "), more, merged))
 	}
 	if e := m.equalTensors(); len(e) > 0 {
 		w = append(w, fmt.Sprintf("Tensors are equal but trained apart: %s. If they were shared (tied), the exporter has copied them.", strings.Join(e, "; ")))

@@ -15,6 +15,9 @@ import (
 type scratch struct {
 	graph *gorgonia.ExprGraph
 	bufs  map[*gorgonia.Node]*ops.Buf
+	// shapesOnly tells that nothing will be computed, and inputs need no numbers.
+	shapesOnly bool
+	blanks     int
 }
 
 // evaluate computes the outputs of the node from constants. Those that are not wanted are nil.
@@ -28,7 +31,31 @@ func (c *nodeCtx) evaluate(op operator) ([]*host, error) {
 		out[0] = h
 		return out, err
 	}
-	s := &scratch{gorgonia.NewGraph(), map[*gorgonia.Node]*ops.Buf{}}
+	s := &scratch{graph: gorgonia.NewGraph(), bufs: map[*gorgonia.Node]*ops.Buf{}}
+	results, err := c.inScratch(op, s)
+	if err != nil {
+		return nil, err
+	}
+	done := func(v *value) bool { return v != nil && v.node != nil }
+	for _, v := range results {
+		if done(v) {
+			if _, err := c.b.eval(s, v.node); err != nil {
+				return nil, err
+			}
+		}
+	}
+	for k, v := range results {
+		if !done(v) {
+			continue
+		}
+		b := s.bufs[v.node]
+		out[k] = hostFrom(b, v.elem, v.node.Op() != nil)
+	}
+	return out, nil
+}
+
+// inScratch makes the node's outputs in a scratch graph. Those that are not wanted are nil.
+func (c *nodeCtx) inScratch(op operator, s *scratch) ([]*value, error) {
 	own := *c
 	own.scratch = s
 	own.out = make([]*value, len(c.out))
@@ -37,25 +64,32 @@ func (c *nodeCtx) evaluate(op operator) ([]*host, error) {
 			own.out[k] = &value{name: v.name}
 		}
 	}
-	if err := op.graph(&own); err != nil {
+	return own.out, op.graph(&own)
+}
+
+// shapes returns the shapes of the outputs, nil for those that are not wanted.
+func (c *nodeCtx) shapes(op operator) ([][]int, error) {
+	results, err := c.inScratch(op, &scratch{graph: gorgonia.NewGraph(), shapesOnly: true})
+	if err != nil {
 		return nil, err
 	}
-	done := func(v *value) bool { return v != nil && v.node != nil }
-	for _, v := range own.out {
-		if done(v) {
-			if _, err := c.b.eval(s, v.node); err != nil {
-				return nil, err
-			}
+	out := make([][]int, len(results))
+	for k, v := range results {
+		if v != nil && v.node != nil {
+			out[k] = append([]int{}, v.node.Shape()...)
 		}
-	}
-	for k, v := range own.out {
-		if !done(v) {
-			continue
-		}
-		b := s.bufs[v.node]
-		out[k] = hostFrom(b, v.elem, v.node.Op() != nil)
 	}
 	return out, nil
+}
+
+// blank puts an input without numbers into the scratch graph.
+func (s *scratch) blank(name string, elem int32, shape []int) *gorgonia.Node {
+	dt := tensor.Float64
+	if onnxpb.IsInt(elem) {
+		dt = tensor.Int64
+	}
+	s.blanks++
+	return inputNode(s.graph, fmt.Sprintf("%s.%d", name, s.blanks), dt, shape)
 }
 
 // node puts numbers into the scratch graph.

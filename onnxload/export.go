@@ -165,7 +165,7 @@ func (p *patch) write(metadata map[string]string) ([]byte, error) {
 			byInit[s.initializer] = x
 			continue
 		}
-		if err := setConstant(p.node(s.constant), x); err != nil {
+		if err := s.write(p.node(s.constant), x); err != nil {
 			return nil, fmt.Errorf("onnxload: %s: %w", p.m.nodeName(s.constant), err)
 		}
 	}
@@ -348,9 +348,22 @@ func (p *patch) settle(ts []*onnxpb.TensorProto) error {
 	return nil
 }
 
-// setConstant writes numbers into a Constant node, in the attribute that has them.
-func setConstant(n *onnxpb.NodeProto, x []float32) error {
+// write puts numbers into the node that has them: a Constant, or one with an attribute of weights.
+func (s *source) write(n *onnxpb.NodeProto, x []float32) error {
 	for _, a := range n.Attribute {
+		if s.attribute != "" {
+			if a.GetName() == s.attribute {
+				a.Floats = nil
+				if s.opposite {
+					for _, v := range x {
+						a.Floats = append(a.Floats, -v)
+					}
+				}
+				a.Floats = append(a.Floats, x...)
+				return nil
+			}
+			continue
+		}
 		switch a.GetName() {
 		case "value":
 			inline(a.T)

@@ -70,6 +70,9 @@ func (m *Model) feeds(output string) map[string]bool {
 			for _, in := range captured(n, slices.Clone(n.Input)) {
 				from[in] = true
 			}
+			for _, w := range m.attributeWeights(i) {
+				from[w] = true
+			}
 		}
 	}
 	return from
@@ -120,6 +123,9 @@ func (m *Model) Readers() map[string][]string {
 		}
 	}
 	for i, n := range m.proto.Graph.Node {
+		for _, w := range m.attributeWeights(i) {
+			names[w] = append(names[w], shownName(n, i))
+		}
 		if n.GetName() == "" || rearranges[n.GetOpType()] {
 			continue
 		}

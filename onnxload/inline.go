@@ -186,7 +186,7 @@ func (v *value) alias(in *value) {
 	name := v.name
 	switch {
 	case in.constant():
-		*v = value{name: name, elem: in.elem, shape: in.shape, src: in.src, roots: in.roots, makeHost: in.numbers, makeNode: in.graphNode}
+		*v = value{name: name, elem: in.elem, shape: in.shape, src: in.src, roots: in.roots, makeHost: in.numbers, makeNode: in.graphNode, makeShape: in.makeShape}
 	default:
 		*v = *in
 		v.name = name

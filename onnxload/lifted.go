@@ -5,6 +5,7 @@ import (
 	"math"
 	"regexp"
 	"slices"
+	"strings"
 
 	"github.com/onnx-entropy/onnx-entropy/internal/onnxpb"
 )
@@ -25,6 +26,13 @@ var (
 // lifted returns the initializers that the file says are no parameters of the module it was exported from: buffers
 // and constants of the program, and what was computed of these alone.
 func (m *Model) lifted() map[string]bool {
+	if isWeight := m.weightRule(); isWeight != nil {
+		found := map[string]bool{}
+		for _, t := range m.proto.Graph.Initializer {
+			found[t.GetName()] = !isWeight(t)
+		}
+		return found
+	}
 	parameters := map[string]bool{}
 	for _, e := range slices.Concat(m.proto.MetadataProps, m.proto.Graph.MetadataProps) {
 		if e.GetKey() != metaSignature {
@@ -57,6 +65,29 @@ func (m *Model) lifted() map[string]bool {
 	}
 	return found
 }
+
+// weightRule tells the weights among the initializers of a file whose exporter makes initializers of the numbers of a program too;
+// nil for other exporters. PyTorch's write such numbers as Constants, or as isNumber says.
+//
+// tf2onnx has epsilons and zero states without an axis; a variable of TensorFlow is named after the ReadVariableOp that reads it.
+// skl2onnx names weights by scikit-learn's coef_, coefs_ and intercept_, and has the 1 of 1-p and what the steps of a pipeline
+// before the network do to the data, which was made to suit the data and not to be trained.
+func (m *Model) weightRule() func(t *onnxpb.TensorProto) bool {
+	switch m.exporter() {
+	case "tf2onnx":
+		return func(t *onnxpb.TensorProto) bool {
+			return len(t.GetDims()) > 0 || strings.Contains(t.GetName(), "ReadVariableOp")
+		}
+	case "skl2onnx":
+		return func(t *onnxpb.TensorProto) bool {
+			return len(t.GetDims()) > 0 && (strings.HasPrefix(t.GetName(), "coef") || strings.HasPrefix(t.GetName(), "intercept"))
+		}
+	}
+	return nil
+}
+
+// exporter is the name of the program that wrote the file.
+func (m *Model) exporter() string { return m.proto.GetProducerName() }
 
 // isNumber recognises a number of the program that PyTorch's exporter (dynamo=True) has made an initializer: one element,
 // and named val_ and a number. A parameter has the name of its attribute.

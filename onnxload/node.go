@@ -36,10 +36,11 @@ type nodeCtx struct {
 	index int // of the node in the file
 	n     *onnxpb.NodeProto
 	opset int
-	in    []*value // nil where an optional input is absent
-	out   []*value // nil where an output is not wanted
-	train bool     // the output is wanted in a place for weights
-	scope *scope   // of a body that the node is in, nil for the nodes of the graph itself
+	in    []*value  // nil where an optional input is absent
+	out   []*value  // nil where an output is not wanted
+	train bool      // the output is wanted in a place for weights
+	own   []*source // weights that the node has as attributes
+	scope *scope    // of a body that the node is in, nil for the nodes of the graph itself
 
 	scratch *scratch // where the node is computed from constants, else nil
 }
@@ -81,6 +82,14 @@ func (b *builder) applyNode(index int64, inputs, outputs []string) error {
 			b.values[name] = v
 		}
 		c.out = append(c.out, v)
+	}
+	if !poisoned && c.textIn() {
+		for _, v := range c.out {
+			if v != nil {
+				v.makeText()
+			}
+		}
+		return nil
 	}
 	op, reason := b.model.operatorOf(n)
 	if reason != "" {
@@ -211,7 +220,7 @@ func (c *nodeCtx) fold(op operator, roots []*source) error {
 		if v := c.out[0]; v != nil {
 			in := c.in[0]
 			v.elem, v.shape, v.src, v.roots = in.elem, in.shape, in.src, in.roots
-			v.makeHost, v.makeNode = in.numbers, in.graphNode
+			v.makeHost, v.makeNode, v.makeShape = in.numbers, in.graphNode, in.makeShape
 		}
 		return nil
 	}
@@ -247,11 +256,23 @@ func (c *nodeCtx) foldLater(op operator, roots []*source) error {
 		}
 	}
 	var hosts []*host
+	var shapes [][]int
 	for k, v := range c.out {
 		if v == nil {
 			continue
 		}
 		v.elem, v.roots = elem, roots
+		if op.host == nil && op.hosts == nil {
+			v.makeShape = func() ([]int, error) {
+				if shapes == nil {
+					var err error
+					if shapes, err = c.shapes(op); err != nil {
+						return nil, c.b.errorAt(c.index, "%w", err)
+					}
+				}
+				return shapes[k], nil
+			}
+		}
 		v.makeHost = func() (*host, error) {
 			if hosts == nil {
 				var err error
@@ -328,6 +349,9 @@ func (c *nodeCtx) layer(before int) {
 			l.Trainable = l.Trainable || !s.frozen && s.nodeUses.byNode(c.index)
 		}
 	}
+	for _, s := range c.own {
+		l.Trainable = l.Trainable || !s.frozen
+	}
 	c.b.net.Layers = append(c.b.net.Layers, l)
 }
 
@@ -375,6 +399,13 @@ func (c *nodeCtx) node(i int, train bool) (*gorgonia.Node, error) {
 		return nil, fmt.Errorf("its input %d is absent", i)
 	}
 	v := c.in[i]
+	if c.scratch != nil && c.scratch.shapesOnly {
+		dims, err := v.dims()
+		if err != nil {
+			return nil, err
+		}
+		return c.scratch.blank(v.name, v.elem, dims), nil
+	}
 	if c.scratch != nil {
 		h, err := c.constant(i)
 		if err != nil {

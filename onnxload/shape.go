@@ -190,6 +190,9 @@ func concat(c *nodeCtx) error {
 	if len(xs) == 1 {
 		return c.set(0, xs[0], nil)
 	}
+	if z := c.complement(); z != nil && a == 1 {
+		return c.pair(z)
+	}
 	y, err := ops.Concat(a, xs...)
 	return c.set(0, y, err)
 }

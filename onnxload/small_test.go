@@ -57,6 +57,13 @@ func node(op string, in, out []string, attrs ...any) *onnxpb.NodeProto {
 			a.Type, a.Ints = onnxpb.AttributeProto_INTS.Enum(), v
 		case []float32:
 			a.Type, a.Floats = onnxpb.AttributeProto_FLOATS.Enum(), v
+		case []string:
+			a.Type = onnxpb.AttributeProto_STRINGS.Enum()
+			for _, x := range v {
+				a.Strings = append(a.Strings, []byte(x))
+			}
+		case float32:
+			a.Type, a.F = onnxpb.AttributeProto_FLOAT.Enum(), proto.Float32(v)
 		case *onnxpb.TensorProto:
 			a.Type, a.T = onnxpb.AttributeProto_TENSOR.Enum(), v
 		default:

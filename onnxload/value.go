@@ -26,6 +26,8 @@ type value struct {
 	makeNode func(train bool) (*gorgonia.Node, error)
 	host     *host
 	makeHost func() (*host, error)
+	// makeShape, if there is one, finds the shape without the numbers, so that asking for it does not count as reading them.
+	makeShape func() ([]int, error)
 
 	src      *source   // the tensor of the file that this is, unchanged
 	roots    []*source // the trainable tensors that go into a constant
@@ -38,6 +40,7 @@ type value struct {
 	isNone bool // an optional value that is not there
 
 	statistic bool // missing because it is a running statistic
+	text      bool // missing because it is made of strings
 	absent    bool // an input of a function that the call leaves out
 }
 
@@ -73,6 +76,13 @@ func (v *value) graphNode(train bool) (*gorgonia.Node, error) {
 
 // dims returns the shape.
 func (v *value) dims() ([]int, error) {
+	if v.shape == nil && v.makeShape != nil && v.host == nil {
+		s, err := v.makeShape()
+		if err != nil {
+			return nil, err
+		}
+		v.shape = s
+	}
 	if v.shape == nil && v.constant() {
 		h, err := v.numbers()
 		if err != nil {
@@ -86,14 +96,17 @@ func (v *value) dims() ([]int, error) {
 // A slot is an input of a node of the file.
 type slot struct{ node, input int }
 
-// A source is a tensor of the file: an initializer, or the value of a Constant node.
+// A source is a tensor of the file: an initializer, the value of a Constant node, or an attribute in which a linear model of
+// ai.onnx.ml has its weights.
 type source struct {
 	name        string
 	tensor      *onnxpb.TensorProto
 	shape       []int
-	initializer int  // index of the initializer, or -1
-	constant    int  // index of the Constant node, or -1
-	lifted      bool // see Model.lifted
+	initializer int    // index of the initializer, or -1
+	constant    int    // index of the Constant node, or of that with the attribute, or -1
+	lifted      bool   // see Model.lifted
+	attribute   string // of node constant that holds it, in the place of the value of a Constant
+	opposite    bool   // and in front of it its negative
 
 	frozen   bool // a parameter that is not trained
 	role     role

@@ -21,13 +21,15 @@ import (
 	"github.com/onnx-entropy/onnx-entropy/runner"
 )
 
-// recordedNetwork is a file of testdata/networks, which models/fixtures_networks.py makes with PyTorch in double precision.
+// recordedNetwork is a file of testdata/networks. models/recording.py says what is in it, in double precision: of PyTorch's networks,
+// of those whose names begin with keras_ TensorFlow's, and with sklearn_ scikit-learn's.
 type recordedNetwork struct {
 	Inputs    []recordedTensor
 	Target    recordedTensor
 	Kind      string // of the loss
 	Loss      float64
 	Output    recordedTensor
+	Trained   string // name of the output that is trained, else the first
 	Gradients map[string]recordedGradient
 }
 
@@ -44,7 +46,7 @@ type recordedGradient struct {
 // networks calls f with every network of testdata/networks.
 func networks(t *testing.T, f func(t *testing.T, m *onnxload.Model, want *recordedNetwork)) {
 	paths, err := filepath.Glob("testdata/networks/*.onnx.gz")
-	if err != nil || len(paths) < 36 {
+	if err != nil || len(paths) < 60 {
 		t.Fatalf("%d networks in testdata (%v)", len(paths), err)
 	}
 	for _, path := range paths {
@@ -62,18 +64,19 @@ func networks(t *testing.T, f func(t *testing.T, m *onnxload.Model, want *record
 	}
 }
 
-// TestGradientsOfNetworks compares loss and every gradient with PyTorch's, both in double precision; constants that the
+// TestGradientsOfNetworks compares loss and every gradient with the recorded ones, both in double precision; constants that the
 // exporters round to single precision, such as the epsilon of normalisation and the factors of Gelu, are between them.
 func TestGradientsOfNetworks(t *testing.T) {
 	networks(t, func(t *testing.T, m *onnxload.Model, want *recordedNetwork) {
 		b := want.batch(m, tensor.Float64)
 		net := want.build(t, m, b, onnxload.Options{Training: true, Dropout: new(float64), Dtype: tensor.Float64})
+		net.Outputs[0] = net.Outputs[want.output(net)] // which the losses take
 		loss, grad, err := runner.Gradient64(context.Background(), net, want.loss(t), b, 0)
 		if err != nil {
 			t.Fatal(err)
 		}
 		if math.Abs(loss-want.Loss) > 1e-8*want.Loss {
-			t.Errorf("loss %v, PyTorch %v", loss, want.Loss)
+			t.Errorf("loss %v, recorded %v", loss, want.Loss)
 		}
 		want.compare(t, net, func(i int) float64 { return grad[i] }, 1e-6)
 	})
@@ -84,7 +87,7 @@ func TestSinglePrecisionOfNetworks(t *testing.T) {
 	networks(t, func(t *testing.T, m *onnxload.Model, want *recordedNetwork) {
 		b := want.batch(m, tensor.Float32)
 		net := want.build(t, m, b, onnxload.Options{Training: true, Dropout: new(float64)})
-		step, err := runner.Compile(net, want.loss(t), runner.Options{Dropout: new(float64)})
+		step, err := runner.Compile(net, want.loss(t), runner.Options{Dropout: new(float64), Output: want.output(net)})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -94,7 +97,7 @@ func TestSinglePrecisionOfNetworks(t *testing.T) {
 			t.Fatal(err)
 		}
 		if math.Abs(loss-want.Loss) > 1e-5*want.Loss {
-			t.Errorf("loss %v, PyTorch %v", loss, want.Loss)
+			t.Errorf("loss %v, recorded %v", loss, want.Loss)
 		}
 		want.compare(t, net, func(i int) float64 { return float64(grad[i]) }, 1e-3)
 
@@ -103,17 +106,17 @@ func TestSinglePrecisionOfNetworks(t *testing.T) {
 			t.Fatal(err)
 		}
 		if !slices.Equal([]int(y.Shape()), want.Output.Shape) {
-			t.Fatalf("outputs of shape %v, PyTorch %v", y.Shape(), want.Output.Shape)
+			t.Fatalf("outputs of shape %v, recorded %v", y.Shape(), want.Output.Shape)
 		}
 		for i, w := range want.Output.Data {
 			if got := float64(y.Data().([]float32)[i]); math.Abs(got-w) > 1e-5*math.Max(1, math.Abs(w)) {
-				t.Fatalf("output %d is %v, PyTorch's %v", i, got, w)
+				t.Fatalf("output %d is %v, recorded %v", i, got, w)
 			}
 		}
 	})
 }
 
-// compare holds the gradients, of which g is element i, against PyTorch's: tol is a part of each one's length, or of 1e-4
+// compare holds the gradients, of which g is element i, against the recorded: tol is a part of each one's length, or of 1e-4
 // of the longest.
 func (r *recordedNetwork) compare(t *testing.T, net *onnxload.Net, g func(i int) float64, tol float64) {
 	t.Helper()
@@ -125,7 +128,7 @@ func (r *recordedNetwork) compare(t *testing.T, net *onnxload.Net, g func(i int)
 	for _, p := range net.Params {
 		w, ok := r.Gradients[p.Name]
 		if !ok || !slices.Equal(p.Shape, w.Shape) {
-			t.Errorf("parameter %q of shape %v is none of PyTorch's", p.Name, p.Shape)
+			t.Errorf("parameter %q of shape %v is not among the recorded", p.Name, p.Shape)
 			continue
 		}
 		delete(missing, p.Name)
@@ -139,10 +142,10 @@ func (r *recordedNetwork) compare(t *testing.T, net *onnxload.Net, g func(i int)
 		}
 		limit := tol * max(w.L2, 1e-4*longest)
 		if l2 := math.Sqrt(square); math.Abs(l2-w.L2) > limit || math.Abs(dot-w.Dot) > limit {
-			t.Errorf("gradient of %q: l2 %v, weighed sum %v; PyTorch %v, %v", p.Name, l2, dot, w.L2, w.Dot)
+			t.Errorf("gradient of %q: l2 %v, weighed sum %v; recorded %v, %v", p.Name, l2, dot, w.L2, w.Dot)
 		}
 		if math.Abs(sum-w.Sum) > limit*math.Sqrt(float64(p.To-p.From)) {
-			t.Errorf("gradient of %q: sum %v, PyTorch %v", p.Name, sum, w.Sum)
+			t.Errorf("gradient of %q: sum %v, recorded %v", p.Name, sum, w.Sum)
 		}
 	}
 	for name := range missing {
@@ -163,11 +166,18 @@ func (r *recordedNetwork) build(t *testing.T, m *onnxload.Model, b *runner.Batch
 	return net
 }
 
+func (r *recordedNetwork) output(net *onnxload.Net) int {
+	return max(0, slices.Index(net.OutputNames, r.Trained))
+}
+
 func (r *recordedNetwork) loss(t *testing.T) runner.Loss {
 	t.Helper()
 	l, err := runner.LossByName(r.Kind)
 	if err != nil {
 		t.Fatal(err)
+	}
+	if r.Kind == "cross-entropy" {
+		return runner.OnLogits(l)
 	}
 	return l
 }
@@ -177,7 +187,7 @@ func (r *recordedNetwork) batch(m *onnxload.Model, floats tensor.Dtype) *runner.
 	for i, x := range r.Inputs {
 		b.Inputs = append(b.Inputs, x.dense(m.Inputs[i].Type == "FLOAT", floats))
 	}
-	b.Targets = []*tensor.Dense{r.Target.dense(r.Kind == "mse", floats)}
+	b.Targets = []*tensor.Dense{r.Target.dense(r.Kind == "mse" || r.Kind == "bce", floats)}
 	return b
 }
 

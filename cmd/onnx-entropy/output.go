@@ -41,8 +41,8 @@ func (f *outputFlag) choose(m *model) error {
 		m.output = recorded
 	default:
 		m.output = names[0]
-		// A classifier may give its answer, an integer, in front of its scores.
-		if k := slices.IndexFunc(m.Outputs, func(v onnxload.ValueInfo) bool { return !takesIntegers(v) }); k >= 0 {
+		// A classifier may give its answer, an integer or a name, in front of its scores.
+		if k := slices.IndexFunc(m.Outputs, func(v onnxload.ValueInfo) bool { return !takesIntegers(v) && v.Type != "STRING" }); k >= 0 {
 			m.output = names[k]
 		}
 	}

@@ -43,7 +43,7 @@ type param struct {
 }
 
 func main() {
-	loss := flag.String("loss", "cross-entropy", "cross-entropy, nll or mse")
+	loss := flag.String("loss", "cross-entropy", "cross-entropy, nll, mse or bce")
 	lr := flag.Float64("lr", 0.01, "rate of SGD")
 	steps := flag.Uint64("steps", 3, "steps of SGD")
 	output := flag.String("output", "", "output that is trained (default: the first)")
@@ -77,6 +77,9 @@ func (j *job) run(model, dir, loss string) (err error) {
 	}
 	if j.loss, err = runner.LossByName(loss); err != nil {
 		return err
+	}
+	if loss == "cross-entropy" {
+		j.loss = runner.OnLogits(j.loss) // as training does
 	}
 	for _, step := range []func(dir string) error{j.double, j.single} {
 		if err := step(dir); err != nil {
