@@ -14,6 +14,7 @@ import (
 	"gorgonia.org/tensor"
 
 	"github.com/onnx-entropy/onnx-entropy/internal/onnxpb"
+	"github.com/onnx-entropy/onnx-entropy/internal/ops"
 	"github.com/onnx-entropy/onnx-entropy/onnxload"
 )
 
@@ -402,4 +403,26 @@ func TestConcurrentBuilds(t *testing.T) {
 		}()
 	}
 	wg.Wait()
+}
+
+// Before opset 13 Softmax took a tensor for a matrix. It is passed over where the columns of that matrix are the classes of one
+// label each, and not where they are more.
+func TestLogitsOfMatrixSoftmax(t *testing.T) {
+	for _, c := range []struct {
+		axis   int
+		shape  tensor.Shape
+		labels tensor.Shape
+		want   string
+	}{
+		{1, tensor.Shape{2, 3, 4}, tensor.Shape{2, 4}, ""}, {1, tensor.Shape{2, 3, 4}, tensor.Shape{2, 3}, ""},
+		{2, tensor.Shape{2, 3, 4}, tensor.Shape{2, 3}, "Softmax"}, {2, tensor.Shape{2, 3, 4}, tensor.Shape{2, 4}, ""},
+		{1, tensor.Shape{2, 3, 1}, tensor.Shape{2, 1}, "Softmax"}, {1, tensor.Shape{2, 1, 3}, tensor.Shape{2, 1}, "Softmax"},
+		{1, tensor.Shape{2, 3, 1, 1}, tensor.Shape{2, 1, 1}, "Softmax"}, {0, tensor.Shape{2, 3}, tensor.Shape{2}, ""}, {1, tensor.Shape{2, 3}, tensor.Shape{2}, "Softmax"},
+	} {
+		m := model(11, list(input("x")), nil, protos{node("Softmax", list("x"), list("y"), "axis", c.axis)}, "y")
+		y := build(t, m, 2, onnxload.Options{Shapes: map[string][]int{"x": c.shape}}).Outputs[0]
+		if _, got := ops.Logits(y, must(ops.ClassAxis(y.Shape(), c.labels))); got != c.want {
+			t.Errorf("axis %d of %v, labels %v: it ends in %q, want %q", c.axis, c.shape, c.labels, got, c.want)
+		}
+	}
 }

@@ -211,14 +211,14 @@ func (c *nodeCtx) stackHosts(list []*value, at int) (*host, error) {
 	return y, nil
 }
 
-// scan is Scan unrolled, from opset 9 on: the body runs once for each slice of its last num_scan_inputs inputs.
+// scan is Scan unrolled: the body runs once for each slice of its last num_scan_inputs inputs.
 func scan(c *nodeCtx) error {
-	if c.opset < 9 {
-		return unsupportedf("Scan with a batch axis (opset 8) is not supported")
-	}
 	g, err := c.graphAttr("body")
 	if err != nil {
 		return err
+	}
+	if c.opset < 9 {
+		return c.scanBatch(g)
 	}
 	slicedInputs, err := c.int("num_scan_inputs", 0)
 	if err != nil {
@@ -242,54 +242,21 @@ func scan(c *nodeCtx) error {
 		}
 		return l, err
 	}
-	var inAxes, inBack, outAxes, outBack []int
+	s := scanning{body: g, states: c.in[:states], inputs: c.in[states:]}
+	var outAxes, outBack []int
 	for _, l := range []struct {
 		to   *[]int
 		name string
 		n    int
-	}{{&inAxes, "scan_input_axes", slicedInputs}, {&inBack, "scan_input_directions", slicedInputs},
+	}{{&s.axes, "scan_input_axes", slicedInputs}, {&s.back, "scan_input_directions", slicedInputs},
 		{&outAxes, "scan_output_axes", stacked}, {&outBack, "scan_output_directions", stacked}} {
 		if *l.to, err = list(l.name, l.n); err != nil {
 			return err
 		}
 	}
-	length := -1
-	for k := range slicedInputs {
-		shape, err := c.in[states+k].dims()
-		if err != nil {
-			return err
-		}
-		if inAxes[k], err = axis(inAxes[k], len(shape), len(shape)); err != nil {
-			return err
-		}
-		if n := shape[inAxes[k]]; length >= 0 && n != length {
-			return fmt.Errorf("its scanned inputs have %d and %d slices", length, n)
-		}
-		length = shape[inAxes[k]]
-	}
-	vars := slices.Clone(c.in[:states])
-	rounds := make([][]*value, stacked)
-	for round := range length {
-		bind := slices.Clone(vars)
-		for k := range slicedInputs {
-			i := round
-			if inBack[k] != 0 {
-				i = length - 1 - round
-			}
-			v, err := c.sliceOf(c.in[states+k], inAxes[k], i)
-			if err != nil {
-				return err
-			}
-			bind = append(bind, v)
-		}
-		out, err := c.subgraph(g, "body", bind)
-		if err != nil {
-			return err
-		}
-		copy(vars, out)
-		for k := range rounds {
-			rounds[k] = append(rounds[k], out[states+k])
-		}
+	vars, rounds, err := c.scanned(s)
+	if err != nil {
+		return err
 	}
 	for k, list := range rounds {
 		if outBack[k] != 0 {
@@ -302,6 +269,135 @@ func scan(c *nodeCtx) error {
 		vars = append(vars, v)
 	}
 	return c.setAll(vars)
+}
+
+// A scanning is a body that runs once for each slice of its inputs.
+type scanning struct {
+	body           *onnxpb.GraphProto
+	states, inputs []*value
+	axes, back     []int // of the inputs: along which, and whether from the last to the first
+}
+
+// scanned runs the body of a Scan. It returns the last states, and what each round gives for each other output.
+func (c *nodeCtx) scanned(s scanning) (vars []*value, rounds [][]*value, err error) {
+	length := -1
+	for k, v := range s.inputs {
+		shape, err := v.dims()
+		if err != nil {
+			return nil, nil, err
+		}
+		if s.axes[k], err = axis(s.axes[k], len(shape), len(shape)); err != nil {
+			return nil, nil, err
+		}
+		if n := shape[s.axes[k]]; length >= 0 && n != length {
+			return nil, nil, fmt.Errorf("its scanned inputs have %d and %d slices", length, n)
+		}
+		length = shape[s.axes[k]]
+	}
+	vars = slices.Clone(s.states)
+	rounds = make([][]*value, len(s.body.Output)-len(vars))
+	for round := range length {
+		bind := slices.Clone(vars)
+		for k, x := range s.inputs {
+			i := round
+			if s.back[k] != 0 {
+				i = length - 1 - round
+			}
+			v, err := c.sliceOf(x, s.axes[k], i)
+			if err != nil {
+				return nil, nil, err
+			}
+			bind = append(bind, v)
+		}
+		out, err := c.subgraph(s.body, "body", bind)
+		if err != nil {
+			return nil, nil, err
+		}
+		copy(vars, out)
+		for k := range rounds {
+			rounds[k] = append(rounds[k], out[len(vars)+k])
+		}
+	}
+	return vars, rounds, nil
+}
+
+// scanBatch is Scan of opset 8: states and scanned inputs have the batch as their first axis, and scanned ones the slices as their second.
+// The body sees neither, so it runs for every sample by itself. Input 0 may hold the number of slices of each sample.
+func (c *nodeCtx) scanBatch(g *onnxpb.GraphProto) error {
+	count, err := c.int("num_scan_inputs", 0)
+	if err != nil {
+		return err
+	}
+	states := len(c.in) - 1 - count
+	if count < 1 || states < 0 || slices.Contains(c.in[1:], nil) || len(g.Input) != states+count || len(g.Output) < states {
+		return fmt.Errorf("%d of its %d inputs are to be scanned, by a body of %d inputs and %d outputs", count, len(c.in), len(g.Input), len(g.Output))
+	}
+	back, err := c.sizes("directions", count, 0, 0)
+	if err != nil {
+		return err
+	}
+	shape, err := c.in[1+states].dims()
+	if err != nil {
+		return err
+	}
+	if len(shape) < 2 || shape[0] < 1 {
+		return fmt.Errorf("its scanned input has shape %v", shape)
+	}
+	batch := shape[0]
+	if c.has(0) {
+		lengths, err := c.constInts(0)
+		if err != nil {
+			return err
+		}
+		if len(lengths) != batch {
+			return fmt.Errorf("the lengths of %d sequences for a batch of %d", len(lengths), batch)
+		}
+		if slices.ContainsFunc(lengths, func(n int) bool { return n != shape[1] }) {
+			return unsupportedf("sequences of different lengths")
+		}
+	}
+	out := make([][]*value, len(g.Output))
+	for b := range batch {
+		s := scanning{body: g, axes: make([]int, count), back: back}
+		for k, v := range c.in[1:] {
+			if shape, err := v.dims(); err != nil {
+				return err
+			} else if len(shape) == 0 || shape[0] != batch {
+				return fmt.Errorf("its input %d has shape %v where the batch is %d", 1+k, shape, batch)
+			}
+			if v, err = c.sliceOf(v, 0, b); err != nil {
+				return err
+			}
+			if k < states {
+				s.states = append(s.states, v)
+			} else {
+				s.inputs = append(s.inputs, v)
+			}
+		}
+		all, rounds, err := c.scanned(s)
+		if err != nil {
+			return err
+		}
+		for _, list := range rounds {
+			v, err := c.stack(list, 0)
+			if err != nil {
+				return err
+			}
+			all = append(all, v)
+		}
+		for k, v := range all {
+			out[k] = append(out[k], v)
+		}
+	}
+	var all []*value
+	for _, list := range out {
+		v, err := c.stack(list, 0)
+		if err != nil {
+			return err
+		}
+		all = append(all, v)
+	}
+	return c.setAll(all)
 }
 
 // sliceOf returns the elements of v at index i of an axis, without that axis.

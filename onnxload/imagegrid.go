@@ -213,11 +213,14 @@ func causalConv(c *nodeCtx) error {
 		return err
 	}
 	if len(c.out) > 1 && c.out[1] != nil {
-		if k == 1 {
-			return unsupportedf("a state without elements, which a kernel of one element leaves")
-		}
 		s := x.Shape()
-		state, err := ops.Slice(x, []int{0, 0, s[2] - k + 1}, nil, []int{s[0], s[1], k - 1})
+		size := []int{s[0], s[1], k - 1}
+		var state *gorgonia.Node
+		if k == 1 {
+			state, err = ops.Nothing(x, size)
+		} else {
+			state, err = ops.Slice(x, []int{0, 0, s[2] - k + 1}, nil, size)
+		}
 		if err != nil {
 			return err
 		}

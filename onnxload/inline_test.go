@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"google.golang.org/protobuf/proto"
+	"gorgonia.org/gorgonia"
 	"gorgonia.org/tensor"
 
 	"github.com/onnx-entropy/onnx-entropy/internal/onnxpb"
@@ -237,6 +238,52 @@ func TestScan(t *testing.T) {
 	// Columns from the last, with factors from the first: 3*1, 2*10, 1*100.
 	if !slices.Equal(got[0], []float64{123, 456}) || !slices.Equal(got[1], []float64{123, 23, 3, 456, 56, 6}) {
 		t.Error(got)
+	}
+}
+
+// Scan of opset 8 sums each sample's elements by itself, the second input from the last; the result is that of CumSum.
+func TestScanOfBatch(t *testing.T) {
+	body := func(directions []int64) *onnxpb.NodeProto {
+		return graph("body", node("Scan", list("lengths", "zero", "x", "x"), list("sum", "parts"), "num_scan_inputs", 2, "directions", directions),
+			list(input("s", 2), input("e", 2), input("f", 2)), nil, protos{
+				node("Add", list("s", "e"), list("s_out")),
+				node("Mul", list("s_out", "f"), list("part")),
+			}, "s_out", "part")
+	}
+	m := func(lengths ...int64) *onnxpb.ModelProto {
+		return model(8, list(input("zero", "N", 2), input("x", "N", 3, 2)), list(ints("lengths", lengths...)), protos{body([]int64{0, 1})}, "sum", "parts")
+	}
+	net := build(t, m(3, 3), 2, onnxload.Options{Dtype: tensor.Float64})
+	out := run(t, net, map[*gorgonia.Node]any{net.Inputs[0]: []float64{0, 100, 0, 0}, net.Inputs[1]: []float64{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12}}, net.Outputs...)
+	for k, want := range [][]float64{{9, 112, 27, 30}, {1 * 5, 102 * 6, 4 * 3, 106 * 4, 9 * 1, 112 * 2, 7 * 11, 8 * 12, 16 * 9, 18 * 10, 27 * 7, 30 * 8}} {
+		if !slices.Equal(out[k], want) {
+			t.Errorf("output %d: %v, want %v", k, out[k], want)
+		}
+	}
+	if err := buildError(t, m(3, 2), 2, onnxload.Options{}); !strings.Contains(err.Error(), "different lengths") {
+		t.Error(err)
+	}
+	if err := buildError(t, m(3), 2, onnxload.Options{}); !strings.Contains(err.Error(), "lengths of 1 sequences for a batch of 2") {
+		t.Error(err)
+	}
+}
+
+// A loop that goes on as long as the data say so is refused in one line that names the node and the condition.
+func TestLoopOfData(t *testing.T) {
+	m := model(13, list(input("x", 1, 2)), list(floats("limit", []int64{1}, 9)), protos{
+		graph("body", node("Loop", list("", "", "x"), list("y")), list(input("i"), input("c"), input("v")), nil, protos{
+			node("Add", list("v", "v"), list("v_out")),
+			node("ReduceMax", list("v_out"), list("top")),
+			node("Less", list("top", "limit"), list("goes_on")),
+		}, "goes_on", "v_out"),
+	}, "y")
+	for _, training := range []bool{false, true} {
+		err := buildError(t, m, 1, onnxload.Options{Training: training})
+		for _, want := range []string{"n_y", "goes_on", "depends on the data"} {
+			if !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "\n") {
+				t.Errorf("%v lacks %q", err, want)
+			}
+		}
 	}
 }
 

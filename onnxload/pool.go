@@ -6,6 +6,7 @@ import (
 
 	"gorgonia.org/gorgonia"
 
+	"github.com/onnx-entropy/onnx-entropy/internal/onnxpb"
 	"github.com/onnx-entropy/onnx-entropy/internal/ops"
 )
 
@@ -24,6 +25,9 @@ func poolOperators() map[string]operator {
 
 // maxPool is MaxPool. Its second output is where the maxima are.
 func maxPool(c *nodeCtx) error {
+	if elem := c.elemOf(0); onnxpb.IsInt(elem) {
+		return c.maxPoolInts(elem)
+	}
 	x, a, err := c.pooling()
 	if err != nil {
 		return err
@@ -49,6 +53,29 @@ func maxPool(c *nodeCtx) error {
 	}
 	y, err := ops.MaxPool(x, a)
 	return c.set(0, y, err)
+}
+
+// maxPoolInts is MaxPool of integers of 8 bits, which are floats for a while.
+func (c *nodeCtx) maxPoolInts(elem int32) error {
+	if bitsOf(elem) != 8 || len(c.out) > 1 {
+		return unsupportedf("pooling of %s; integers of 8 bits are supported, without the indices of their maxima", onnxpb.TypeName(elem))
+	}
+	x, err := c.any(0)
+	if err != nil {
+		return err
+	}
+	a, err := c.poolAttr(x.Shape())
+	if err != nil {
+		return err
+	}
+	if x, err = castNode(x, elem, elemFLOAT, c.floatType()); err != nil {
+		return err
+	}
+	y, err := ops.MaxPool(x, a)
+	if err == nil {
+		y, err = castNode(y, elemFLOAT, elem, c.floatType())
+	}
+	return c.setAs(0, elem, y, err)
 }
 
 // onlyReader tells whether nothing but this node reads its input and, where that is a Relu, what Relu reads.
@@ -134,17 +161,22 @@ func (c *nodeCtx) pooling() (x *gorgonia.Node, a ops.PoolAttr, err error) {
 	if x, err = c.data(0); err != nil {
 		return
 	}
-	rank := x.Dims() - 2
+	a, err = c.poolAttr(x.Shape())
+	return
+}
+
+func (c *nodeCtx) poolAttr(shape []int) (a ops.PoolAttr, err error) {
+	rank := len(shape) - 2
 	if rank < 1 {
-		return nil, a, fmt.Errorf("an input of shape %v has no spatial dimensions", x.Shape())
+		return a, fmt.Errorf("an input of shape %v has no spatial dimensions", shape)
 	}
 	if c.attr("kernel_shape") == nil {
-		return nil, a, fmt.Errorf("it has no kernel_shape")
+		return a, fmt.Errorf("it has no kernel_shape")
 	}
 	if a.Kernel, err = c.sizes("kernel_shape", rank, 1, 1); err != nil {
 		return
 	}
-	if a.Strides, a.Dilations, a.Pads, err = c.window(x.Shape()[2:], a.Kernel); err != nil {
+	if a.Strides, a.Dilations, a.Pads, err = c.window(shape[2:], a.Kernel); err != nil {
 		return
 	}
 	if a.CeilMode, err = c.bool("ceil_mode", false); err != nil {

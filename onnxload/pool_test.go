@@ -1,9 +1,11 @@
 package onnxload_test
 
 import (
+	"slices"
 	"testing"
 
 	"google.golang.org/protobuf/proto"
+	"gorgonia.org/gorgonia"
 
 	"github.com/onnx-entropy/onnx-entropy/internal/onnxpb"
 	"github.com/onnx-entropy/onnx-entropy/onnxload"
@@ -51,5 +53,19 @@ func TestPoolFirst(t *testing.T) {
 				t.Errorf("the result is of %v", net.Outputs[0].Op())
 			}
 		})
+	}
+}
+
+// Integers of 8 bits are pooled as they are, with the least as padding.
+func TestMaxPoolOfIntegers(t *testing.T) {
+	for elem, want := range map[onnxpb.TensorProto_DataType][]float64{onnxpb.TensorProto_INT8: {-3, 2, 127}, onnxpb.TensorProto_UINT8: {200, 255, 255}} {
+		x := input("x", 1, 1, 5)
+		x.Type.GetTensorType().ElemType = proto.Int32(int32(elem))
+		m := model(12, list(x), nil, protos{node("MaxPool", list("x"), list("y"), "kernel_shape", []int64{3}, "strides", []int64{2}, "pads", []int64{1, 1})}, "y")
+		net := build(t, m, 1, onnxload.Options{})
+		in := map[onnxpb.TensorProto_DataType][]int64{onnxpb.TensorProto_INT8: {-128, -3, 2, -4, 127}, onnxpb.TensorProto_UINT8: {0, 200, 3, 255, 1}}[elem]
+		if got := run(t, net, map[*gorgonia.Node]any{net.Inputs[0]: in}, net.Outputs[0])[0]; !slices.Equal(got, want) || net.OutputTypes[0] != elem.String() {
+			t.Errorf("%v: %v of type %s, want %v", elem, got, net.OutputTypes[0], want)
+		}
 	}
 }

@@ -2,6 +2,7 @@ package ops
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 
@@ -13,7 +14,7 @@ import (
 // axis, axes of one letter go together, and letters that the result lacks are summed over. Without "->" the result has
 // the letters that occur once, in alphabetical order. "..." stands for any axes, which broadcast, aligned at the last.
 //
-// Operands are joined from left to right, two by a batch of matrix products.
+// Operands are joined two by two, each time those that make the smallest tensor, by a batch of matrix products.
 func Einsum(equation string, xs ...*gorgonia.Node) (*gorgonia.Node, error) {
 	fail := func(err error) error { return fmt.Errorf("ops: Einsum: %q: %w", equation, err) }
 	if err := needFloat("Einsum", xs...); err != nil {
@@ -40,16 +41,16 @@ func Einsum(equation string, xs ...*gorgonia.Node) (*gorgonia.Node, error) {
 			return nil, fail(err)
 		}
 	}
-	y := parts[0]
-	for i, next := range parts[1:] {
-		needed := slices.Clone(out)
-		for _, later := range parts[i+2:] {
-			needed = append(needed, later.labels...)
-		}
-		if y, err = join(y, next, needed); err != nil {
+	for len(parts) > 1 {
+		i, j := cheapest(parts, out, size)
+		joined, err := join(parts[i], parts[j], neededBy(parts, i, j, out))
+		if err != nil {
 			return nil, fail(err)
 		}
+		parts[i] = joined
+		parts = slices.Delete(parts, j, j+1)
 	}
+	y := parts[0]
 	if y, err = y.keep(out); err != nil {
 		return nil, fail(err)
 	}
@@ -198,6 +199,45 @@ func (p labelled) ordered(labels []label) (labelled, error) {
 	}
 	x, err := Transpose(p.x, perm)
 	return labelled{x, labels}, err
+}
+
+// neededBy returns the labels that the result or a tensor other than i and j has.
+func neededBy(parts []labelled, i, j int, out []label) []label {
+	needed := slices.Clone(out)
+	for k, p := range parts {
+		if k != i && k != j {
+			needed = append(needed, p.labels...)
+		}
+	}
+	return needed
+}
+
+// manyOperands is how many the search for the smallest product is not worth its time for.
+const manyOperands = 16
+
+// cheapest returns the two tensors, i before j, whose product has the fewest elements, the first of equal ones; of very many tensors
+// the first two.
+func cheapest(parts []labelled, out []label, size map[label]int) (i, j int) {
+	i, j = 0, 1
+	if len(parts) > manyOperands {
+		return i, j
+	}
+	least := math.Inf(1)
+	for a := range parts {
+		for b := a + 1; b < len(parts); b++ {
+			needed := neededBy(parts, a, b, out)
+			elements := 1.0
+			for k, l := range slices.Concat(parts[a].labels, parts[b].labels) {
+				if slices.Contains(needed, l) && (k < len(parts[a].labels) || !slices.Contains(parts[a].labels, l)) {
+					elements *= float64(size[l])
+				}
+			}
+			if elements < least {
+				least, i, j = elements, a, b
+			}
+		}
+	}
+	return i, j
 }
 
 // join multiplies a and b and sums over the labels that nobody needs any more.

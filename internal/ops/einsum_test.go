@@ -2,6 +2,7 @@ package ops
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -32,6 +33,9 @@ func TestEinsum(t *testing.T) {
 		{"ij,jk,kl->il", "", [][]int{{2, 3}, {3, 2}, {2, 3}}},
 		{"ij,ij,ij->j", "", [][]int{{2, 3}, {2, 3}, {2, 3}}},
 		{"a,ab,abc->cb", "", [][]int{{2}, {2, 3}, {2, 3, 2}}},
+		{"ab,cd,ac->bd", "", [][]int{{2, 3}, {3, 2}, {2, 3}}},
+		{"ab,c,bc,a->", "", [][]int{{2, 3}, {4}, {3, 4}, {2}}},
+		{strings.Repeat("a,", manyOperands) + "ab->b", "", append(slices.Repeat([][]int{{2}}, manyOperands), []int{2, 2})},
 		{"...ij,...jk->...ik", "pqij,qjk->pqik", [][]int{{2, 3, 2, 2}, {3, 2, 2}}},
 		{"...i,i", "pi,i->p", [][]int{{2, 3}, {3}}},
 		{"i...->...", "ip->p", [][]int{{2, 3}}},
@@ -102,6 +106,23 @@ func TestEinsum(t *testing.T) {
 		want = append(want, v*one.Data().([]float64)[k%2])
 	}
 	approx(t, "broadcast", got, []int{3, 2}, want, 1e-15)
+}
+
+// Operands that have nothing in common are not joined before the one that connects them, which would make a tensor of 20^4 elements.
+func TestEinsumIntermediates(t *testing.T) {
+	g := gorgonia.NewGraph()
+	var in []*gorgonia.Node
+	for i := range 3 {
+		in = append(in, newInput(g, tensor.Float64, fmt.Sprint("in", i), []int{20, 20}))
+	}
+	if _, err := Einsum("ab,cd,ac->bd", in...); err != nil {
+		t.Fatal(err)
+	}
+	for _, n := range g.AllNodes() {
+		if n.Shape().TotalSize() > 400 {
+			t.Errorf("%v has shape %v", n, n.Shape())
+		}
+	}
 }
 
 func TestEinsumErrors(t *testing.T) {
