@@ -148,7 +148,14 @@ func elementary[T Float](op vectorOp, y, x []T, narrow func(float32) float32, wi
 		}
 		return
 	}
-	for i := unaryAsm(op, y, x); i < len(x); i++ {
+	done := unaryAsm(op, y, x)
+	// Half a vector or more that is left is cheaper as one.
+	var last [8]T
+	if n := copy(last[:], x[done:]); done > 0 && n > 3 && unaryAsm(op, last[:], last[:]) == len(last) {
+		copy(y[done:], last[:n])
+		return
+	}
+	for i := done; i < len(x); i++ {
 		y[i] = T(narrow(float32(x[i])))
 	}
 }

@@ -12,8 +12,11 @@ func isRow[T Float](n, stride, columns int) bool {
 
 // rowMax returns the largest element; NaN is left to the sum that follows.
 func rowMax[T Float](x []T) T {
-	top := T(math.Inf(-1))
-	for _, v := range x {
+	top, done := maxAsm(x)
+	if done == 0 {
+		top = T(math.Inf(-1))
+	}
+	for _, v := range x[done:] {
 		if v > top {
 			top = v
 		}

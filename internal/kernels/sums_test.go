@@ -109,3 +109,54 @@ func TestSoftmaxRows(t *testing.T) {
 		}
 	})
 }
+
+// The largest element is found wherever it is, among negative numbers and infinities too, and memory ends with the row.
+func TestRowMax(t *testing.T) {
+	inf := float32(math.Inf(1))
+	eachLevel(t, func(t *testing.T) {
+		for n := 1; n < 70; n++ {
+			x := guarded(t, make([]float32, n))
+			for at := range x {
+				for _, v := range [][2]float32{{1, 2}, {-2, -1}, {-inf, -3}, {5, inf}, {-inf, -inf}} {
+					for i := range x {
+						x[i] = v[0]
+					}
+					x[at] = v[1]
+					if got := rowMax(x); got != v[1] {
+						t.Fatalf("%v, at %d of %d one %v: the largest is %v", v[0], at, n, v[1], got)
+					}
+				}
+			}
+		}
+	})
+}
+
+// A loss of scores with NaN or an infinity of either sign: NaN and +Inf give NaN, as Inf - Inf does; -Inf
+// is a class that cannot be, and an infinite loss where it is the label.
+func TestCrossEntropyRowNonFinite(t *testing.T) {
+	nan, inf := float32(math.NaN()), float32(math.Inf(1))
+	eachLevel(t, func(t *testing.T) {
+		for _, n := range []int{2, 5, 8, 13, 87} {
+			for at := range n {
+				label := []int64{int64((at + 1) % n)}
+				for _, bad := range []float32{nan, inf, -inf} {
+					x := normal[float32](rand.New(rand.NewPCG(uint64(n), uint64(at))), n)
+					x[at] = bad
+					dx := make([]float32, n)
+					loss := CrossEntropy(x, label, n, 1, 1)
+					CrossEntropyGrad(dx, x, label, n, 1, 1, 1)
+					if bad == -inf {
+						if math.IsNaN(loss) || math.IsInf(loss, 0) || dx[at] != 0 || !Finite(dx) {
+							t.Fatalf("%d classes, -Inf at %d: loss %v, gradient %v", n, at, loss, dx)
+						}
+						if loss = CrossEntropy(x, []int64{int64(at)}, n, 1, 1); !math.IsInf(loss, 1) {
+							t.Fatalf("%d classes, -Inf at the label %d: loss %v", n, at, loss)
+						}
+					} else if !math.IsNaN(loss) || dx[at] == dx[at] {
+						t.Fatalf("%d classes, %v at %d: loss %v, gradient %v", n, bad, at, loss, dx)
+					}
+				}
+			}
+		}
+	})
+}

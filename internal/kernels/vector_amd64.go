@@ -189,6 +189,14 @@ func sumAsm[T Float](x []T, s *Sums) int {
 	return n
 }
 
+// maxAsm returns the largest of the first elements of x, of which there are so many.
+func maxAsm[T Float](x []T) (top T, n int) {
+	if n = wholeVectors[T](len(x)); n > 0 {
+		top = T(maxAVX2(first(x), n))
+	}
+	return top, n
+}
+
 func addRowAsm[T Float](acc *[Tile]float64, x []T) int {
 	n := vectorsOf[T](len(x), 8)
 	if n > 0 {

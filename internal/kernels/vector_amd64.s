@@ -3157,6 +3157,31 @@ loop16:
 	VZEROUPPER
 	RET
 
+// func maxAVX2(x *float32, n int) float32
+// Requires: AVX, SSE
+TEXT ·maxAVX2(SB), NOSPLIT, $0-20
+	MOVQ    x+0(FP), AX
+	MOVQ    n+8(FP), CX
+	VMOVUPS (AX), Y0
+	JMP     nextMax
+
+loopMax:
+	VMAXPS (AX), Y0, Y0
+
+nextMax:
+	ADDQ         $0x20, AX
+	SUBQ         $0x08, CX
+	JNZ          loopMax
+	VEXTRACTF128 $0x01, Y0, X1
+	VMAXPS       X1, X0, X1
+	VPERMILPS    $0x4e, X1, X0
+	VMAXPS       X0, X1, X1
+	VPERMILPS    $0xb1, X1, X0
+	VMAXSS       X0, X1, X1
+	VZEROUPPER
+	MOVSS        X1, ret+16(FP)
+	RET
+
 // func momentsAVX2(x *float32, n int, k float64, out *float64)
 // Requires: AVX
 TEXT ·momentsAVX2(SB), NOSPLIT, $0-32

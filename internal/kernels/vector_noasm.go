@@ -15,6 +15,7 @@ func normaliseGradAsm[T Float](dx, x, dy []T, mean, a, b, c T) int              
 func normaliseGradRowAsm[T Float](dx, x, dy, mean, a, b, c []T) int                { return 0 }
 
 func sumAsm[T Float](x []T, s *Sums) int                                           { return 0 }
+func maxAsm[T Float](x []T) (top T, n int)                                         { return 0, 0 }
 func addRowAsm[T Float](acc *[Tile]float64, x []T) int                             { return 0 }
 func momentsAsm[T Float](x []T, k float64, s *Sums) int                            { return 0 }
 func dotCentredAsm[T Float](x, dy []T, mean float64, s *Sums) int                  { return 0 }

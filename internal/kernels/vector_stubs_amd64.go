@@ -204,6 +204,11 @@ func addRowAVX2(acc *float64, x *float32, n int)
 //go:noescape
 func sumAVX2(x *float32, n int, out *float64)
 
+// maxAVX2 is the largest of a multiple of 8 elements, at least 8; with NaN among them, any.
+//
+//go:noescape
+func maxAVX2(x *float32, n int) float32
+
 // momentsAVX2 adds x[i]-k of a multiple of 8 elements to out[i mod 8] and its square to out[8 + i mod 8].
 //
 //go:noescape
