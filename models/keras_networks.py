@@ -13,7 +13,7 @@ in the reference. There the tensors of the file are the variables: each is found
 different, and the model's weights are computed from it. So an LSTM has two biases, as in the file, whose sum is Keras's one.
 
 What tf2onnx 1.17.0 cannot export of Keras 3: an exact GELU (its Erfc is no operator of ONNX), dropout in training mode, and a layer
-Normalization such as EfficientNet's, of whose mean it makes an input that no node reads.
+Normalization such as EfficientNet's, of whose numbers it makes inputs of the network.
 """
 import json
 import os

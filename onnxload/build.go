@@ -360,7 +360,9 @@ func (b *builder) outputs() error {
 	if len(b.net.Outputs) == 0 {
 		return fmt.Errorf("onnxload: the graph has no output that can be computed")
 	}
-	if o := b.opts.Output; o != "" && !slices.Contains(b.net.OutputNames, o) {
+	if o := b.opts.Output; o != "" && b.values[o].text {
+		return fmt.Errorf("onnxload: output %q: %s; choose another of %s", o, b.values[o].missing, strings.Join(b.net.OutputNames, ", "))
+	} else if o != "" && !slices.Contains(b.net.OutputNames, o) {
 		return fmt.Errorf("onnxload: output %q is a running statistic of BatchNormalization, which a training graph does not compute; choose another of %s",
 			o, strings.Join(b.net.OutputNames, ", "))
 	}

@@ -110,7 +110,16 @@ func structured() []*onnxpb.ModelProto {
 		node("Transpose", list("o"), list("u"), "perm", []int64{0, 2, 1, 3}), node("Reshape", list("u", "join"), list("v")), node("LayerNormalization", list("v", "g", "b"), list("y")),
 	}, "y")
 	attention.Graph.Initializer = append(attention.Graph.Initializer, ints("join", 0, 0, 4))
-	return []*onnxpb.ModelProto{functions, branch, loop, scan, sequence, recurrent("LSTM", 4), recurrent("GRU", 3), recurrent("RNN", 1), half, quantised, pieces, attention}
+	linear := mlModel("LinearClassifier", list("label", "p"), "coefficients", list[float32](-1, 2, 1, -2), "intercepts", list[float32](-1, 1),
+		"classlabels_ints", list[int64](3, 7), "post_transform", "LOGISTIC")
+	linear.Graph.Node[0].Input[0] = "filled"
+	linear.Graph.Node = append(protos{
+		ml(node("Scaler", list("x"), list("scaled"), "offset", list[float32](1, 2), "scale", list[float32](3))),
+		ml(node("Imputer", list("scaled"), list("filled"), "imputed_value_floats", list[float32](0, 1))),
+	}, append(linear.Graph.Node, ml(node("Normalizer", list("p"), list("q"), "norm", "L1")), ml(node("ZipMap", list("q"), list("map"), "classlabels_int64s", list[int64](3, 7))))...)
+	linear.Graph.Output[1].Name = proto.String("map")
+	regressor := mlModel("LinearRegressor", list("y"), "coefficients", list[float32](1, 2, 3, 4), "intercepts", list[float32](1, 2), "targets", 2)
+	return []*onnxpb.ModelProto{linear, regressor, functions, branch, loop, scan, sequence, recurrent("LSTM", 4), recurrent("GRU", 3), recurrent("RNN", 1), half, quantised, pieces, attention}
 }
 
 // corpus are the seeds, and the cases of the ONNX project (all operators) where Debian's package libonnx-testdata is installed or

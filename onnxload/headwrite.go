@@ -222,7 +222,7 @@ func (e *edit) norms(h *head, classes int) error {
 }
 
 // follow goes after the axis of the classes to where the results of the head go, and writes their new number into the
-// targets of Reshape that hold the old one.
+// targets of Reshape that hold the old one. Of labels that are looked up by the number of the best class it makes new ones.
 func (e *edit) follow(h *head, old map[string]*value, classes int) error {
 	axis := map[string]int{}
 	shape, err := old[e.m.proto.Graph.Node[h.node].Output[0]].dims()
@@ -230,8 +230,19 @@ func (e *edit) follow(h *head, old map[string]*value, classes int) error {
 		return err
 	}
 	axis[e.m.proto.Graph.Node[h.node].Output[0]] = len(shape) - h.axis
+	best := map[string]bool{} // values that are numbers of classes
 	for _, i := range e.m.order {
 		n := e.m.proto.Graph.Node[i]
+		if len(n.Input) == 2 && best[n.Input[1]] {
+			if err := e.relabel(i, h.Classes, classes); err != nil {
+				return err
+			}
+			continue
+		}
+		if len(n.Input) > 0 && best[n.Input[0]] && (rearranges[n.GetOpType()] || n.GetOpType() == "ArgMax") {
+			best[n.Output[0]] = true
+			continue
+		}
 		at := slices.IndexFunc(n.Input, func(s string) bool { _, ok := axis[s]; return ok })
 		if at < 0 || len(n.Output) == 0 || old[n.Output[0]] == nil || old[n.Output[0]].poisoned {
 			continue
@@ -245,6 +256,11 @@ func (e *edit) follow(h *head, old map[string]*value, classes int) error {
 			return err
 		}
 		a := axis[n.Input[at]]
+		if n.GetOpType() == "ArgMax" && e.m.isDefault(n) {
+			k := int(intAttr(n, "axis"))
+			best[n.Output[0]] = k == a || k == a-len(from)
+			continue
+		}
 		b := axisAfter(from, a, to)
 		if n.GetOpType() == "Transpose" && e.m.isDefault(n) {
 			b = slices.Index(permOf(n, len(from)), a)
@@ -329,6 +345,58 @@ func (e *edit) retarget(node, j, was, classes int, old map[string]*value) error 
 		return e.setTarget(at, j, was, classes)
 	}
 	return nil
+}
+
+// relabel gives the table in which node i looks labels up the numbers from 0 in the place of labels for the old classes, as skl2onnx has
+// them: with another number of classes they mean nothing, and there may be too few.
+func (e *edit) relabel(i, was, classes int) error {
+	n := e.m.proto.Graph.Node[i]
+	if op := n.GetOpType(); was == classes || !(op == "ArrayFeatureExtractor" && n.GetDomain() == mlDomain || op == "Gather" && e.m.isDefault(n)) {
+		return nil
+	}
+	t, err := e.m.tensorAt(slot{i, 0})
+	if err != nil || t.size() != was {
+		return nil // no table of labels
+	}
+	dims := slices.Clone(t.tensor.Dims)
+	for k, d := range dims {
+		if int(d) == was {
+			dims[k] = int64(classes)
+		}
+	}
+	c := &onnxpb.TensorProto{Name: t.tensor.Name, DataType: t.tensor.DataType, Dims: dims}
+	switch elem := t.elem(); {
+	case elem == int32(onnxpb.TensorProto_STRING):
+		for k := range min(classes, maxHeadBytes/64) {
+			c.StringData = append(c.StringData, fmt.Append(nil, k))
+		}
+		if len(c.StringData) < classes {
+			return fmt.Errorf("onnxload: %d labels of strings are more than a new head may have", classes)
+		}
+	case elem == elemINT64:
+		for k := range classes {
+			c.Int64Data = append(c.Int64Data, int64(k))
+		}
+	case elem == int32(onnxpb.TensorProto_INT32):
+		for k := range classes {
+			c.Int32Data = append(c.Int32Data, int32(k))
+		}
+	case onnxpb.IsFloat(elem):
+		if c, err = blank(t.tensor, dims); err != nil {
+			return fmt.Errorf("onnxload: tensor %q: %w", t.name, err)
+		}
+		numbers := make([]float32, classes)
+		for k := range numbers {
+			numbers[k] = float32(k)
+		}
+		if err := c.SetFloats(numbers); err != nil {
+			return fmt.Errorf("onnxload: tensor %q: %w", t.name, err)
+		}
+	default:
+		return fmt.Errorf("onnxload: %s looks labels of %d classes up in %q, of type %s; labels of FLOAT, INT32, INT64 and STRING can be replaced",
+			e.m.nodeName(i), was, t.name, t.typeName())
+	}
+	return e.replace(t, c)
 }
 
 func (e *edit) setTarget(at slot, j, was, classes int) error {

@@ -2,6 +2,7 @@ package onnxload_test
 
 import (
 	"bytes"
+	"fmt"
 	"math"
 	"slices"
 	"strings"
@@ -174,6 +175,63 @@ func TestWeightsInAttributes(t *testing.T) {
 	}
 }
 
+// With a new head labels are numbers of classes, for which onnxruntime and this program would find no place in the old table.
+func TestLabelsOfNewHead(t *testing.T) {
+	for _, table := range []*onnxpb.TensorProto{
+		ints("classes", 7, 5, 9),
+		{Name: proto.String("classes"), DataType: proto.Int32(int32(onnxpb.TensorProto_INT32)), Dims: list[int64](1, 3), RawData: []byte{1, 0, 0, 0, 2, 0, 0, 0, 3, 0, 0, 0}},
+		{Name: proto.String("classes"), DataType: proto.Int32(int32(onnxpb.TensorProto_STRING)), Dims: list[int64](3), StringData: [][]byte{[]byte("a"), []byte("b"), []byte("c")}},
+		floats("classes", []int64{3}, 7, 5, 9),
+	} {
+		m := model(17, list(input("x", "N", 2)), list(floats("w", []int64{2, 3}), table, ints("shape", -1)), protos{
+			node("MatMul", list("x", "w"), list("scores")),
+			node("ArgMax", list("scores"), list("k"), "axis", 1, "keepdims", 1),
+			ml(node("ArrayFeatureExtractor", list("classes", "k"), list("c"))),
+			node("Reshape", list("c", "shape"), list("label")),
+		}, "label", "scores")
+		m.Graph.Output[0].Type.GetTensorType().ElemType = table.DataType
+		m.OpsetImport = append(m.OpsetImport, &onnxpb.OperatorSetIdProto{Domain: proto.String("ai.onnx.ml"), Version: proto.Int64(1)})
+		p := must(onnxload.Parse(marshal(m)))
+		for _, classes := range list(2, 3, 5) {
+			h := must(p.WithHead(onnxload.HeadOptions{Classes: classes, Output: "scores"}))
+			var got onnxpb.ModelProto
+			if err := proto.Unmarshal(h.Bytes(), &got); err != nil {
+				t.Fatal(err)
+			}
+			g := got.Graph.Initializer[1]
+			if err := g.Check(); err != nil {
+				t.Errorf("%s: %v", table.TypeName(), err)
+			}
+			if n, _ := onnxpb.Count(g.Dims); n != classes || len(g.Dims) != len(table.Dims) || g.GetDataType() != table.GetDataType() {
+				t.Errorf("%s: %d classes, and labels of shape %v and type %s", table.TypeName(), classes, g.Dims, g.TypeName())
+			}
+			if classes == 3 {
+				if !proto.Equal(g, table) {
+					t.Errorf("%s: the labels changed with the same number of classes", table.TypeName())
+				}
+				continue
+			}
+			for k := range classes {
+				text := fmt.Sprint(k)
+				switch {
+				case g.StringData != nil:
+					if string(g.StringData[k]) != text {
+						t.Errorf("label %q of class %d", g.StringData[k], k)
+					}
+				case onnxpb.IsFloat(g.GetDataType()):
+					if x := must(g.Floats()); x[k] != float32(k) {
+						t.Errorf("labels %v", x)
+					}
+				default:
+					if x := must(g.Ints()); x[k] != int64(k) {
+						t.Errorf("labels %v", x)
+					}
+				}
+			}
+		}
+	}
+}
+
 func TestLinearModelsThatAreWrong(t *testing.T) {
 	labels := []any{"classlabels_ints", list[int64](3, 7)}
 	for _, c := range []struct {
@@ -197,6 +255,10 @@ func TestLinearModelsThatAreWrong(t *testing.T) {
 		if err := buildError(t, m, 1, onnxload.Options{}); !strings.Contains(err.Error(), c.want) || !strings.Contains(err.Error(), "n_y") {
 			t.Errorf("%s %v: %v", c.op, c.attrs, err)
 		}
+	}
+	chosen := mlModel("LinearClassifier", list("label", "y"), "classlabels_strings", list("no", "yes"), "coefficients", list[float32](1, 2, 3, 4))
+	if err := buildError(t, chosen, 1, onnxload.Options{Output: "label"}); !strings.Contains(err.Error(), "made of strings") {
+		t.Error(err)
 	}
 	m := mlModel("LabelEncoder", list("y"), "values_strings", list("a"))
 	if err := buildError(t, m, 1, onnxload.Options{}); !strings.Contains(err.Error(), "no output that can be computed") {
