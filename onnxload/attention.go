@@ -14,6 +14,7 @@ import (
 func attentionOperators() map[string]operator {
 	return map[string]operator{
 		"Attention":       {inputs: 3, most: 7, graph: attention},
+		"LinearAttention": {inputs: 3, most: 6, graph: linearAttention},
 		"RotaryEmbedding": {inputs: 3, most: 4, graph: rotaryEmbedding},
 	}
 }

@@ -228,6 +228,38 @@ def with_past(q, k, v, pk, pv):
 case("Past", "Attention", 23, [randn(1, 2, 3, 2), randn(1, 2, 3, 2), randn(1, 2, 3, 4), None, randn(1, 2, 2, 2), randn(1, 2, 2, 4)],
      with_past, is_causal=1)
 
+
+
+def linear_attention(q, k, v, *rest, rule, heads, groups, past=False, scale=None):
+    rest = list(rest)
+    b, t, _ = q.shape
+    q, k, v = apart(q, heads), apart(k, groups), apart(v, groups)
+    state = rest.pop(0) if past else torch.zeros(b, groups, k.shape[-1], v.shape[-1])
+    decay = apart(rest.pop(0), groups) if "gated" in rule else None
+    beta = rest.pop(0) if "delta" in rule else None
+    out = []
+    for i in range(t):
+        if decay is not None:
+            state = state * decay[:, :, i, :, None].exp()
+        new = v[:, :, i]
+        if beta is not None:
+            new = beta[:, i, :, None] * (new - torch.einsum("bgde,bgd->bge", state, k[:, :, i]))
+        state = state + torch.einsum("bgd,bge->bgde", k[:, :, i], new)
+        out.append(torch.einsum("bhd,bhde->bhe", q[:, :, i], state.repeat_interleave(heads // groups, 1)))
+    scale = scale or 1 / math.sqrt(q.shape[-1])
+    return scale * torch.stack(out, 1).reshape(b, t, -1), state
+
+
+for rule, past, wide, ones in [("linear", False, False, False), ("gated", True, True, False), ("delta", True, False, True), ("gated_delta", False, False, False),
+                               ("gated_delta", True, True, True)]:
+    inputs = [randn(2, 3, 4 * 2), randn(2, 3, 2 * 2), randn(2, 3, 2 * 3), randn(2, 2, 2, 3) if past else None,
+              -randn(2, 3, 2 * (2 if wide else 1)).abs() if "gated" in rule else None, randn(2, 3, 1 if ones else 2) if "delta" in rule else None]
+    while inputs[-1] is None:
+        inputs.pop()
+    extra = {"scale": 0.75} if past else {}
+    case(f"Linear_{rule}{'_past' if past else ''}", "LinearAttention", 27, inputs,
+         lambda *x: linear_attention(*x, rule=rule, heads=4, groups=2, past=past, **extra), update_rule=rule, q_num_heads=4, kv_num_heads=2, **extra)
+
 # --- Normalisations -------------------------------------------------------------------------------------------------
 begin("norm")
 for groups, shape in [(1, (2, 4, 3)), (2, (2, 4, 3, 2)), (3, (1, 6, 5)), (4, (2, 4, 2, 1, 3))]:
