@@ -1,8 +1,10 @@
 package onnxload_test
 
 import (
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"google.golang.org/protobuf/proto"
@@ -122,10 +124,16 @@ func structured() []*onnxpb.ModelProto {
 	return []*onnxpb.ModelProto{linear, regressor, functions, branch, loop, scan, sequence, recurrent("LSTM", 4), recurrent("GRU", 3), recurrent("RNN", 1), half, quantised, pieces, attention}
 }
 
-// corpus are the seeds, and the cases of the ONNX project (all operators) where Debian's package libonnx-testdata is installed or
+// corpus are the seeds, the nodes that PyTorch's numbers are recorded for, and the cases of the ONNX project (all operators) where Debian's package libonnx-testdata is installed or
 // ONNX_ENTROPY_ONNX_CASES names their folder.
 func corpus(t testing.TB) [][]byte {
 	all := seeds()
+	nodes := recordedNodes(t)
+	for _, family := range slices.Sorted(maps.Keys(nodes)) {
+		for _, c := range nodes[family] {
+			all = append(all, must(proto.MarshalOptions{Deterministic: true}.Marshal(c.model())))
+		}
+	}
 	dir := os.Getenv("ONNX_ENTROPY_ONNX_CASES")
 	if dir == "" {
 		dir = "/usr/share/libonnx-testdata/data/node"

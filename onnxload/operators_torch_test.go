@@ -3,6 +3,7 @@ package onnxload_test
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"math"
 	"path/filepath"
 	"slices"
@@ -75,19 +76,29 @@ func (x numbers) ints() []int64 {
 	return y
 }
 
-// Values and gradients of single nodes are PyTorch's, in float64 up to rounding, and in float32 near them.
-func TestOperatorsAgreeWithPyTorch(t *testing.T) {
+// recordedNodes returns the recorded nodes by family.
+func recordedNodes(t testing.TB) map[string][]recordedNode {
+	t.Helper()
 	files, err := filepath.Glob("testdata/operators/*.json.gz")
 	if err != nil || len(files) == 0 {
 		t.Fatal("no recorded operators", err)
 	}
+	all := map[string][]recordedNode{}
 	for _, file := range files {
 		var family struct{ Cases []recordedNode }
 		if err := json.Unmarshal(unzip(t, file), &family); err != nil {
 			t.Fatal(file, err)
 		}
-		t.Run(strings.TrimSuffix(filepath.Base(file), ".json.gz"), func(t *testing.T) {
-			for _, c := range family.Cases {
+		all[strings.TrimSuffix(filepath.Base(file), ".json.gz")] = family.Cases
+	}
+	return all
+}
+
+// Values and gradients of single nodes are PyTorch's, in float64 up to rounding, and in float32 near them.
+func TestOperatorsAgreeWithPyTorch(t *testing.T) {
+	for family, cases := range recordedNodes(t) {
+		t.Run(family, func(t *testing.T) {
+			for _, c := range cases {
 				t.Run(c.Name, func(t *testing.T) {
 					c.check(t, tensor.Float64, 2e-13)
 					c.check(t, tensor.Float32, 2e-5)
@@ -231,7 +242,8 @@ func compare(t *testing.T, what string, got []float64, want numbers, tol float64
 // model is a model of the node alone.
 func (c *recordedNode) model() *onnxpb.ModelProto {
 	n := &onnxpb.NodeProto{OpType: proto.String(c.Op), Name: proto.String("node")}
-	for name, a := range c.Attrs {
+	for _, name := range slices.Sorted(maps.Keys(c.Attrs)) {
+		a := c.Attrs[name]
 		p := &onnxpb.AttributeProto{Name: proto.String(name)}
 		switch {
 		case a.S != nil:
@@ -262,6 +274,11 @@ func (c *recordedNode) model() *onnxpb.ModelProto {
 		if !in.Const {
 			v := input(name)
 			v.Type.GetTensorType().ElemType = proto.Int32(int32(elem))
+			v.Type.GetTensorType().Shape = new(onnxpb.TensorShapeProto)
+			for _, d := range in.Shape {
+				v.Type.GetTensorType().Shape.Dim = append(v.Type.GetTensorType().Shape.Dim,
+					&onnxpb.TensorShapeProto_Dimension{Value: &onnxpb.TensorShapeProto_Dimension_DimValue{DimValue: d}})
+			}
 			inputs = append(inputs, v)
 			continue
 		}

@@ -20,7 +20,7 @@ type RoiAttr struct {
 }
 
 // maxRoiSamples bounds RoiAttr.Samples, whose square each bin takes.
-const maxRoiSamples = 256
+const maxRoiSamples = 64
 
 // roiChannels are the channels of x of which a part of the derivative takes care.
 const roiChannels = 16
