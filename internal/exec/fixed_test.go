@@ -33,6 +33,10 @@ func prepared(t *testing.T) (n *network, results gorgonia.Nodes) {
 	h = m(ops.Reshape(h, []int{1, 7 * 6 * 5}))
 	v := w("w4", 210, 20)
 	h = m(ops.MatMul(h, m(ops.Tanh(m(ops.Transpose(m(ops.Reshape(m(ops.Exp(v)), []int{20, 210})), []int{1, 0}))))))
+	h = m(ops.Reshape(m(ops.MatMul(m(ops.Reshape(h, []int{5, 4})), w("w5", 4, 36))), []int{30, 6})) // many rows
+	h = m(ops.Gemm(h, w("w6", 11, 6), w("b6", 11), 1, 1, false, true))
+	h = m(ops.MatMul(m(ops.Reshape(h, []int{1, 30, 11})), w("w7", 11, 4)))
+	h = m(ops.Reshape(h, []int{6, 20}))
 	drop := m(ops.Dropout(m(ops.Mul(v, v)), 0.5, 0))
 	h = m(ops.Add(h, m(ops.ReduceSum(drop, []int{0}, true))))
 	return n, gorgonia.Nodes{h, m(ops.Sqrt(m(ops.Exp(v))))}

@@ -82,8 +82,9 @@ type instr struct {
 	phases []int
 
 	shared, worker int // elements of scratch memory
+	kept           int // elements that its first phases leave for the others
 	prepared       int // phases that depend on fixed inputs only,
-	kept           int // and where the shared memory is that they fill
+	keptAt         int // and where the memory is that they fill
 }
 
 // Options of Compile.
@@ -117,6 +118,8 @@ func Compile(results []*gorgonia.Node, o Options) (*Plan, error) {
 		k := p.slots[c.out].kind
 		p.worker[k] = max(p.worker[k], c.worker)
 		if c.prepared == 0 {
+			p.shared[k] = max(p.shared[k], c.kept+c.shared)
+		} else {
 			p.shared[k] = max(p.shared[k], c.shared)
 		}
 	}
@@ -160,6 +163,36 @@ func describe(n *gorgonia.Node) string {
 	return fmt.Sprintf("node %d (%v %v)", n.ID(), n.Op(), n.Shape())
 }
 
+// size asks the operator for its sizes.
+func (c *instr) size() {
+	c.phases = c.op.Phases()
+	c.shared, c.worker = c.op.Scratch()
+	c.kept = ops.Kept(c.op)
+}
+
+// special returns c with the form of its operator for fixed operands, if it has one and there is room for what that keeps.
+func (p *Plan) special(c instr) instr {
+	op, ok := c.op.(ops.Specializer)
+	if !ok {
+		return c
+	}
+	fixed := make([]bool, len(c.in))
+	for i, s := range c.in {
+		fixed[i] = p.slots[s].fixed
+	}
+	own := c
+	if own.op = op.Specialized(fixed); own.op == nil {
+		return c
+	}
+	if own.size(); p.kept[p.slots[c.out].kind]+own.kept > mostKept {
+		return c
+	}
+	return own
+}
+
+// mostKept is the most elements that are kept for the first phases of instructions: of float32 512 MB.
+const mostKept = 1 << 27
+
 // prepare finds out what need not be computed in every run, and moves instructions that need not to the front.
 func (p *Plan) prepare() {
 	var first, rest []instr
@@ -168,12 +201,13 @@ func (p *Plan) prepare() {
 			first = append(first, c)
 			continue
 		}
+		c = p.special(c)
 		if op, ok := c.op.(ops.Preparer); ok {
-			phases, operands := op.Prepared()
-			if phases > 0 && !slices.ContainsFunc(operands, func(i int) bool { return !p.slots[c.in[i]].fixed }) {
-				k := p.slots[c.out].kind
-				c.prepared, c.kept = phases, p.kept[k]
-				p.kept[k] += roundUp(c.shared)
+			phases, kept, operands := op.Prepared()
+			k := p.slots[c.out].kind
+			if phases > 0 && p.kept[k]+kept <= mostKept && !slices.ContainsFunc(operands, func(i int) bool { return !p.slots[c.in[i]].fixed }) {
+				c.prepared, c.keptAt = phases, p.kept[k]
+				p.kept[k] += roundUp(kept)
 			}
 		}
 		rest = append(rest, c)
@@ -225,9 +259,8 @@ func (p *Plan) lower(n *gorgonia.Node, fixed bool) error {
 			break
 		}
 		if c.op != nil {
-			c.phases = c.op.Phases()
-			c.shared, c.worker = c.op.Scratch()
 			s.fixed = !ops.Draws(c.op) && !slices.ContainsFunc(c.in, func(i int) bool { return !p.slots[i].fixed })
+			c.size()
 		}
 		p.code = append(p.code, c)
 	}

@@ -290,10 +290,11 @@ func (vm *VM) runInstr(i int) error {
 		}
 	} else {
 		k := vm.plan.slots[c.out].kind
+		vm.env.Shared = cut(&vm.scratch.shared[k], 0, c.shared)
 		if c.prepared > 0 {
-			vm.env.Shared = cut(&vm.scratch.kept[k], c.kept, c.shared)
+			vm.env.Kept = cut(&vm.scratch.kept[k], c.keptAt, c.kept)
 		} else {
-			vm.env.Shared = cut(&vm.scratch.shared[k], 0, c.shared)
+			vm.env.Kept = cut(&vm.scratch.shared[k], c.shared, c.kept)
 		}
 		for w := range vm.env.Worker {
 			vm.env.Worker[w] = cut(&vm.scratch.worker[k][w], 0, c.worker)

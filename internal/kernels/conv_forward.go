@@ -39,16 +39,33 @@ func (c *Conv) Scratch() (shared, worker int) {
 	if g.samples > 1 {
 		worker += m * oddLine(b.len())
 	}
-	return c.Groups * packedA(m, c.taps()+1), worker
+	return c.Kept(), worker
 }
 
-// ConvPart runs one part of one phase. bias is nil for none.
+// ConvPart runs one part of one phase. bias is nil for none. The first Kept elements of shared memory are those of prepared phases.
 func ConvPart[T Float](c *Conv, phase, part int, y, x, w, bias, shared, worker []T) {
+	n := c.Kept()
+	ConvKeptPart(c, phase, part, y, x, w, bias, shared[:n:n], shared[n:], worker)
+}
+
+// Kept is how many elements of shared memory the prepared phases fill.
+func (c *Conv) Kept() int {
+	if w, ok := c.winograd(); ok {
+		return w.kept()
+	}
+	if c.direct() {
+		return 0
+	}
+	return c.Groups * packedA(c.M/c.Groups, c.taps()+1)
+}
+
+// ConvKeptPart is ConvPart with the shared memory of prepared phases, and that of the others.
+func ConvKeptPart[T Float](c *Conv, phase, part int, y, x, w, bias, kept, shared, worker []T) {
 	if t, ok := c.winograd(); ok {
 		if phase == 0 {
-			winogradWeights(&t, part, w, shared, func(group, out, in, tap int) int { return ((group*t.out+out)*t.in+in)*9 + tap })
+			winogradWeights(&t, part, w, kept, func(group, out, in, tap int) int { return ((group*t.out+out)*t.in+in)*9 + tap })
 		} else {
-			winogradPart(&t, phase, part, y, x, bias, shared, worker)
+			winogradPart(&t, phase, part, y, x, bias, kept, shared, worker)
 		}
 		return
 	}
@@ -70,7 +87,7 @@ func ConvPart[T Float](c *Conv, phase, part int, y, x, w, bias, shared, worker [
 		parts := ceilDiv(m, packRows)
 		group, row0 := part/parts, part%parts*packRows
 		count := min(packRows, m-row0)
-		dst := panels[T]{shared[group*size+row0*depth:], rows, rows * depth}
+		dst := panels[T]{kept[group*size+row0*depth:], rows, rows * depth}
 		packPanels(dst, w[(group*m+row0)*taps:], taps, false, count, taps)
 		if bias != nil {
 			for i, v := range bias[group*m+row0:][:count] {
@@ -80,7 +97,7 @@ func ConvPart[T Float](c *Conv, phase, part int, y, x, w, bias, shared, worker [
 		return
 	}
 	if c.gathered() {
-		gatheredPart(c, phase, part, y, x, bias != nil, shared, worker)
+		gatheredPart(c, phase, part, y, x, bias != nil, kept, shared, worker)
 		return
 	}
 	g := c.grid()
@@ -97,7 +114,7 @@ func ConvPart[T Float](c *Conv, phase, part int, y, x, w, bias, shared, worker [
 		dst, ld = worker[len(worker)-m*oddLine(n):], oddLine(n)
 	}
 	_, width := tile[T]()
-	a := panels[T]{shared[group*size:], rows, rows * depth}
+	a := panels[T]{kept[group*size:], rows, rows * depth}
 	for k0 := 0; k0 < taps; k0 += c.tapStep() {
 		k1 := min(k0+c.tapStep(), taps)
 		c0, c1 := c.tapChannels(k0, k1)

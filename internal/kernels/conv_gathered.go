@@ -46,11 +46,11 @@ func (c *Conv) gatheredScratch() (shared, worker int) {
 	if g.samples > 1 {
 		worker = max(worker, packRows*oddLine(b.len()))
 	}
-	return packedA(c.M, c.taps()+1) + g.count()*c.gatheredPanels(&g), worker
+	return c.Kept() + g.count()*c.gatheredPanels(&g), worker
 }
 
 // gatheredPart runs a part of a phase after that of the weights.
-func gatheredPart[T Float](c *Conv, phase, part int, y, x []T, bias bool, shared, worker []T) {
+func gatheredPart[T Float](c *Conv, phase, part int, y, x []T, bias bool, weights, shared, worker []T) {
 	g := c.gatheredGrid()
 	slices, taps := c.slices(), c.taps()
 	per := slices
@@ -61,7 +61,7 @@ func gatheredPart[T Float](c *Conv, phase, part int, y, x []T, bias bool, shared
 	b := g.box(i)
 	n := b.len()
 	_, width := tile[T]()
-	all := panels[T]{shared[packedA(c.M, taps+1)+i*c.gatheredPanels(&g):], width, width * c.gatheredDepth()}
+	all := panels[T]{shared[i*c.gatheredPanels(&g):], width, width * c.gatheredDepth()}
 	// slice returns the taps of a slice and its rows of the panels.
 	slice := func(s int) (k0, k1 int, p panels[T]) {
 		k0 = s * c.tapStep()
@@ -86,7 +86,7 @@ func gatheredPart[T Float](c *Conv, phase, part int, y, x []T, bias bool, shared
 	row0 := part * packRows
 	m := min(packRows, c.M-row0)
 	rows := panelRows[T](c.M)
-	a := shared[row0*depth:]
+	a := weights[row0*depth:]
 	dst, ld := y[(b.n0*c.M+row0)*c.area()+b.i0*c.OW+b.j0:], c.area()
 	if b.n1-b.n0 > 1 {
 		dst, ld = worker, oddLine(n)

@@ -39,7 +39,7 @@ func ConvGradXPart[T Float](c *Conv, phase, part int, dx, dy, w, shared, worker 
 		if phase == 0 {
 			winogradWeights(&t, part, w, shared, func(group, out, in, tap int) int { return ((group*t.in+in)*t.out+out)*9 + 8 - tap })
 		} else {
-			winogradPart(&t, phase, part, dx, dy, nil, shared, worker)
+			winogradPart(&t, phase, part, dx, dy, nil, shared, shared[t.kept():], worker)
 		}
 		return
 	}

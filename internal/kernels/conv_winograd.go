@@ -170,9 +170,12 @@ func (w *winograd) phases() []int {
 	return []int{w.groups * panels, w.groups * w.count()}
 }
 
+// kept is the room of the transformed weights, with which shared memory begins.
+func (w *winograd) kept() int { return w.groups * 36 * w.nextU() }
+
 func (w *winograd) scratch() (shared, worker int) {
 	in, out := w.planes()
-	shared, worker = w.groups*36*w.nextU(), 36*w.nextP()+in+out
+	shared, worker = w.kept(), 36*w.nextP()+in+out
 	if w.few() {
 		return shared + w.groups*36*w.nextV(), worker
 	}
@@ -200,9 +203,9 @@ func winogradWeights[T Float](w *winograd, part int, weights, shared []T, at fun
 // winogradPart runs a part of a phase after that of the weights: y has out*groups channels, x in*groups. One computes the results
 // of a block of one group; with few tiles, first the tiles of some channels are transformed, then those of a panel of
 // results are computed.
-func winogradPart[T Float](w *winograd, phase, part int, y, x, bias, shared, worker []T) {
+func winogradPart[T Float](w *winograd, phase, part int, y, x, bias, weights, shared, worker []T) {
 	group := part % w.groups
-	u := shared[group*36*w.nextU():]
+	u := weights[group*36*w.nextU():]
 	prod, planes := worker[:36*w.nextP()], worker[36*w.nextP():]
 	if !w.few() {
 		b := w.block(part / w.groups)
@@ -213,7 +216,7 @@ func winogradPart[T Float](w *winograd, phase, part int, y, x, bias, shared, wor
 		resultsOf(&b, y, prod, bias, planes[nIn:], group, 0, w.out)
 		return
 	}
-	v := shared[w.groups*36*w.nextU()+group*36*w.nextV():]
+	v := shared[group*36*w.nextV():]
 	b := w.block(0)
 	if phase == 1 {
 		c0 := part / w.groups * w.someChannels()

@@ -22,7 +22,8 @@ type Gemm struct {
 	Accumulate     bool
 	Bias           BiasAxis
 	Act            GemmAct
-	Stack          int // products of this kind that run at once; the partition of each is coarser then
+	Stack          int  // products of this kind that run at once; the partition of each is coarser then
+	PackB          bool // B has been packed by PackBPart; TransB and LDB are those it had before
 }
 
 // A BiasAxis says which elements of C one element of the bias is added to.
@@ -161,7 +162,10 @@ func multiplyBlock[T Float](g *Gemm, part, from, to int, c, a []T, lda int, b, b
 	}
 	roomA := packedA(rows, step)
 	strip := stripCols
-	if rightDirectly[T](g.TransB, rows, col1-col0) {
+	switch {
+	case g.PackB:
+		strip = packedCols
+	case rightDirectly[T](g.TransB, rows, col1-col0):
 		strip = col1 - col0
 	}
 	for k0 := from; k0 < to; k0 += step {
@@ -178,7 +182,13 @@ func multiplyBlock[T Float](g *Gemm, part, from, to int, c, a []T, lda int, b, b
 			if g.TransB {
 				at = j*g.LDB + k0
 			}
-			right := rightOperand(worker[roomA:], b[at:], g.LDB, g.TransB, rows, k, cols)
+			var right bands[T]
+			if g.PackB {
+				right = packedPanel(g, b, j, k0)
+				ahead = afterPanel(g, b, j, col0, col1, k0, k0+k, min(k0+k+step, to))
+			} else {
+				right = rightOperand(worker[roomA:], b[at:], g.LDB, g.TransB, rows, k, cols)
+			}
 			e := epilogue[T]{accumulate: g.Accumulate || k0 > from, ahead: &ahead}
 			if k0+k == to {
 				e.finish(g, bias, row0, j)

@@ -35,7 +35,7 @@ func (a *Ahead[T]) take(lines int) []T {
 
 // aheadOf is what the next block of a slice needs: the rows [from, from+k) of A and B, if they lie together.
 func aheadOf[T Float](g *Gemm, rows, cols, from, k int, a, b []T) (next Ahead[T]) {
-	if g.slices() == 1 || k < 1 {
+	if g.slices() == 1 || k < 1 || g.PackB {
 		return next
 	}
 	if g.TransA && rows == g.LDA {

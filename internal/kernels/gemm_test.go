@@ -62,9 +62,15 @@ func checkGemm[T Float](t *testing.T, r *rand.Rand, g Gemm, eps float64) {
 			copy(c[i*g.LDC:][:g.N], nans[T](g.N))
 		}
 	}
-	c2 := append([]T(nil), c...)
+	c2, c3 := append([]T(nil), c...), append([]T(nil), c...)
 	runGemm(&g, c, a, b, bias, false)
 	runGemm(&g, c2, a, b, bias, true)
+	packed, room := g, guarded(t, nans[T](g.PackedB()))
+	packed.PackB = true
+	for part := range g.PackBParts() {
+		PackBPart(&g, part, room, b)
+	}
+	runGemm(&packed, c3, a, room, bias, false)
 	for i := range g.M {
 		for j := range g.LDC {
 			at := i*g.LDC + j
@@ -73,6 +79,9 @@ func checkGemm[T Float](t *testing.T, r *rand.Rand, g Gemm, eps float64) {
 			}
 			if c[at] != c2[at] {
 				t.Fatalf("%+v: C[%d,%d] depends on the order of the parts", g, i, j)
+			}
+			if j < g.N && c[at] != c3[at] {
+				t.Fatalf("%+v: C[%d,%d] is %v, and with B packed %v", g, i, j, c[at], c3[at])
 			}
 			if j >= g.N {
 				if c[at] != before[at] {

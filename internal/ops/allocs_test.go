@@ -121,7 +121,7 @@ func jobs(t testing.TB, build builder, classes int, shapes ...[]int) []*job {
 			return
 		}
 		shared, worker := op.Scratch()
-		j.env = Env{Shared: *NewBuf(n.Dtype(), []int{shared}), Worker: []Buf{*NewBuf(n.Dtype(), []int{worker})}}
+		j.env = Env{Shared: *NewBuf(n.Dtype(), []int{shared}), Kept: *NewBuf(n.Dtype(), []int{Kept(op)}), Worker: []Buf{*NewBuf(n.Dtype(), []int{worker})}}
 		if err := j.run(); err != nil {
 			t.Fatal(err)
 		}

@@ -326,7 +326,7 @@ func checkRun(op Op, want gorgonia.Value, operands []gorgonia.Value) error {
 func runBackwards(op Op, out *Buf, in []*Buf) error {
 	dt := op.core().dt
 	shared, worker := op.Scratch()
-	env := &Env{Shared: *poisoned(dt, []int{shared}), Worker: []Buf{*poisoned(dt, []int{worker}), *poisoned(dt, []int{worker})}}
+	env := &Env{Shared: *poisoned(dt, []int{shared}), Kept: *poisoned(dt, []int{Kept(op)}), Worker: []Buf{*poisoned(dt, []int{worker}), *poisoned(dt, []int{worker})}}
 	for phase, parts := range op.Phases() {
 		var wg sync.WaitGroup
 		var errs [2]error

@@ -77,12 +77,15 @@ func convSizes(x, w tensor.Shape, a ConvAttr) (c kernels.Conv, out tensor.Shape,
 	return c, append(tensor.Shape{x[0], w[0]}, s.out()...), nil
 }
 
-func (o *conv) Phases() []int       { return o.c.Phases() }
-func (o *conv) Scratch() (s, w int) { return o.c.Scratch() }
+func (o *conv) Phases() []int { return o.c.Phases() }
+func (o *conv) Scratch() (s, w int) {
+	s, w = o.c.Scratch()
+	return s - o.c.Kept(), w
+}
 
-func (o *conv) Prepared() (phases int, operands []int) {
+func (o *conv) Prepared() (phases, kept int, operands []int) {
 	operands = []int{1, 2}
-	return o.c.PreparedPhases(), operands[:len(o.in)-1]
+	return o.c.PreparedPhases(), o.c.Kept(), operands[:len(o.in)-1]
 }
 
 func (o *conv) Run(env *Env, worker, phase, part int, out *Buf, in []*Buf) error {
@@ -99,8 +102,8 @@ func convPart[T kernels.Float](o *conv, env *Env, worker, phase, part int, out *
 	if len(in) == 3 {
 		bias = floats[T](in[2])
 	}
-	kernels.ConvPart(&o.c, phase, part, floats[T](out), floats[T](in[0]), floats[T](in[1]), bias,
-		floats[T](&env.Shared), floats[T](&env.Worker[worker]))
+	kernels.ConvKeptPart(&o.c, phase, part, floats[T](out), floats[T](in[0]), floats[T](in[1]), bias,
+		floats[T](&env.Kept), floats[T](&env.Shared), floats[T](&env.Worker[worker]))
 }
 
 func (o *conv) SymDiff(in gorgonia.Nodes, _, grad *gorgonia.Node) (gorgonia.Nodes, error) {

@@ -92,10 +92,24 @@ func broadcastsTo(s, shape []int) bool {
 	return true
 }
 
-func (o *gemm) Phases() []int       { return o.g.Phases() }
-func (o *gemm) Scratch() (s, w int) { return o.g.Scratch() }
+func (o *gemm) Phases() []int                  { return packedPhases(&o.g, o.g.Phases()) }
+func (o *gemm) Scratch() (s, w int)            { return o.g.Scratch() }
+func (o *gemm) Prepared() (p, k int, in []int) { return packedOperand(&o.g) }
+
+func (o *gemm) Specialized(fixed []bool) Op {
+	if !packs(&o.g, fixed[1]) {
+		return nil
+	}
+	p := *o
+	p.g.PackB = true
+	return &p
+}
 
 func (o *gemm) Run(env *Env, worker, phase, part int, out *Buf, in []*Buf) error {
+	phase, packed := packPhase(&o.g, env, phase, part, in[1])
+	if packed {
+		return nil
+	}
 	if out.F64 != nil {
 		gemmPart[float64](o, env, worker, phase, part, out, in)
 	} else {
@@ -110,7 +124,7 @@ func gemmPart[T kernels.Float](o *gemm, env *Env, worker, phase, part int, out *
 	if o.g.Bias != kernels.NoBias {
 		bias = floats[T](in[2])
 	}
-	kernels.GemmBiasPart(&o.g, phase, part, y, floats[T](in[0]), floats[T](in[1]), bias, floats[T](&env.Shared), floats[T](&env.Worker[worker]))
+	kernels.GemmBiasPart(&o.g, phase, part, y, floats[T](in[0]), right[T](&o.g, env, in), bias, floats[T](&env.Shared), floats[T](&env.Worker[worker]))
 	if phase < o.g.Final() || o.alpha == 1 && (len(in) == 2 || bias != nil) {
 		return
 	}

@@ -106,7 +106,18 @@ func (o *matmul) Phases() []int {
 	for _, parts := range o.each[1:] {
 		phases = append(phases, parts*len(o.atA))
 	}
-	return phases
+	return packedPhases(&o.g, phases)
+}
+
+func (o *matmul) Prepared() (p, k int, in []int) { return packedOperand(&o.g) }
+
+func (o *matmul) Specialized(fixed []bool) Op {
+	if !o.fold || !packs(&o.g, fixed[1]) {
+		return nil
+	}
+	p := *o
+	p.g.PackB = true
+	return &p
 }
 
 func (o *matmul) Scratch() (shared, worker int) {
@@ -115,6 +126,10 @@ func (o *matmul) Scratch() (shared, worker int) {
 }
 
 func (o *matmul) Run(env *Env, worker, phase, part int, out *Buf, in []*Buf) error {
+	phase, packed := packPhase(&o.g, env, phase, part, in[1])
+	if packed {
+		return nil
+	}
 	if out.F64 != nil {
 		matmulPart[float64](o, env, worker, phase, part, out, in)
 	} else {
@@ -126,7 +141,7 @@ func (o *matmul) Run(env *Env, worker, phase, part int, out *Buf, in []*Buf) err
 func matmulPart[T kernels.Float](o *matmul, env *Env, worker, phase, part int, out *Buf, in []*Buf) {
 	each := o.each[phase]
 	i, part := part/each, part%each
-	y, a, b := floats[T](out), floats[T](in[0]), floats[T](in[1])
+	y, a, b := floats[T](out), floats[T](in[0]), right[T](&o.g, env, in)
 	atA := i
 	if phase > 0 {
 		y = y[i*o.g.M*o.g.N:]

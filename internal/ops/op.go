@@ -39,6 +39,8 @@ type Env struct {
 	// Shared is scratch memory of the operator's element type that all parts of one run see, as long
 	// as Scratch asked for, with undefined contents at the first phase.
 	Shared Buf
+	// Kept is shared memory for what a Preparer's first phases leave.
+	Kept Buf
 	// Worker holds one scratch memory for each worker.
 	Worker []Buf
 }
@@ -74,12 +76,28 @@ type InPlacer interface {
 	InPlace() []int
 }
 
-// A Preparer is an Op whose first phases read some operands only and leave what they make of them in shared scratch memory.
+// A Preparer is an Op whose first phases read some operands only and leave what they make of them in Env.Kept.
 // A machine whose operands of that kind stay as they are keeps the memory and runs those phases once.
 type Preparer interface {
 	Op
-	// Prepared returns the number of phases, 0 for none, and the operands that they read.
-	Prepared() (phases int, operands []int)
+	// Prepared returns the number of phases, 0 for none, the elements of Env.Kept, and the operands that are read.
+	Prepared() (phases, kept int, operands []int)
+}
+
+// A Specializer is an Op that has another form, with the same results to the bit, for where some operands stay from run to run.
+type Specializer interface {
+	Op
+	// Specialized returns the other form, or nil for none.
+	Specialized(fixed []bool) Op
+}
+
+// Kept is how many elements of Env.Kept op needs.
+func Kept(op Op) int {
+	if p, ok := op.(Preparer); ok {
+		_, n, _ := p.Prepared()
+		return n
+	}
+	return 0
 }
 
 // Draws tells whether an operator's result depends on the random numbers of Env besides its operands.
@@ -182,7 +200,7 @@ func Eval(op Op, in []*Buf) (*Buf, error) {
 	}
 	out := NewBuf(b.dt, b.out)
 	shared, worker := op.Scratch()
-	env := &Env{Shared: *NewBuf(b.dt, tensor.Shape{shared}), Worker: []Buf{*NewBuf(b.dt, tensor.Shape{worker})}}
+	env := &Env{Shared: *NewBuf(b.dt, tensor.Shape{shared}), Kept: *NewBuf(b.dt, tensor.Shape{Kept(op)}), Worker: []Buf{*NewBuf(b.dt, tensor.Shape{worker})}}
 	for phase, parts := range op.Phases() {
 		for part := range parts {
 			if err := op.Run(env, 0, phase, part, out, in); err != nil {

@@ -1,0 +1,43 @@
+package kernels
+
+// A right operand of many products can be packed once: in panels of packedCols columns that hold all of K, product by product.
+// A panel's columns beyond N are undefined.
+const packedCols = maxTileCols
+
+// PackedB is the number of elements of B packed.
+func (g *Gemm) PackedB() int { return roundUp(g.N, packedCols) * g.K }
+
+// PackBParts is the number of parts of PackBPart.
+func (g *Gemm) PackBParts() int {
+	if g.K == 0 {
+		return 0
+	}
+	return ceilDiv(g.N, packedCols)
+}
+
+// PackBPart packs one part of b into dst, for a Gemm with PackB set and otherwise like g. It does not look at g.PackB.
+func PackBPart[T Float](g *Gemm, part int, dst, b []T) {
+	j := part * packedCols
+	at := j
+	if g.TransB {
+		at = j * g.LDB
+	}
+	packBands(dst[j*g.K:], b[at:], g.LDB, g.TransB, g.K, min(packedCols, g.N-j), packedCols)
+}
+
+// packedPanel returns the panel of a packed b from column j on, for the products from k0 on.
+func packedPanel[T Float](g *Gemm, b []T, j, k0 int) bands[T] {
+	return bands[T]{panels[T]{b[j*g.K+k0*packedCols:], packedCols, packedCols * g.K}, packedCols}
+}
+
+// afterPanel is what is needed after the products [k0, k1) of the panel at column j: the same products of the next panel of the
+// block [col0, col1), or else the next products, up to k2, of the first.
+func afterPanel[T Float](g *Gemm, b []T, j, col0, col1, k0, k1, k2 int) (next Ahead[T]) {
+	switch {
+	case j+packedCols < col1:
+		next.Add(b[(j+packedCols)*g.K:][k0*packedCols : k1*packedCols])
+	case k1 < k2:
+		next.Add(b[col0*g.K:][k1*packedCols : k2*packedCols])
+	}
+	return next
+}
