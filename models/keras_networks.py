@@ -164,9 +164,78 @@ small = {
     "bidirectional": lambda: vectors(sequences(L.Bidirectional(L.LSTM(7, return_sequences=True)), L.Bidirectional(L.GRU(6)))),
     "transformer": lambda: tokens(transformer()),
 }
+
+
+def small_images(*layers, shape=(8, 8, 3)):
+    return vectors(stack(keras.Input(shape), *layers, L.Flatten(), L.Dense(5)))
+
+
+def steps(*layers):
+    return vectors(stack(keras.Input((6, 5)), *layers, L.Flatten(), L.Dense(4)))
+
+
+def branches(f):
+    x = keras.Input((6, 5))
+    return vectors(keras.Model(x, L.Dense(4)(L.Flatten()(f(x)))))
+
+
+def states(x):
+    y, h, c = L.LSTM(7, return_sequences=True, return_state=True)(x)
+    return L.Concatenate()([L.Flatten()(y), h, c])
+
+
+def translation(x):
+    _, h, c = L.LSTM(7, return_state=True)(x)
+    return L.LSTM(7, return_sequences=True)(L.Dense(3)(x), initial_state=[h, c])
+
+
+def merged(x):
+    other = lambda n, **o: L.Dense(n, **o)(x)
+    return L.Concatenate()([L.Multiply()([other(6), other(6, activation="sigmoid")]), L.Subtract()([x, other(5)]), L.Maximum()([x, other(5)]),
+                            L.Average()([x, other(5)])])
+
+
+# Layers of Keras, by what they need the loader and the operators for.
+layers = {
+    "dilation": lambda: small_images(L.Conv2D(6, 3, dilation_rate=2, padding="same"), L.Conv2D(4, 2)),
+    "padding, cropping": lambda: small_images(L.Conv2D(6, 3, 2, activation="mish"), L.ZeroPadding2D(1), L.Cropping2D(1), L.GlobalMaxPooling2D()),
+    "depthwise with a multiplier": lambda: small_images(L.DepthwiseConv2D(3, 2, depth_multiplier=2, padding="same")),
+    "3-D": lambda: small_images(L.Conv3D(4, 3, padding="same"), L.Conv3D(4, 2, 2), shape=(4, 6, 6, 2)),
+    "transposed 1-D": lambda: steps(L.Conv1DTranspose(4, 3, 2, padding="same")),
+    "transposed 2-D": lambda: small_images(L.Conv2DTranspose(4, 3, 2), shape=(4, 4, 2)),
+    "transposed 3-D": lambda: small_images(L.Conv3DTranspose(3, 2, 2), shape=(2, 3, 3, 2)),
+    "separable 1-D": lambda: steps(L.SeparableConv1D(6, 3, padding="same")),
+    "bilinear": lambda: small_images(L.Conv2D(3, 3), L.UpSampling2D(2, interpolation="bilinear")),
+    "resizing": lambda: small_images(L.Conv2D(3, 3), L.Resizing(5, 7)),
+    "rescaling": lambda: small_images(L.Rescaling(1 / 255, offset=-1), L.Conv2D(4, 3)),
+    "group norm": lambda: small_images(L.Conv2D(6, 3), L.GroupNormalization(3)),
+    "layer norm of three axes": lambda: small_images(L.LayerNormalization(axis=(1, 2, 3)), shape=(4, 4, 3)),
+    "unit norm": lambda: steps(L.Dense(6), L.UnitNormalization()),
+    "RMS norm": lambda: steps(L.Dense(6), L.RMSNormalization()),
+    "batch norm without scale or shift": lambda: small_images(L.Conv2D(4, 3), L.BatchNormalization(center=False), L.Conv2D(4, 3, use_bias=False), L.BatchNormalization(scale=False)),
+    "activations": lambda: steps(*[L.Dense(6, activation=a) for a in ("selu", "hard_sigmoid", "softsign", "exponential", "hard_swish", "leaky_relu", "log_softmax")]),
+    "attention": lambda: branches(lambda x: L.Attention()([L.Dense(6)(x), L.Dense(6)(x)])),
+    "additive attention": lambda: branches(lambda x: L.AdditiveAttention()([L.Dense(6)(x), L.Dense(6)(x)])),
+    "cross attention": lambda: branches(lambda x: L.MultiHeadAttention(2, 4, value_dim=3, output_shape=6, dropout=0.1)(x, L.Dense(5)(x))),
+    "grouped queries": lambda: branches(lambda x: L.GroupQueryAttention(4, 4, 2)(x, x)),
+    "time-distributed": lambda: small_images(L.TimeDistributed(L.Conv2D(4, 3)), shape=(3, 6, 6, 2)),
+    "permute, reshape": lambda: steps(L.TimeDistributed(L.Dense(6, activation="tanh")), L.Permute((2, 1)), L.Reshape((3, 12))),
+    "states of an LSTM": lambda: branches(states),
+    "encoder and decoder": lambda: branches(translation),
+    "backwards": lambda: steps(L.LSTM(6, go_backwards=True, return_sequences=True), L.GRU(5, go_backwards=True)),
+    "LSTM of other activations": lambda: steps(L.LSTM(6, activation="relu", recurrent_activation="hard_sigmoid", use_bias=False, return_sequences=True)),
+    "unrolled": lambda: steps(L.LSTM(6, unroll=True)),
+    "convolutional LSTM": lambda: small_images(L.ConvLSTM2D(3, 3, padding="same"), shape=(3, 5, 5, 2)),
+    "cells": lambda: steps(L.RNN([L.LSTMCell(6), L.GRUCell(5)], return_sequences=True)),
+    "sum of directions": lambda: steps(L.Bidirectional(L.LSTM(5, return_sequences=True), merge_mode="sum")),
+    "masking": lambda: steps(L.Masking(0.0), L.LSTM(6)),
+    "branches": lambda: branches(merged),
+    "dot": lambda: branches(lambda x: L.Dot(axes=2)([L.Dense(6)(x), L.Dense(6)(x)])),
+    "noise": lambda: steps(L.GaussianNoise(0.1), L.Dense(4), L.SpatialDropout1D(0.1), L.AlphaDropout(0.1)),
+}
 apps = keras.applications
 images = dict(weights=None, input_shape=(64, 64, 3), classes=10, classifier_activation=None)
-full = small | {
+full = small | layers | {
     "MobileNetV2": lambda: vectors(apps.MobileNetV2(**images), rate=1e-3),
     "ResNet50V2": lambda: vectors(apps.ResNet50V2(**images), rate=1e-3),
 }
@@ -273,6 +342,8 @@ def candidates(model):
     for cells in recurrent(model):
         for name in ("kernel", "recurrent_kernel"):
             yield [getattr(c.cell, name) for c in cells], lambda *a: np.concatenate([gates(x) for x in a])
+        if cells[0].cell.bias is None:
+            continue
         # In the file the second of the biases begins with zeros.
         yield [c.cell.bias for c in cells], lambda *a: np.concatenate([np.concatenate([gates(x), gates(0 * x if x.dtype.kind == "f" else x)], 1) for x in a])
 

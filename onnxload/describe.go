@@ -77,6 +77,10 @@ func (m *Model) Warnings() []string {
 			w = append(w, "There is no BatchNormalization. If the network had any, tf2onnx has made them a scale and a shift of each channel, which "+
 				"are trained, or has folded them into the convolutions.")
 		}
+		if n, first := m.withoutBias(); n > 0 {
+			w = append(w, fmt.Sprintf("Layers without a bias: %d, the first %q. tf2onnx leaves out biases that are 0, as in a fresh network; to have them "+
+				"trained, export it after a step of training.", n, first))
+		}
 	default:
 		if m.count("Conv") > 0 && !m.HasBatchNorm() {
 			w = append(w, fmt.Sprintf("There is no BatchNormalization. If the network had any, exporting it for inference "+
@@ -104,6 +108,50 @@ func (m *Model) Warnings() []string {
 			"to be safe export with dynamic_axes={%q: {0: \"batch\"}}.", m.Inputs[0].Name, m.Inputs[0].Shape[0], m.Inputs[0].Name))
 	}
 	return w
+}
+
+// withoutBias counts the convolutions and the products with a matrix of the file to which no bias is added, and names the first.
+func (m *Model) withoutBias() (count int, first string) {
+	for i, n := range m.proto.Graph.Node {
+		op := n.GetOpType()
+		conv := op == "Conv" || op == "ConvTranspose"
+		if !m.isDefault(n) || !conv && (op != "MatMul" || len(n.Input) < 2 || !m.isInitializer(n.Input[1])) ||
+			conv && len(n.Input) > 2 && n.Input[2] != "" || m.isAddedTo(n.Output[0]) {
+			continue
+		}
+		if count++; count == 1 {
+			first = shownName(n, i)
+		}
+	}
+	return count, first
+}
+
+func (m *Model) isInitializer(name string) bool {
+	_, ok := m.info.initializer[name]
+	return ok
+}
+
+// isAddedTo tells whether an initializer is added to a value: at once, or after what may stand between a layer and its bias, which is nodes
+// that arrange numbers, a scale, the sum with another layer, and the second half of a separable convolution.
+func (m *Model) isAddedTo(value string) bool {
+	for range 8 {
+		readers := slices.DeleteFunc(m.readers(value), func(i int) bool { // nodes with subgraphs are among them
+			return i >= 0 && !slices.Contains(m.proto.Graph.Node[i].Input, value)
+		})
+		if len(readers) != 1 || readers[0] < 0 {
+			return false
+		}
+		n := m.proto.Graph.Node[readers[0]]
+		constant := slices.ContainsFunc(n.Input, m.isInitializer)
+		switch op := n.GetOpType(); {
+		case op == "Add" && constant || op == "Conv" && len(n.Input) > 2:
+			return true
+		case !(rearranges[op] || op == "Mul" && constant || op == "Add") || len(n.Output) == 0:
+			return false
+		}
+		value = n.Output[0]
+	}
+	return false
 }
 
 // tied lists initializers that can be trained and that several places compute with, directly or through nodes that only

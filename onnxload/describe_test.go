@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 
+	"google.golang.org/protobuf/proto"
+
 	"github.com/onnx-entropy/onnx-entropy/models"
 	"github.com/onnx-entropy/onnx-entropy/onnxload"
 )
@@ -50,6 +52,21 @@ func TestWarnings(t *testing.T) {
 		if total != net.NumWeights() {
 			t.Errorf("%s: layers have %d weights together, the net %d", name, total, net.NumWeights())
 		}
+	}
+	// What tf2onnx writes of Dense, of Dense with a bias of 0, and of SeparableConv1D with BatchNormalization.
+	keras := model(17, list(input("x", "N", 2)), list(floats("w", []int64{2, 2}), floats("v", []int64{2, 2}), floats("b", []int64{2}), ints("axes", 2),
+		floats("d", []int64{2, 1, 1}), floats("p", []int64{2, 2, 1}), floats("e0", []int64{2}), floats("s", []int64{2, 1}), floats("t", []int64{2, 1}, 3, 4)), protos{
+		node("MatMul", list("x", "w"), list("m")), node("Add", list("m", "b"), list("a")), node("MatMul", list("a", "v"), list("z")),
+		node("Unsqueeze", list("z", "axes"), list("u")), node("Conv", list("u", "d"), list("c"), "group", 2), node("Conv", list("c", "p", "e0"), list("e")),
+		node("Mul", list("e", "s"), list("f")), node("Add", list("f", "t"), list("y"))}, "y")
+	keras.ProducerName = proto.String("tf2onnx")
+	if w := must(onnxload.Parse(marshal(keras))).Warnings(); len(w) != 3 || !strings.Contains(w[2], `Layers without a bias: 1, the first "n_z".`) ||
+		slices.ContainsFunc(w, func(s string) bool { return strings.Contains(s, "torch") }) {
+		t.Error(w)
+	}
+	keras.ProducerName = proto.String("skl2onnx")
+	if w := must(onnxload.Parse(marshal(keras))).Warnings(); len(w) != 0 {
+		t.Error(w)
 	}
 	tied := model(17, list(input("x", "N", 2)), list(floats("w", []int64{2, 2})), protos{
 		node("MatMul", list("x", "w"), list("a")), node("Identity", list("w"), list("v")), node("Gemm", list("a", "v"), list("y"))}, "y")
