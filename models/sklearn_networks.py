@@ -3,7 +3,7 @@
     python models/sklearn_networks.py [--program bin/interop] [--keep DIR] [--fixtures] [NAME ...]
 
 The columns of the table are explained in referee.py. The loss is what scikit-learn's own predict_proba or predict gives in double
-precision with the file's weights, and its gradient the central differences of that, good to about 1e-9. The columns float32 and
+precision with the file's weights, or the Softmax of decision_function, and its gradient the central differences of that, good to about 1e-9. The columns float32 and
 single are against these; single rounds the weights at each step. --fixtures records the networks in runner/testdata/networks
 instead; see recording.py. skl2onnx 1.20.0 puts an MLPRegressor's several values into one column, so none is here. Versions: scikit-learn 1.9.1, skl2onnx 1.20.0. Exit status 1 if anything disagreed.
 """
@@ -16,6 +16,7 @@ import warnings
 import numpy as np
 import onnx
 import skl2onnx
+from scipy import special
 from sklearn import decomposition, impute, linear_model, neural_network, pipeline, preprocessing
 
 import recording
@@ -40,7 +41,7 @@ class Case:
         """The loss as the program has it."""
         if self.loss == "mse":
             return np.mean((model.predict(x).reshape(self.target().shape) - self.y.reshape(self.target().shape)) ** 2)
-        p = model.predict_proba(x)
+        p = model.predict_proba(x) if hasattr(model, "predict_proba") else special.softmax(model.decision_function(x), 1)
         if self.loss == "bce":
             return -np.mean(np.where(self.y == 1, np.log(p), np.log1p(-p)))
         return -np.mean(np.log(p[np.arange(len(p)), self.target()]))
@@ -105,6 +106,7 @@ cases = {
     "LogisticRegression": lambda: classifier(LR(), "three"),
     "LogisticRegression of two classes": lambda: classifier(LR(), "two"),
     "LogisticRegression of names, ZipMap": lambda: classifier(LR(), "names", zipmap=True),
+    "RidgeClassifier": lambda: classifier(linear_model.RidgeClassifier(), "three"),
     "LinearRegression": lambda: regressor(linear_model.LinearRegression(), "value"),
     "Ridge of two values": lambda: regressor(linear_model.Ridge(), "values"),
     "StandardScaler, LogisticRegression": lambda: classifier(pipeline.make_pipeline(preprocessing.StandardScaler(), LR()), "three"),
@@ -118,7 +120,8 @@ cases = {
 
 def export(case, path):
     last = case.model[-1] if isinstance(case.model, pipeline.Pipeline) else case.model
-    model = skl2onnx.to_onnx(case.model, case.x[:1], options={id(last): case.options} if case.options else None)
+    options = {id(last): case.options} if hasattr(last, "predict_proba") and case.options else None
+    model = skl2onnx.to_onnx(case.model, case.x[:1], options=options)
     for i in range(len(model.opset_import))[::-1]:  # skl2onnx may say the same twice
         if any(o.domain == model.opset_import[i].domain for o in model.opset_import[:i]):
             del model.opset_import[i]

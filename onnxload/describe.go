@@ -68,6 +68,12 @@ func (m *Model) Warnings() []string {
 	merged := "export it with " + exportBetter
 	switch m.exporter() {
 	case "skl2onnx": // scikit-learn has neither BatchNormalization nor Dropout
+		for _, o := range m.Outputs {
+			if i, ok := m.info.producer[m.identityRoot(o.Name)]; ok && m.proto.Graph.Node[i].GetOpType() == "Div" {
+				w = append(w, fmt.Sprintf("Output %q is probabilities that no Softmax makes, as those of SGDClassifier and OneVsRestClassifier, and cross-entropy "+
+					"takes them for scores; export the scores with options={id(model): {'raw_scores': True}}.", o.Name))
+			}
+		}
 	case "tf2onnx":
 		merged = "export it after a step of training, when they differ"
 		if m.DropoutNodes() == 0 {

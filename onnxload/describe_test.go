@@ -68,6 +68,12 @@ func TestWarnings(t *testing.T) {
 	if w := must(onnxload.Parse(marshal(keras))).Warnings(); len(w) != 0 {
 		t.Error(w)
 	}
+	shares := model(17, list(input("x", "N", 2)), list(ints("axes", 1)), protos{
+		node("Sigmoid", list("x"), list("p")), node("ReduceSum", list("p", "axes"), list("s")), node("Div", list("p", "s"), list("y"))}, "y")
+	shares.ProducerName = proto.String("skl2onnx")
+	if w := must(onnxload.Parse(marshal(shares))).Warnings(); len(w) != 1 || !strings.Contains(w[0], "'raw_scores': True") {
+		t.Error(w)
+	}
 	tied := model(17, list(input("x", "N", 2)), list(floats("w", []int64{2, 2})), protos{
 		node("MatMul", list("x", "w"), list("a")), node("Identity", list("w"), list("v")), node("Gemm", list("a", "v"), list("y"))}, "y")
 	if w := must(onnxload.Parse(marshal(tied))).Warnings(); !slices.ContainsFunc(w, func(s string) bool {
