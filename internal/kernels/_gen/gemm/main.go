@@ -153,6 +153,20 @@ func tile(s set, rows, width int) {
 			VXORPS(sum[i][j], sum[i][j], sum[i][j])
 		}
 	}
+	if fetches {
+		Comment("C comes into the cache while the sums are made.")
+		c, ldc := GP64(), GP64()
+		MOVQ(cHere, c)
+		MOVQ(field(cRow), ldc)
+		last := 4*s.lanes*width - 4
+		for range rows {
+			for at := 0; at < last; at += 64 {
+				PREFETCHT0(operand.Mem{Base: c, Disp: at})
+			}
+			PREFETCHT0(operand.Mem{Base: c, Disp: last})
+			ADDQ(ldc, c)
+		}
+	}
 	bv := make([]reg.VecVirtual, min(width, 2))
 	for j := range bv {
 		bv[j] = s.vec()
