@@ -29,6 +29,12 @@ type pairs[T kernels.Float] struct {
 
 // Add returns a + b.
 func Add(a, b *gorgonia.Node) (*gorgonia.Node, error) {
+	if x, perm := permutedRows(a); x != nil && b.Dims() < 2 {
+		return behind(x, perm, func(x *gorgonia.Node) (*gorgonia.Node, error) { return Add(x, b) })
+	}
+	if x, perm := permutedRows(b); x != nil && a.Dims() < 2 {
+		return behind(x, perm, func(x *gorgonia.Node) (*gorgonia.Node, error) { return Add(a, x) })
+	}
 	return pairwise("Add", a, b,
 		pairs[float32]{kernels.Add[float32], kernels.AddScalar[float32], kernels.ScalarAdd[float32]},
 		pairs[float64]{kernels.Add[float64], kernels.AddScalar[float64], kernels.ScalarAdd[float64]},

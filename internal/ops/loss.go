@@ -45,7 +45,15 @@ func classLoss(name string, x, targets, weights *gorgonia.Node, smooth float64) 
 	if err != nil {
 		return nil, fmt.Errorf("ops: %s: %w", name, err)
 	}
-	o := &classes{base{name: name, out: tensor.ScalarShape()}, columnsOf(x.Shape(), axis), name == "NLL", smooth}
+	var from rowOrder
+	if rows, perm := permutedRows(x); rows != nil && axis == len(perm)-1 && weights == nil {
+		perm = perm[:axis]
+		if targets, err = Transpose(targets, inverse(perm)); err != nil {
+			return nil, err
+		}
+		x, from = rows, rowOrder{targets.Shape(), perm}
+	}
+	o := &classes{base{name: name, out: tensor.ScalarShape()}, columnsOf(x.Shape(), axis), name == "NLL", smooth, from}
 	if weights == nil {
 		return apply(o, x, targets)
 	}
@@ -92,8 +100,9 @@ func ClassAxis(shape, targets tensor.Shape) (int, error) {
 type classes struct {
 	base
 	columns
-	logs   bool    // scores are logarithms of probabilities
-	smooth float64 // label smoothing
+	logs   bool     // scores are logarithms of probabilities
+	smooth float64  // label smoothing
+	from   rowOrder // of the positions, for errors
 }
 
 // The first phase sums over the positions of each part, the second adds the parts in order.
@@ -117,7 +126,7 @@ func classesPart[T kernels.Float](o *classes, phase, part int, y, x []T, labels 
 	for u := from; u < to; u++ {
 		at, first, width := o.unit(u)
 		label := labels[first : first+width]
-		if err := o.check(label, first); err != nil {
+		if err := o.check(label, first, o.from); err != nil {
 			return err
 		}
 		var loss float64 // of the unit, whose positions are all of one sample
@@ -138,17 +147,17 @@ func classesPart[T kernels.Float](o *classes, phase, part int, y, x []T, labels 
 }
 
 // check returns an error that names the first label that is not a class.
-func (c columns) check(labels []int64, first int) error {
+func (c columns) check(labels []int64, first int, from rowOrder) error {
 	for j, l := range labels {
 		if l < 0 || l >= int64(c.n) {
-			return fmt.Errorf("position %d has the label %d, but there are %d classes: labels are 0 to %d", first+j, l, c.n, c.n-1)
+			return fmt.Errorf("position %d has the label %d, but there are %d classes: labels are 0 to %d", from.of(first+j), l, c.n, c.n-1)
 		}
 	}
 	return nil
 }
 
 func (o *classes) SymDiff(in gorgonia.Nodes, _, dy *gorgonia.Node) (gorgonia.Nodes, error) {
-	g := &classesGrad{base{name: o.name + "Grad", out: in[0].Shape()}, o.columns, o.logs, o.smooth}
+	g := &classesGrad{base{name: o.name + "Grad", out: in[0].Shape()}, o.columns, o.logs, o.smooth, o.from}
 	if len(in) == 2 {
 		dx, err := apply(g, in[0], in[1], dy)
 		return gorgonia.Nodes{dx, nil}, err
@@ -163,6 +172,7 @@ type classesGrad struct {
 	columns
 	logs   bool
 	smooth float64
+	from   rowOrder
 }
 
 func (o *classesGrad) Phases() []int  { return []int{o.parts()} }
@@ -182,7 +192,7 @@ func classesGradPart[T kernels.Float](o *classesGrad, part int, dx, x []T, label
 	for u := from; u < to; u++ {
 		at, first, width := o.unit(u)
 		label := labels[first : first+width]
-		if err := o.check(label, first); err != nil {
+		if err := o.check(label, first, o.from); err != nil {
 			return err
 		}
 		g := weightOf[T](in, first, positions) * float64(dy) / float64(positions)

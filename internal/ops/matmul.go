@@ -35,6 +35,10 @@ func MatMul(a, b *gorgonia.Node) (*gorgonia.Node, error) {
 	if err := needFloat("MatMul", a, b); err != nil {
 		return nil, err
 	}
+	// Not where the product has longer rows to move.
+	if x, perm := permutedRows(a); x != nil && len(sb) == 2 && sb[1] <= sb[0] {
+		return behind(x, perm, func(x *gorgonia.Node) (*gorgonia.Node, error) { return MatMul(x, b) })
+	}
 	stackA, stackB := sa, sb
 	if len(sa) == 1 {
 		stackA = []int{1, sa[0]}

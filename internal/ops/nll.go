@@ -122,7 +122,7 @@ func nllPickPart[T kernels.Float](o *nllPick, part int, out *Buf, in []*Buf) err
 				y[first+j] = 0
 				continue
 			}
-			if err := o.check(labels[first+j:][:1], first+j); err != nil {
+			if err := o.check(labels[first+j:][:1], first+j, rowOrder{}); err != nil {
 				return err
 			}
 			w := factor(&o.attr, weights, l)
@@ -178,7 +178,7 @@ func nllGradPart[T kernels.Float](o *nllGrad, part int, out *Buf, in []*Buf) err
 			if o.attr.HasIgnore && l == o.attr.Ignore {
 				continue
 			}
-			if err := o.check(labels[first+j:][:1], first+j); err != nil {
+			if err := o.check(labels[first+j:][:1], first+j, rowOrder{}); err != nil {
 				return err
 			}
 			dx[at+int(l)*o.inner+j] = -factor(&o.attr, weights, l) * dy[first+j]

@@ -53,6 +53,12 @@ func gathered(x *gorgonia.Node) (table, index *gorgonia.Node, err error) {
 		return nil, nil, nil
 	}
 	in := childrenOf(x)
+	if from, perm := permutedRows(x); from != nil {
+		if table, index, err = gathered(from); index != nil {
+			index, err = Transpose(index, perm[:last])
+		}
+		return table, index, err
+	}
 	switch o := x.Op().(type) {
 	case *gather:
 		if o.axis == 0 && in[0].Dims() == 2 {
@@ -65,13 +71,6 @@ func gathered(x *gorgonia.Node) (table, index *gorgonia.Node, err error) {
 		}
 		if table, index, err = gathered(in[0]); index != nil {
 			index, err = Reshape(index, shape[:last])
-		}
-	case *region:
-		if o.perm == nil || o.perm[last] != last {
-			return nil, nil, nil
-		}
-		if table, index, err = gathered(in[0]); index != nil {
-			index, err = Transpose(index, o.perm[:last])
 		}
 	}
 	return table, index, err
