@@ -358,6 +358,11 @@ func (b *builder) outputs() error {
 		b.net.OutputTypes = append(b.net.OutputTypes, onnxpb.TypeName(v.elem))
 	}
 	if len(b.net.Outputs) == 0 {
+		for _, o := range b.model.proto.Graph.Output {
+			if v := b.values[o.GetName()]; v.text {
+				return &UnsupportedError{[]Unsupported{{Name: v.name, Reason: "this output " + strings.TrimPrefix(v.missing, "it ") + ", and there is no other"}}}
+			}
+		}
 		return fmt.Errorf("onnxload: the graph has no output that can be computed")
 	}
 	if o := b.opts.Output; o != "" && b.values[o].text {

@@ -204,7 +204,7 @@ func verifySet(ctx context.Context, m *onnxload.Model, dir string, limit int64) 
 		name := m.Outputs[i].Name
 		g, ok := got[name]
 		if !ok {
-			return unsupported("output %q is a running statistic, which is not computed", name)
+			return unsupported("output %q is a running statistic or made of strings, which are not computed", name)
 		}
 		if err := compare(name, g, w); err != nil {
 			return err
