@@ -9,7 +9,7 @@ import (
 )
 
 // softmax is Softmax and LogSoftmax. From opset 13 they are along one axis, by default the last. Before, the
-// tensor is taken as a matrix whose columns are all dimensions from the axis on, by default from 1.
+// tensor is taken as a matrix whose columns are all dimensions from the axis on, by default from 1, which a vector does not have.
 func softmax(f func(*gorgonia.Node, int) (*gorgonia.Node, error)) func(*nodeCtx) error {
 	return func(c *nodeCtx) error {
 		x, err := c.data(0)
@@ -25,17 +25,10 @@ func softmax(f func(*gorgonia.Node, int) (*gorgonia.Node, error)) func(*nodeCtx)
 			return err
 		}
 		rank := x.Dims()
-		if c.opset >= 13 {
-			if a, err = axis(a, rank, rank); err != nil {
-				return err
-			}
-			y, err := f(x, a)
-			return c.set(0, y, err)
-		}
-		if a, err = axis(a, rank, rank+1); err != nil {
+		if a, err = axis(a, rank, rank); err != nil {
 			return err
 		}
-		if a == rank-1 {
+		if c.opset >= 13 || a == rank-1 {
 			y, err := f(x, a)
 			return c.set(0, y, err)
 		}

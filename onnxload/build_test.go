@@ -426,3 +426,35 @@ func TestLogitsOfMatrixSoftmax(t *testing.T) {
 		}
 	}
 }
+
+// A vector has no axis 1, which is the default before opset 13.
+func TestSoftmaxOfVector(t *testing.T) {
+	m := func(opset int64, attrs ...any) *onnxpb.ModelProto {
+		return model(opset, list(input("x", "N")), nil, protos{node("Softmax", list("x"), list("y"), attrs...)}, "y")
+	}
+	if err := buildError(t, m(11), 3, onnxload.Options{}); !strings.Contains(err.Error(), "axis") {
+		t.Error(err)
+	}
+	for _, m := range list(m(11, "axis", 0), m(13)) {
+		if y := eval(t, m, 3, 1, 1, 1)[0]; !near(y[0], 1./3, 1e-15) {
+			t.Error(y)
+		}
+	}
+}
+
+// Resize of opset 10 takes the element at or before the place if the axis grows, else the one at or behind it: ONNX 1.5's cases.
+func TestResizeOfOpset10(t *testing.T) {
+	for _, c := range []struct {
+		x      []float64
+		scales []float32
+		want   []float64
+	}{
+		{[]float64{1, 2, 3, 4, 5, 6, 7, 8}, []float32{1, 1, 0.6, 0.6}, []float64{1, 3}},
+		{[]float64{1, 2, 3, 4}, []float32{1, 1, 2, 3}, []float64{1, 1, 1, 2, 2, 2, 1, 1, 1, 2, 2, 2, 3, 3, 3, 4, 4, 4, 3, 3, 3, 4, 4, 4}},
+	} {
+		m := model(10, list(input("x", 1, 1, 2, len(c.x)/2)), list(floats("s", []int64{4}, c.scales...)), protos{node("Resize", list("x", "s"), list("y"))}, "y")
+		if got := eval(t, m, 1, c.x...)[0]; !slices.Equal(got, c.want) {
+			t.Errorf("scales %v: %v, want %v", c.scales, got, c.want)
+		}
+	}
+}

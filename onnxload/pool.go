@@ -139,15 +139,15 @@ func lpNormalization(c *nodeCtx) error {
 	if err != nil {
 		return err
 	}
-	p, err := c.order()
+	p, err := c.int("p", 2)
 	if err != nil {
 		return err
 	}
-	y, err := ops.LpNormalization(x, a, p)
+	y, err := ops.LpNormalization(x, a, float64(p))
 	return c.set(0, y, err)
 }
 
-// order is the order of a norm, attribute p.
+// order is the order of a norm in pooling, attribute p.
 func (c *nodeCtx) order() (float64, error) {
 	if c.opset < 2 {
 		return c.float("p", 2)

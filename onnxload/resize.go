@@ -23,6 +23,7 @@ type resizing struct {
 	extrapolation              float64
 	n, m                       int
 	scale                      float64
+	sized                      bool    // the scale is m/n
 	start, end                 float64 // region, for tf_crop_and_resize
 }
 
@@ -78,6 +79,7 @@ func (c *nodeCtx) resizeAttrs() (r resizing, err error) {
 	}
 	r.coordinates, r.nearest, r.scale = "asymmetric", "floor", 1
 	if c.n.GetOpType() == "Upsample" || c.opset < 11 {
+		r.nearest = "floor or ceil" // as ONNX 1.5's test cases have it
 		if r.mode != "nearest" && r.mode != "linear" {
 			err = unsupportedf("mode %q; nearest and linear are supported", r.mode)
 		}
@@ -214,7 +216,7 @@ func (c *nodeCtx) resizeSizes(perAxis []resizing, list, sizes []int) error {
 			return fmt.Errorf("its sizes are %v", sizes)
 		}
 		s := float64(sizes[k]) / float64(perAxis[a].n)
-		perAxis[a].m, perAxis[a].scale = sizes[k], s
+		perAxis[a].m, perAxis[a].scale, perAxis[a].sized = sizes[k], s, true
 		switch {
 		case policy == "not_larger" && !(s >= common), policy == "not_smaller" && !(s <= common):
 			common = s
@@ -229,7 +231,7 @@ func (c *nodeCtx) resizeSizes(perAxis []resizing, list, sizes []int) error {
 	}
 	for _, a := range list {
 		r := &perAxis[a]
-		r.scale, r.m = common, int(math.Floor(common*float64(r.n)+0.5))
+		r.scale, r.sized, r.m = common, false, int(math.Floor(common*float64(r.n)+0.5))
 	}
 	return nil
 }
@@ -241,7 +243,7 @@ func (r *resizing) identity() bool {
 // taps returns the weighted sums of the axis, and what is added to each: the value outside of the region.
 func (r *resizing) taps() (rows [][]ops.Tap, add []float64, err error) {
 	for i := range r.m {
-		x, err := r.position(float64(i))
+		x, err := r.position(i)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -262,33 +264,58 @@ func (r *resizing) taps() (rows [][]ops.Tap, add []float64, err error) {
 	return rows, add, nil
 }
 
-// position returns where element i of the result lies in the input.
-func (r *resizing) position(i float64) (float64, error) {
-	n, m := float64(r.n), float64(r.m)
+// position returns where element i of the result lies in the input. If sizes are given, places on or between elements are met exactly. If
+// scales are, the mode nearest computes in float32: a scale such as 1.2 leads almost to an element, so the rounding decides, and PyTorch
+// and onnxruntime round so.
+func (r *resizing) position(i int) (float64, error) {
+	if r.sized {
+		n, m, i := float64(r.n), float64(r.m), float64(i) // below 2^53 all steps but the division are exact
+		switch r.coordinates {
+		case "half_pixel", "half_pixel_symmetric", "pytorch_half_pixel":
+			if r.m == 1 && r.coordinates == "pytorch_half_pixel" {
+				return 0, nil
+			}
+			return ((2*i+1)*n - m) / (2 * m), nil
+		case "align_corners":
+			return i * (n - 1) / max(m-1, 1), nil
+		case "asymmetric":
+			return i * n / m, nil
+		}
+	}
+	if r.mode == "nearest" {
+		x, err := positionOf(r, float32(i))
+		return float64(x), err
+	}
+	return positionOf(r, float64(i))
+}
+
+func positionOf[T float32 | float64](r *resizing, i T) (T, error) {
+	n, m, scale := T(r.n), T(r.m), T(r.scale)
 	switch r.coordinates {
 	case "half_pixel":
-		return (i+0.5)/r.scale - 0.5, nil
+		return (i+0.5)/scale - 0.5, nil
 	case "half_pixel_symmetric":
-		return n/2*(1-m/(r.scale*n)) + (i+0.5)/r.scale - 0.5, nil
+		return T(n/2*(1-m/T(scale*n))) + (i+0.5)/scale - 0.5, nil
 	case "pytorch_half_pixel":
 		if r.m > 1 {
-			return (i+0.5)/r.scale - 0.5, nil
+			return (i+0.5)/scale - 0.5, nil
 		}
 		return 0, nil
 	case "align_corners":
-		if length := r.scale * n; length != 1 {
+		if length := T(scale * n); length != 1 {
 			return i * (n - 1) / (length - 1), nil
 		}
 		return 0, nil
 	case "asymmetric":
-		return i / r.scale, nil
+		return i / scale, nil
 	case "tf_half_pixel_for_nn":
-		return (i + 0.5) / r.scale, nil
+		return (i + 0.5) / scale, nil
 	case "tf_crop_and_resize":
+		start, end := T(r.start), T(r.end)
 		if r.m > 1 {
-			return r.start*(n-1) + i*(r.end-r.start)*(n-1)/(m-1), nil
+			return T(start*(n-1)) + i*(end-start)*(n-1)/(m-1), nil
 		}
-		return 0.5 * (r.start + r.end) * (n - 1), nil
+		return 0.5 * (start + end) * (n - 1), nil
 	}
 	return 0, unsupportedf("coordinate_transformation_mode %q", r.coordinates)
 }
@@ -350,6 +377,11 @@ func (r *resizing) nearestOf(x float64) (float64, error) {
 		return math.Floor(x), nil
 	case "ceil":
 		return math.Ceil(x), nil
+	case "floor or ceil":
+		if r.scale < 1 {
+			return math.Ceil(x), nil
+		}
+		return math.Floor(x), nil
 	}
 	return 0, unsupportedf("nearest_mode %q", r.nearest)
 }

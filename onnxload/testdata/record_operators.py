@@ -158,6 +158,12 @@ resize("LinearAntialiasMixed", "bilinear", (1, 1, 7, 4), [2, 9], corners=False, 
 resize("LinearAntialiasScales", "bilinear", (1, 1, 9, 8), scales=[0.375, 0.25], corners=False, antialias=True)
 resize("CubicAntialias", "bicubic", (1, 1, 9, 7), [4, 3], corners=False, antialias=True)
 resize("CubicAntialiasMixed", "bicubic", (1, 1, 8, 3), [3, 7], corners=False, antialias=True, opset=18)
+# Scales that lead almost to an element: PyTorch rounds to float32, to the element.
+resize("NearestRounding", "nearest", (1, 1, 12), scales=[1.2])
+resize("NearestRounding2", "nearest", (1, 1, 9, 7), scales=[2.2, 1.7])
+resize("NearestRoundingSizes", "nearest", (1, 1, 13, 14), [7, 4])
+resize("NearestExactRounding", "nearest-exact", (1, 1, 14, 9), scales=[0.7, 1.1])
+resize("NearestExactRoundingSizes", "nearest-exact", (1, 1, 13, 7), [7, 13])
 case("Upsample", "Upsample", 9, [randn(1, 2, 3, 2), const([1.0, 1.0, 2.0, 3.0])],
      lambda x, _: F.interpolate(x, scale_factor=(2.0, 3.0), mode="nearest"), mode="nearest")
 
