@@ -2,6 +2,7 @@ package runner_test
 
 import (
 	"context"
+	"fmt"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -14,28 +15,31 @@ import (
 )
 
 // TestTrajectoriesDoNotDependOnThreads takes 200 gradients of Entropy-SGD, with noise and mini-batches of two sizes:
-// mnistconv has convolutions, pooling, BatchNormalization and dropout, charlstm an embedding and two LSTMs.
+// mnistconv has convolutions, pooling, BatchNormalization and dropout, charlstm an embedding and two LSTMs. 40 gradients of
+// 2,050 and more symbols have products whose sums are cut into slices, and several blocks of sequences.
 func TestTrajectoriesDoNotDependOnThreads(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 1))
 	for _, c := range []struct {
 		model string
 		batch int
+		evals uint64
 		src   runner.Source
 	}{
-		{"mnistconv", 12, source(t, 42)},
-		{"charlstm", 4, symbols(t, r, 11)}, // with 3 sequences the input is multiplied, with 4 it is looked up
+		{"mnistconv", 12, 200, source(t, 42)},
+		{"charlstm", 41, 40, symbols(t, r, 82)},
+		{"charlstm", 4, 200, symbols(t, r, 11)}, // with 3 sequences the input is multiplied, with 4 it is looked up
 	} {
-		t.Run(c.model, func(t *testing.T) {
+		t.Run(fmt.Sprint(c.model, c.batch), func(t *testing.T) {
 			var want []float32
 			for _, threads := range []int{1, 2, 8} {
 				s := compileModel(t, c.model, runner.Options{Threads: threads, Seed: 5})
 				m := entropy()
 				m.L, m.Threads = 20, threads
-				report, err := runner.Train(context.Background(), s, m, c.src, runner.Config{Batch: c.batch, Evals: 200, Seed: 3})
+				report, err := runner.Train(context.Background(), s, m, c.src, runner.Config{Batch: c.batch, Evals: c.evals, Seed: 3})
 				if err != nil {
 					t.Fatal(err)
 				}
-				if report.Evals != 200 {
+				if report.Evals != c.evals {
 					t.Fatalf("%d gradients", report.Evals)
 				}
 				if want == nil {
