@@ -55,6 +55,9 @@ func resize(c *nodeCtx) error {
 		if r.identity() {
 			continue
 		}
+		if err := c.b.spend([]int{r.m}, r.bytes()); err != nil {
+			return err
+		}
 		rows, add, err := r.taps()
 		if err != nil {
 			return err
@@ -238,6 +241,17 @@ func (c *nodeCtx) resizeSizes(perAxis []resizing, list, sizes []int) error {
 
 func (r *resizing) identity() bool {
 	return r.m == r.n && r.scale == 1 && (r.coordinates != "tf_crop_and_resize" || r.start == 0 && r.end == 1) && r.coordinates != "tf_half_pixel_for_nn"
+}
+
+// bytes is about what the weighted sums of the axis take, and those of the derivative: a long axis of one number a place takes more for
+// them than for its numbers.
+func (r *resizing) bytes() int64 {
+	reach := map[string]float64{"nearest": 0, "linear": 1, "cubic": 2}[r.mode]
+	if r.antialias {
+		reach /= min(r.scale, 1)
+	}
+	taps := 2*min(reach, 1<<20) + 1
+	return 2*int64(r.m)*(32+32*int64(taps)) + 32*int64(r.n)
 }
 
 // taps returns the weighted sums of the axis, and what is added to each: the value outside of the region.
