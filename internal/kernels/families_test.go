@@ -262,7 +262,7 @@ func TestScatterAddNonFinite(t *testing.T) {
 	})
 }
 
-// What a unit of a GRU computes from NaN or an infinity is what the formulas give, and no other unit sees it.
+// What a unit of a GRU computes, from NaN or an infinity too, is what the formulas give, and the same bits at every level.
 func TestGRUNonFinite(t *testing.T) {
 	eachLevel(t, func(t *testing.T) {
 		r := rand.New(rand.NewPCG(1, 25))
@@ -292,6 +292,20 @@ func TestGRUNonFinite(t *testing.T) {
 				} {
 					if !sameNonFinite(w[0], w[1]) || !math.IsNaN(w[1]) && !math.IsInf(w[1], 0) && math.Abs(w[0]-w[1]) > 1e-5*(1+math.Abs(w[1])) {
 						t.Fatalf("%d units: %s[%d] is %v, want %v", n, k, j, w[0], w[1])
+					}
+				}
+				z, g, b, d, r, q := z[j], g[j], before[j], dh[j], rr[j], q[j]
+				for k, w := range map[string][2]float32{
+					"h":  {h[j], float32((1-z)*g) + float32(z*b)},
+					"dz": {dz[j], float32(d*(b-g)) * float32(z*(1-z))},
+					"dn": {dn[j], float32(d*(1-z)) * (1 - float32(g*g))},
+					"dh": {through[j], d * z},
+					"dr": {dr[j], float32(d*q) * float32(r*(1-r))},
+					"dq": {dq[j], d * r},
+					"y":  {sum[j], y[j] + float32(r*q)},
+				} {
+					if !sameBits(w[0], w[1]) {
+						t.Fatalf("%d units: %s[%d] is %v, in float32 %v", n, k, j, w[0], w[1])
 					}
 				}
 			}

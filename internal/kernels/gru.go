@@ -3,7 +3,7 @@ package kernels
 // GRUCell sets h[j] = (1-z[j])*n[j] + z[j]*hPrev[j].
 func GRUCell[T Float](h, z, n, hPrev []T) {
 	z, n, hPrev = z[:len(h)], n[:len(h)], hPrev[:len(h)]
-	for j := range h {
+	for j := gruCellAsm(h, z, n, hPrev); j < len(h); j++ {
 		h[j] = T((1-z[j])*n[j]) + T(z[j]*hPrev[j])
 	}
 }
@@ -11,7 +11,7 @@ func GRUCell[T Float](h, z, n, hPrev []T) {
 // MulAdd sets y[j] += a[j]*b[j].
 func MulAdd[T Float](y, a, b []T) {
 	a, b = a[:len(y)], b[:len(y)]
-	for j := range y {
+	for j := mulAddAsm(y, a, b); j < len(y); j++ {
 		y[j] += T(a[j] * b[j])
 	}
 }
@@ -20,8 +20,8 @@ func MulAdd[T Float](y, a, b []T) {
 // of that by hPrev that goes through z.
 func GRUCellGrad[T Float](dZ, dN, dh, z, n, hPrev []T) {
 	dZ, dN, z, n, hPrev = dZ[:len(dh)], dN[:len(dh)], z[:len(dh)], n[:len(dh)], hPrev[:len(dh)]
-	for j, d := range dh {
-		vz, vn := z[j], n[j]
+	for j := gruCellGradAsm(dZ, dN, dh, z, n, hPrev); j < len(dh); j++ {
+		d, vz, vn := dh[j], z[j], n[j]
 		dZ[j] = d * (hPrev[j] - vn) * T(vz*(1-vz))
 		dN[j] = d * (1 - vz) * (1 - T(vn*vn))
 		dh[j] = d * vz
@@ -32,7 +32,8 @@ func GRUCellGrad[T Float](dZ, dN, dh, z, n, hPrev []T) {
 // and dq = d*r by q, which may be d.
 func GRUResetGrad[T Float](dR, dq, d, r, q []T) {
 	dR, dq, r, q = dR[:len(d)], dq[:len(d)], r[:len(d)], q[:len(d)]
-	for j, v := range d {
+	for j := gruResetGradAsm(dR, dq, d, r, q); j < len(d); j++ {
+		v := d[j]
 		dR[j] = v * q[j] * T(r[j]*(1-r[j]))
 		dq[j] = v * r[j]
 	}

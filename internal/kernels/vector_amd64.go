@@ -273,3 +273,40 @@ func lstmGradAsm[T Float](da, gates []T, stride int, dc, dh, tanh, before []T) i
 	}
 	return n
 }
+
+func gruCellAsm[T Float](h, z, n, before []T) int {
+	done := wholeVectors[T](len(h))
+	if done > 0 {
+		gruCellAVX2(first(h), first(z[:done]), first(n[:done]), first(before[:done]), done)
+	}
+	return done
+}
+
+func mulAddAsm[T Float](y, a, b []T) int {
+	done := wholeVectors[T](len(y))
+	if done > 0 {
+		mulAddAVX2(first(y), first(y), first(a[:done]), first(b[:done]), done)
+	}
+	return done
+}
+
+// gruCellGradAsm uses dh before it changes it.
+func gruCellGradAsm[T Float](dZ, dN, dh, z, n, before []T) int {
+	done := wholeVectors[T](len(dh))
+	if done > 0 {
+		gruUpdateGradAVX2(first(dZ[:done]), first(dh), first(z[:done]), first(n[:done]), first(before[:done]), done)
+		gruNewGradAVX2(first(dN[:done]), first(dh), first(z), first(n), done)
+		mulAVX2(first(dh), first(dh), first(z), done)
+	}
+	return done
+}
+
+// gruResetGradAsm makes dR before dq, which may be d.
+func gruResetGradAsm[T Float](dR, dq, d, r, q []T) int {
+	done := wholeVectors[T](len(d))
+	if done > 0 {
+		gruResetGradAVX2(first(dR[:done]), first(d), first(r[:done]), first(q[:done]), done)
+		mulAVX2(first(dq[:done]), first(d), first(r), done)
+	}
+	return done
+}

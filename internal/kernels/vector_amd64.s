@@ -2529,6 +2529,334 @@ one:
 	VZEROUPPER
 	RET
 
+// func gruCellAVX2(y *float32, z *float32, new *float32, before *float32, n int)
+// Requires: AVX
+TEXT ·gruCellAVX2(SB), NOSPLIT, $0-40
+	MOVQ y+0(FP), AX
+	MOVQ z+8(FP), CX
+	MOVQ new+16(FP), DX
+	MOVQ before+24(FP), BX
+	MOVQ n+32(FP), SI
+	SUBQ $+16, SI
+	JL   few
+
+many:
+	VMOVUPS (CX), Y0
+	VMOVUPS (DX), Y1
+	VMOVUPS (BX), Y2
+	VMOVUPS vectorConstants<>+64(SB), Y3
+	VSUBPS  Y0, Y3, Y3
+	VMULPS  Y1, Y3, Y1
+	VMULPS  Y2, Y0, Y0
+	VADDPS  Y0, Y1, Y0
+	VMOVUPS Y0, (AX)
+	VMOVUPS 32(CX), Y0
+	VMOVUPS 32(DX), Y1
+	VMOVUPS 32(BX), Y2
+	VMOVUPS vectorConstants<>+64(SB), Y3
+	VSUBPS  Y0, Y3, Y3
+	VMULPS  Y1, Y3, Y1
+	VMULPS  Y2, Y0, Y0
+	VADDPS  Y0, Y1, Y0
+	VMOVUPS Y0, 32(AX)
+	ADDQ    $+64, CX
+	ADDQ    $+64, DX
+	ADDQ    $+64, BX
+	ADDQ    $+64, AX
+	SUBQ    $+16, SI
+	JGE     many
+
+few:
+	ADDQ $+16, SI
+	JZ   done
+
+one:
+	VMOVUPS (CX), Y0
+	VMOVUPS (DX), Y1
+	VMOVUPS (BX), Y2
+	VMOVUPS vectorConstants<>+64(SB), Y3
+	VSUBPS  Y0, Y3, Y3
+	VMULPS  Y1, Y3, Y1
+	VMULPS  Y2, Y0, Y0
+	VADDPS  Y0, Y1, Y0
+	VMOVUPS Y0, (AX)
+	ADDQ    $+32, CX
+	ADDQ    $+32, DX
+	ADDQ    $+32, BX
+	ADDQ    $+32, AX
+	SUBQ    $+8, SI
+	JNZ     one
+
+done:
+	VZEROUPPER
+	RET
+
+// func gruUpdateGradAVX2(y *float32, dh *float32, z *float32, new *float32, before *float32, n int)
+// Requires: AVX
+TEXT ·gruUpdateGradAVX2(SB), NOSPLIT, $0-48
+	MOVQ y+0(FP), AX
+	MOVQ dh+8(FP), CX
+	MOVQ z+16(FP), DX
+	MOVQ new+24(FP), BX
+	MOVQ before+32(FP), SI
+	MOVQ n+40(FP), DI
+	SUBQ $+16, DI
+	JL   few
+
+many:
+	VMOVUPS (CX), Y0
+	VMOVUPS (DX), Y1
+	VMOVUPS (BX), Y2
+	VMOVUPS (SI), Y3
+	VSUBPS  Y2, Y3, Y2
+	VMULPS  Y2, Y0, Y0
+	VMOVUPS vectorConstants<>+64(SB), Y2
+	VSUBPS  Y1, Y2, Y2
+	VMULPS  Y2, Y1, Y1
+	VMULPS  Y1, Y0, Y0
+	VMOVUPS Y0, (AX)
+	VMOVUPS 32(CX), Y0
+	VMOVUPS 32(DX), Y1
+	VMOVUPS 32(BX), Y2
+	VMOVUPS 32(SI), Y3
+	VSUBPS  Y2, Y3, Y2
+	VMULPS  Y2, Y0, Y0
+	VMOVUPS vectorConstants<>+64(SB), Y2
+	VSUBPS  Y1, Y2, Y2
+	VMULPS  Y2, Y1, Y1
+	VMULPS  Y1, Y0, Y0
+	VMOVUPS Y0, 32(AX)
+	ADDQ    $+64, CX
+	ADDQ    $+64, DX
+	ADDQ    $+64, BX
+	ADDQ    $+64, SI
+	ADDQ    $+64, AX
+	SUBQ    $+16, DI
+	JGE     many
+
+few:
+	ADDQ $+16, DI
+	JZ   done
+
+one:
+	VMOVUPS (CX), Y0
+	VMOVUPS (DX), Y1
+	VMOVUPS (BX), Y2
+	VMOVUPS (SI), Y3
+	VSUBPS  Y2, Y3, Y2
+	VMULPS  Y2, Y0, Y0
+	VMOVUPS vectorConstants<>+64(SB), Y2
+	VSUBPS  Y1, Y2, Y2
+	VMULPS  Y2, Y1, Y1
+	VMULPS  Y1, Y0, Y0
+	VMOVUPS Y0, (AX)
+	ADDQ    $+32, CX
+	ADDQ    $+32, DX
+	ADDQ    $+32, BX
+	ADDQ    $+32, SI
+	ADDQ    $+32, AX
+	SUBQ    $+8, DI
+	JNZ     one
+
+done:
+	VZEROUPPER
+	RET
+
+// func gruNewGradAVX2(y *float32, dh *float32, z *float32, new *float32, n int)
+// Requires: AVX
+TEXT ·gruNewGradAVX2(SB), NOSPLIT, $0-40
+	MOVQ y+0(FP), AX
+	MOVQ dh+8(FP), CX
+	MOVQ z+16(FP), DX
+	MOVQ new+24(FP), BX
+	MOVQ n+32(FP), SI
+	SUBQ $+16, SI
+	JL   few
+
+many:
+	VMOVUPS (CX), Y0
+	VMOVUPS (DX), Y1
+	VMOVUPS (BX), Y2
+	VMOVUPS vectorConstants<>+64(SB), Y3
+	VSUBPS  Y1, Y3, Y1
+	VMULPS  Y1, Y0, Y0
+	VMULPS  Y2, Y2, Y1
+	VMOVUPS vectorConstants<>+64(SB), Y2
+	VSUBPS  Y1, Y2, Y1
+	VMULPS  Y1, Y0, Y0
+	VMOVUPS Y0, (AX)
+	VMOVUPS 32(CX), Y0
+	VMOVUPS 32(DX), Y1
+	VMOVUPS 32(BX), Y2
+	VMOVUPS vectorConstants<>+64(SB), Y3
+	VSUBPS  Y1, Y3, Y1
+	VMULPS  Y1, Y0, Y0
+	VMULPS  Y2, Y2, Y1
+	VMOVUPS vectorConstants<>+64(SB), Y2
+	VSUBPS  Y1, Y2, Y1
+	VMULPS  Y1, Y0, Y0
+	VMOVUPS Y0, 32(AX)
+	ADDQ    $+64, CX
+	ADDQ    $+64, DX
+	ADDQ    $+64, BX
+	ADDQ    $+64, AX
+	SUBQ    $+16, SI
+	JGE     many
+
+few:
+	ADDQ $+16, SI
+	JZ   done
+
+one:
+	VMOVUPS (CX), Y0
+	VMOVUPS (DX), Y1
+	VMOVUPS (BX), Y2
+	VMOVUPS vectorConstants<>+64(SB), Y3
+	VSUBPS  Y1, Y3, Y1
+	VMULPS  Y1, Y0, Y0
+	VMULPS  Y2, Y2, Y1
+	VMOVUPS vectorConstants<>+64(SB), Y2
+	VSUBPS  Y1, Y2, Y1
+	VMULPS  Y1, Y0, Y0
+	VMOVUPS Y0, (AX)
+	ADDQ    $+32, CX
+	ADDQ    $+32, DX
+	ADDQ    $+32, BX
+	ADDQ    $+32, AX
+	SUBQ    $+8, SI
+	JNZ     one
+
+done:
+	VZEROUPPER
+	RET
+
+// func gruResetGradAVX2(y *float32, d *float32, r *float32, q *float32, n int)
+// Requires: AVX
+TEXT ·gruResetGradAVX2(SB), NOSPLIT, $0-40
+	MOVQ y+0(FP), AX
+	MOVQ d+8(FP), CX
+	MOVQ r+16(FP), DX
+	MOVQ q+24(FP), BX
+	MOVQ n+32(FP), SI
+	SUBQ $+16, SI
+	JL   few
+
+many:
+	VMOVUPS (CX), Y0
+	VMOVUPS (DX), Y1
+	VMOVUPS (BX), Y2
+	VMULPS  Y2, Y0, Y0
+	VMOVUPS vectorConstants<>+64(SB), Y2
+	VSUBPS  Y1, Y2, Y2
+	VMULPS  Y2, Y1, Y1
+	VMULPS  Y1, Y0, Y0
+	VMOVUPS Y0, (AX)
+	VMOVUPS 32(CX), Y0
+	VMOVUPS 32(DX), Y1
+	VMOVUPS 32(BX), Y2
+	VMULPS  Y2, Y0, Y0
+	VMOVUPS vectorConstants<>+64(SB), Y2
+	VSUBPS  Y1, Y2, Y2
+	VMULPS  Y2, Y1, Y1
+	VMULPS  Y1, Y0, Y0
+	VMOVUPS Y0, 32(AX)
+	ADDQ    $+64, CX
+	ADDQ    $+64, DX
+	ADDQ    $+64, BX
+	ADDQ    $+64, AX
+	SUBQ    $+16, SI
+	JGE     many
+
+few:
+	ADDQ $+16, SI
+	JZ   done
+
+one:
+	VMOVUPS (CX), Y0
+	VMOVUPS (DX), Y1
+	VMOVUPS (BX), Y2
+	VMULPS  Y2, Y0, Y0
+	VMOVUPS vectorConstants<>+64(SB), Y2
+	VSUBPS  Y1, Y2, Y2
+	VMULPS  Y2, Y1, Y1
+	VMULPS  Y1, Y0, Y0
+	VMOVUPS Y0, (AX)
+	ADDQ    $+32, CX
+	ADDQ    $+32, DX
+	ADDQ    $+32, BX
+	ADDQ    $+32, AX
+	SUBQ    $+8, SI
+	JNZ     one
+
+done:
+	VZEROUPPER
+	RET
+
+// func mulAddAVX2(y *float32, x *float32, a *float32, b *float32, n int)
+// Requires: AVX
+TEXT ·mulAddAVX2(SB), NOSPLIT, $0-40
+	MOVQ y+0(FP), AX
+	MOVQ x+8(FP), CX
+	MOVQ a+16(FP), DX
+	MOVQ b+24(FP), BX
+	MOVQ n+32(FP), SI
+	SUBQ $+32, SI
+	JL   few
+
+many:
+	VMOVUPS (CX), Y0
+	VMOVUPS (DX), Y1
+	VMOVUPS (BX), Y2
+	VMULPS  Y2, Y1, Y1
+	VADDPS  Y1, Y0, Y0
+	VMOVUPS Y0, (AX)
+	VMOVUPS 32(CX), Y0
+	VMOVUPS 32(DX), Y1
+	VMOVUPS 32(BX), Y2
+	VMULPS  Y2, Y1, Y1
+	VADDPS  Y1, Y0, Y0
+	VMOVUPS Y0, 32(AX)
+	VMOVUPS 64(CX), Y0
+	VMOVUPS 64(DX), Y1
+	VMOVUPS 64(BX), Y2
+	VMULPS  Y2, Y1, Y1
+	VADDPS  Y1, Y0, Y0
+	VMOVUPS Y0, 64(AX)
+	VMOVUPS 96(CX), Y0
+	VMOVUPS 96(DX), Y1
+	VMOVUPS 96(BX), Y2
+	VMULPS  Y2, Y1, Y1
+	VADDPS  Y1, Y0, Y0
+	VMOVUPS Y0, 96(AX)
+	ADDQ    $+128, CX
+	ADDQ    $+128, DX
+	ADDQ    $+128, BX
+	ADDQ    $+128, AX
+	SUBQ    $+32, SI
+	JGE     many
+
+few:
+	ADDQ $+32, SI
+	JZ   done
+
+one:
+	VMOVUPS (CX), Y0
+	VMOVUPS (DX), Y1
+	VMOVUPS (BX), Y2
+	VMULPS  Y2, Y1, Y1
+	VADDPS  Y1, Y0, Y0
+	VMOVUPS Y0, (AX)
+	ADDQ    $+32, CX
+	ADDQ    $+32, DX
+	ADDQ    $+32, BX
+	ADDQ    $+32, AX
+	SUBQ    $+8, SI
+	JNZ     one
+
+done:
+	VZEROUPPER
+	RET
+
 // func lstmStepAVX2(gates *float32, bias *float32, before *float32, c *float32, tanh *float32, h *float32, stride int, n int)
 // Requires: AVX, AVX2
 TEXT ·lstmStepAVX2(SB), NOSPLIT, $0-64

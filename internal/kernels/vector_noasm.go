@@ -23,3 +23,8 @@ func momentsRowAsm[T Float](sum, square *[Tile]float64, x, k []T) int           
 func dotCentredRowAsm[T Float](sum, dot *[Tile]float64, x, dy, mean []T) int       { return 0 }
 func lstmStepAsm[T Float](gates, bias []T, stride int, before, c, tanh, h []T) int { return 0 }
 func lstmGradAsm[T Float](da, gates []T, stride int, dc, dh, tanh, before []T) int { return 0 }
+
+func gruCellAsm[T Float](h, z, n, before []T) int              { return 0 }
+func mulAddAsm[T Float](y, a, b []T) int                       { return 0 }
+func gruCellGradAsm[T Float](dZ, dN, dh, z, n, before []T) int { return 0 }
+func gruResetGradAsm[T Float](dR, dq, d, r, q []T) int         { return 0 }

@@ -174,6 +174,31 @@ func logAVX2(y *float32, x *float32, n int)
 //go:noescape
 func erfAVX2(y *float32, x *float32, n int)
 
+// gruCellAVX2 is GRUCell.
+//
+//go:noescape
+func gruCellAVX2(y *float32, z *float32, new *float32, before *float32, n int)
+
+// gruUpdateGradAVX2 sets y = dh*(before-new)*(z*(1-z)).
+//
+//go:noescape
+func gruUpdateGradAVX2(y *float32, dh *float32, z *float32, new *float32, before *float32, n int)
+
+// gruNewGradAVX2 sets y = dh*(1-z)*(1-new*new).
+//
+//go:noescape
+func gruNewGradAVX2(y *float32, dh *float32, z *float32, new *float32, n int)
+
+// gruResetGradAVX2 sets y = d*q*(r*(1-r)).
+//
+//go:noescape
+func gruResetGradAVX2(y *float32, d *float32, r *float32, q *float32, n int)
+
+// mulAddAVX2 sets y = x + a*b; y may be x.
+//
+//go:noescape
+func mulAddAVX2(y *float32, x *float32, a *float32, b *float32, n int)
+
 // lstmStepAVX2 is LSTMStep.
 //
 //go:noescape

@@ -23,6 +23,7 @@ func main() {
 	activations()
 	normalisation()
 	functions()
+	gru()
 	lstm()
 	wide = true
 	lstm()
