@@ -161,8 +161,39 @@ func (c *nodeCtx) pooling() (x *gorgonia.Node, a ops.PoolAttr, err error) {
 	if x, err = c.data(0); err != nil {
 		return
 	}
-	a, err = c.poolAttr(x.Shape())
+	if a, err = c.poolAttr(x.Shape()); err == nil {
+		x, err = c.cropped(x, a)
+	}
 	return
+}
+
+// cropped cuts off what auto_pad leaves out of a pooling. Its padding makes the windows of ceil(size/stride) steps cover the input, and is
+// negative by ONNX's formula where steps are longer than windows: half of what they do not reach is before the first, rounded as in
+// onnxruntime.
+func (c *nodeCtx) cropped(x *gorgonia.Node, a ops.PoolAttr) (*gorgonia.Node, error) {
+	auto, err := c.string("auto_pad", "NOTSET")
+	if err != nil || auto != "SAME_UPPER" && auto != "SAME_LOWER" {
+		return x, err
+	}
+	sizes := slices.Clone([]int(x.Shape()))
+	starts := make([]int, len(sizes))
+	for d := range a.Kernel {
+		n := sizes[2+d]
+		steps := (n + a.Strides[d] - 1) / a.Strides[d]
+		if left := n - (steps-1)*a.Strides[d] - (a.Kernel[d]-1)*a.Dilations[d] - 1; left > 0 {
+			if starts[2+d] = left / 2; auto == "SAME_LOWER" {
+				starts[2+d] = (left - 1) / 2
+			}
+			sizes[2+d] = n - left
+		}
+	}
+	if slices.Equal(sizes, x.Shape()) {
+		return x, nil
+	}
+	if len(c.out) > 1 && c.out[1] != nil {
+		return nil, unsupportedf("the indices of maxima where auto_pad leaves elements out")
+	}
+	return ops.Slice(x, starts, nil, sizes)
 }
 
 func (c *nodeCtx) poolAttr(shape []int) (a ops.PoolAttr, err error) {

@@ -2,6 +2,7 @@ package onnxload_test
 
 import (
 	"slices"
+	"strings"
 	"testing"
 
 	"google.golang.org/protobuf/proto"
@@ -67,5 +68,33 @@ func TestMaxPoolOfIntegers(t *testing.T) {
 		if got := run(t, net, map[*gorgonia.Node]any{net.Inputs[0]: in}, net.Outputs[0])[0]; !slices.Equal(got, want) || net.OutputTypes[0] != elem.String() {
 			t.Errorf("%v: %v of type %s, want %v", elem, got, net.OutputTypes[0], want)
 		}
+	}
+}
+
+// Where steps are longer than windows, auto_pad leaves elements out at both ends: the expected numbers are onnxruntime's.
+func TestPoolsThatLeaveOut(t *testing.T) {
+	for _, c := range []struct {
+		auto            string
+		n               int
+		kernel, strides int64
+		want            []float64
+	}{
+		{"SAME_UPPER", 6, 1, 3, []float64{1, 4}}, {"SAME_LOWER", 6, 1, 3, []float64{0, 3}}, {"SAME_UPPER", 10, 2, 5, []float64{1.5, 6.5}},
+		{"SAME_LOWER", 10, 2, 5, []float64{1.5, 6.5}}, {"SAME_UPPER", 6, 1, 2, []float64{0, 2, 4}}, {"VALID", 6, 1, 3, []float64{0, 3}},
+	} {
+		x := make([]float64, c.n)
+		for i := range x {
+			x[i] = float64(i)
+		}
+		m := model(11, list(input("x", 1, 1, c.n)), nil, protos{node("AveragePool", list("x"), list("y"), "auto_pad", c.auto,
+			"kernel_shape", []int64{c.kernel}, "strides", []int64{c.strides})}, "y")
+		if got := eval(t, m, 1, x...)[0]; !slices.Equal(got, c.want) {
+			t.Errorf("%+v: %v", c, got)
+		}
+	}
+	m := model(12, list(input("x", 1, 1, 6)), nil, protos{node("MaxPool", list("x"), list("y", "at"), "auto_pad", "SAME_UPPER",
+		"kernel_shape", []int64{1}, "strides", []int64{3})}, "y", "at")
+	if err := buildError(t, m, 1, onnxload.Options{}); !strings.Contains(err.Error(), "leaves elements out") {
+		t.Error(err)
 	}
 }
