@@ -156,8 +156,8 @@ func readExternalTensor(t *onnxpb.TensorProto, dir *os.Root, allow func(location
 		return fmt.Errorf("its numbers lie in file %q, which is not there; copy it next to the model, or export "+
 			"the model as one file with torch.onnx.export(..., external_data=False)", location)
 	}
-	if err != nil {
-		return err
+	if err != nil { // above all a link to a place outside of the folder
+		return fmt.Errorf("its numbers lie in %q, which cannot be read: %w; the file itself must be in the model's folder or below", location, err)
 	}
 	if !info.Mode().IsRegular() {
 		return fmt.Errorf("its numbers lie in %q, which is no regular file", location)

@@ -62,6 +62,9 @@ var passing = map[string]bool{
 }
 
 func (m *Model) findHead(output string) (*head, error) {
+	if len(m.Outputs) == 0 {
+		return nil, fmt.Errorf("the graph has no output, and so no last layer")
+	}
 	if output == "" {
 		output = m.Outputs[0].Name
 	}

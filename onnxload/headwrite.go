@@ -31,7 +31,7 @@ type HeadOptions struct {
 // themselves, is left to that, and the layer gets a new one.
 func (m *Model) WithHead(o HeadOptions) (*Model, error) {
 	if o.Classes < 1 || o.Classes > math.MaxInt32 {
-		return nil, fmt.Errorf("onnxload: a head of %d classes; at least 1 is needed", o.Classes)
+		return nil, fmt.Errorf("onnxload: a head of %d classes; 1 to %d are possible", o.Classes, math.MaxInt32)
 	}
 	h, err := m.findHead(o.Output)
 	if err != nil {

@@ -179,6 +179,9 @@ func exitCode(err error) int {
 // message is an error in the words of the command line: without the names of packages, which a Go program
 // needs and a user does not.
 func message(err error) string {
+	if errors.Is(err, context.Canceled) && strings.HasSuffix(err.Error(), context.Canceled.Error()) {
+		return "interrupted before there was a result; nothing was written"
+	}
 	return packages.ReplaceAllString(err.Error(), "$1")
 }
 

@@ -5,6 +5,10 @@ import (
 	"os"
 	"strings"
 	"testing"
+
+	"google.golang.org/protobuf/proto"
+
+	"github.com/onnx-entropy/onnx-entropy/internal/onnxpb"
 )
 
 func readIfThere(path string) ([]byte, error) { return os.ReadFile(path) }
@@ -30,6 +34,12 @@ func TestErrors(t *testing.T) {
 	write(t, "cut/train-images-idx3-ubyte", idx(images, 20, 6, 6)[:200])
 	write(t, "cut/train-labels-idx1-ubyte", idx(labels, 20))
 	write(t, "none/readme", []byte("x"))
+	var mute onnxpb.ModelProto
+	if err := proto.Unmarshal(model, &mute); err != nil {
+		t.Fatal(err)
+	}
+	mute.Graph.Output = nil
+	write(t, "mute.onnx", marshal(t, &mute))
 	before := files(t, dir)
 
 	for _, c := range []struct {
@@ -38,6 +48,11 @@ func TestErrors(t *testing.T) {
 		want []string // parts of the line
 	}{
 		// Files.
+		{"train mute.onnx --data data", 1, []string{"mute.onnx", "no output"}},
+		{"train mute.onnx --data data --head 2", 1, []string{"mute.onnx", "no output"}},
+		{"eval mute.onnx --data data", 1, []string{"mute.onnx", "no output"}},
+		{"predict mute.onnx --data data", 1, []string{"mute.onnx", "no output"}},
+		{"bench mute.onnx", 1, []string{"mute.onnx", "no output"}},
 		{"train no.onnx --data data", 1, []string{"no.onnx", "no such file", "mnistconv"}},
 		{"train none --data data", 1, []string{"none is a directory"}},
 		{"train text.onnx --data data", 1, []string{"text.onnx", "is not an ONNX file"}},
@@ -199,6 +214,21 @@ func TestErrors(t *testing.T) {
 		if got := files(t, dir); got != before {
 			t.Fatalf("%s: it left files: %s", c.args, got)
 		}
+	}
+}
+
+// inspect shows what it can of a file without outputs.
+func TestInspectWithoutOutputs(t *testing.T) {
+	workDir(t)
+	var m onnxpb.ModelProto
+	if err := proto.Unmarshal(read(t, "m.onnx"), &m); err != nil {
+		t.Fatal(err)
+	}
+	m.Graph.Output = nil
+	write(t, "mute.onnx", marshal(t, &m))
+	out, errs, code := call(t, "inspect", "mute.onnx")
+	if code != 1 || !strings.Contains(out, "Input    x") || !strings.Contains(errs, "no output") {
+		t.Errorf("exit code %d: %s%s", code, out, errs)
 	}
 }
 

@@ -123,6 +123,9 @@ func (c *reproduceCmd) run(e *env, a arm, seed int) (*reproduced, error) {
 	x := experiments[c.Name]
 	command := fmt.Sprintf("train %s %s --epochs %g --seed %d --reinit %d", x.model, strings.TrimSpace(a.flags+" "+x.flags), a.epochs, seed, seed)
 	args := append(strings.Fields(command), "--data", c.Data, "--evaluations", strconv.Itoa(reproduceEvaluations))
+	if !strings.Contains(x.flags, "--batch") { // the paper's, whatever the number of samples
+		args = append(args, "--batch", "128")
+	}
 	if strings.Contains(x.flags, "--zca") { // fitted once for all runs
 		path, err := filepath.Abs(filepath.Join(c.Dir, c.Name+".whitening.npy"))
 		if err != nil {

@@ -31,7 +31,8 @@ type trainCmd struct {
 	NoShuffle    bool `group:"Data:" help:"Take the samples in file order in every epoch."`
 	samplerFlags `embed:""`
 	textFlags    `embed:""`
-	Batch        int    `group:"Data:" default:"128" placeholder:"N" help:"Samples a gradient (default ${default}). The last batch of an epoch has the rest."`
+	BatchFlag    *int   `name:"batch" json:"-" group:"Data:" placeholder:"N" help:"Samples a gradient (default 128, or all if there are fewer). The last batch of an epoch has the rest."`
+	Batch        int    `kong:"-"` // what it comes to; 0 until the data are read
 	Loss         string `group:"Data:" default:"" enum:",cross-entropy,nll,bce,mse" placeholder:"NAME" help:"cross-entropy, nll (the model ends in LogSoftmax), bce (yes or no for each output) or mse (default: mse if the data hold target values, bce if the model gives one number a label, else cross-entropy)."`
 
 	LabelSmoothing float64 `group:"Data:" placeholder:"X" help:"Weight of all classes alike in the target, while training (default 0)."`
@@ -145,6 +146,7 @@ func (c *trainCmd) prepare(e *env) (*training, error) {
 	if err := t.open(); err != nil {
 		return nil, err
 	}
+	t.chooseBatch()
 	if err := t.compile(); err != nil {
 		return nil, err
 	}
@@ -178,11 +180,26 @@ func (t *training) open() (err error) {
 	return t.whiten(saved)
 }
 
+// defaultBatch is how many samples a gradient takes, if there are as many.
+const defaultBatch = 128
+
+func (t *training) chooseBatch() {
+	switch {
+	case t.BatchFlag != nil:
+		t.Batch = *t.BatchFlag
+	case t.Batch != 0: // of a run that is resumed
+	case t.text != nil:
+		t.Batch = defaultBatch
+	default:
+		t.Batch = min(defaultBatch, t.data.Train.Len())
+	}
+}
+
 // check finds options that are wrong whatever the model and the data are.
 func (c *trainCmd) check() error {
 	switch {
-	case c.Batch < 1:
-		return usagef("--batch is %d; it must be at least 1", c.Batch)
+	case c.BatchFlag != nil && *c.BatchFlag < 1:
+		return usagef("--batch is %d; it must be at least 1", *c.BatchFlag)
 	case c.Epochs != nil && !(*c.Epochs > 0 && *c.Epochs < 1e9):
 		return usagef("--epochs is %v; it must be above 0", *c.Epochs)
 	case c.MaxOuter != nil && *c.MaxOuter == 0:

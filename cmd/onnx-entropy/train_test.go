@@ -212,6 +212,29 @@ func TestReinitAndDropout(t *testing.T) {
 	}
 }
 
+// Fewer samples than a gradient takes by default are all taken, and so they are when the run is resumed.
+func TestFewSamples(t *testing.T) {
+	workDir(t)
+	if out := must(t, "train", "m.onnx", "--data", "data", "--epochs", "25"); !strings.Contains(out, "gradients of 60 samples") {
+		t.Error(out)
+	}
+	var config struct{ Command trainCmd }
+	if err := json.Unmarshal(read(t, "runs/1/config"), &config); err != nil || config.Command.Batch != 60 {
+		t.Errorf("a resumed run would take %d samples (%v)", config.Command.Batch, err)
+	}
+}
+
+// A run that is stopped before there is anything to keep says so.
+func TestStoppedEarly(t *testing.T) {
+	workDir(t)
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	_, errs, code := callContext(t, ctx, "train", "m.onnx", "--data", "data")
+	if code != 1 || !strings.Contains(errs, "interrupted before there was a result; nothing was written") {
+		t.Errorf("exit code %d, %q", code, errs)
+	}
+}
+
 func TestLossWarnings(t *testing.T) {
 	workDir(t)
 	for _, c := range []struct{ last, loss, want string }{
