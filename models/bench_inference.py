@@ -82,6 +82,7 @@ def main():
     args.add_argument("--rounds", type=int, default=5)
     args.add_argument("--seconds", type=float, default=1, help="for each measurement")
     args.add_argument("--batch", default="1,16")
+    args.add_argument("--threads", help="of onnxruntime; default: the better of 1 and 2", type=int)
     args.add_argument("--models", help="folder with NAME.onnx, instead of exporting")
     args.add_argument("names", nargs="*", metavar="NAME", help="networks of torchvision; default: " + " ".join(NETWORKS))
     args = args.parse_args()
@@ -93,7 +94,7 @@ def main():
             if not args.models:
                 export(name, path)
             for batch in map(int, args.batch.split(",")):
-                threads = min((1, 2), key=lambda t: theirs(path, batch, t, args.seconds / 2))
+                threads = args.threads or min((1, 2), key=lambda t: theirs(path, batch, t, args.seconds / 2))
                 rounds = [(ours(args.bin, path, batch, args.seconds), theirs(path, batch, threads, args.seconds)) for _ in range(args.rounds)]
                 own, other = (statistics.median(t) for t in zip(*((o["inference_ms"], t) for o, t in rounds)))
                 last = rounds[-1][0]

@@ -21,7 +21,7 @@ type benchCmd struct {
 	Model   string        `arg:"" help:"ONNX file, or the name of an embedded model."`
 	Batch   int           `default:"128" placeholder:"N" help:"Samples a gradient or inference (default ${default})."`
 	Threads int           `placeholder:"N" help:"Threads (default: one a processor)."`
-	Time    time.Duration `default:"3s" placeholder:"TIME" help:"How long to measure (default ${default}); at least 10 gradients or inferences."`
+	Time    time.Duration `default:"3s" placeholder:"TIME" help:"How long to measure (default ${default}); at least 10 gradients or 5 inferences."`
 	Ops     bool          `help:"Also show the time of every operator."`
 	JSON    bool          `name:"json" help:"Print one JSON object."`
 
@@ -139,8 +139,8 @@ func (r *benchmark) print(e *env) {
 	}
 }
 
-// The first benchWarm gradients or inferences are not measured, then at least benchLeast are.
-const benchWarm, benchLeast = 3, 10
+// The first benchWarm gradients or inferences are not measured, then at least benchLeast are, or leastInferences.
+const benchWarm, benchLeast, leastInferences = 2, 10, 5
 
 // measure times gradients and updates in turns.
 func (r *benchmark) measure(e *env, step *runner.Step, b *runner.Batch, c *benchCmd) error {
@@ -190,7 +190,7 @@ func (r *benchmark) measureInference(e *env, step *runner.Step, b *runner.Batch,
 		return err
 	}
 	var forward []float64
-	for n, start := 0, time.Now(); len(forward) < benchLeast || time.Since(start) < c.Time; n++ {
+	for n, start := 0, time.Now(); len(forward) < leastInferences || time.Since(start) < c.Time; n++ {
 		t0 := time.Now()
 		if err := once(); err != nil {
 			return err
@@ -211,13 +211,13 @@ func (r *benchmark) measureInference(e *env, step *runner.Step, b *runner.Batch,
 func (r *benchmark) complete(c *benchCmd, ms float64, count int, once func() error, profile func(runs int) ([]runner.OpCost, error)) error {
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
-	for range benchLeast {
+	for range leastInferences {
 		if err := once(); err != nil {
 			return err
 		}
 	}
 	runtime.ReadMemStats(&after)
-	r.Allocs = float64(after.Mallocs-before.Mallocs) / benchLeast
+	r.Allocs = float64(after.Mallocs-before.Mallocs) / leastInferences
 	r.PeakRSSMB = peakRSS()
 	runs := 0
 	if c.Ops {

@@ -271,7 +271,7 @@ func TestBenchInference(t *testing.T) {
 	if want := 2.0 * 2 * (24*24*25*20 + 4*4*500*50 + 200*500 + 500*10); r.FLOPs != want {
 		t.Errorf("%v operations, want %v", r.FLOPs, want)
 	}
-	if r.ForwardMS <= 0 || r.Inferences < 10 || r.Gradients != 0 || r.StepMS != 0 || r.GFLOPS <= 0 {
+	if r.ForwardMS <= 0 || r.Inferences < 5 || r.Gradients != 0 || r.StepMS != 0 || r.GFLOPS <= 0 {
 		t.Errorf("%+v", r)
 	}
 	for _, o := range r.Ops {

@@ -2,6 +2,10 @@
 // run allocates nothing.
 //
 // Compile makes a Plan, which is read-only and may be shared; each VM owns the memory of one run at a time.
+//
+// Elementwise operators run by themselves. When products and convolutions went on with them part by part (Relu, Clip, the sum
+// with a residual, the bias of MatMul), 16 images of mobilenet_v2 took 107 ms, not 109, of resnet18 177, not 175, one of vit_b_16
+// 188, not 187, of mobilenet_v2 7.8, not 7.2: what they read is in a cache anyway.
 package exec
 
 import (

@@ -43,8 +43,22 @@ func (c *Conv) directPhases() []int {
 func (c *Conv) directScratch() int {
 	g := c.directGrid(0, c.N)
 	b := g.box(0)
-	return c.frameRoom(&g, c.C/c.Groups, false) + c.M/c.Groups*(c.taps()+1) + 4*8*b.rows()
+	room := 4 * 8 * b.rows()
+	if f := c.copiedFrame(b, 1, false); c.stacked(&f) {
+		room = max(room, f.stackRows()*f.stackCols())
+	}
+	return c.frameRoom(&g, c.C/c.Groups, false) + c.M/c.Groups*(c.taps()+1) + room
 }
+
+// stacked tells whether the samples of a frame of one channel, for one channel of y, are computed as one tall image: then the
+// rows between two of them, under the padding, are computed too, which is less work than to begin anew for a few rows.
+func (c *Conv) stacked(f *frame) bool {
+	return f.n1-f.n0 > 1 && !f.inPlace && c.M == c.Groups && c.C == c.Groups && c.StrideH == 1 && !f.ownRows
+}
+
+// stackRows and stackCols are the size of that image.
+func (f *frame) stackRows() int { return (f.n1-f.n0-1)*f.h + f.rows() }
+func (f *frame) stackCols() int { return max(f.cols(), 8) }
 
 // directPart computes the results of one box of one group; at returns the index of a weight.
 func directPart[T Float](c *Conv, part int, y, x, w, bias, worker []T, at func(group, out, in, tap int) int) {
@@ -73,6 +87,12 @@ func directPart[T Float](c *Conv, part int, y, x, w, bias, worker []T, at func(g
 					weights[(1+in*window+t)*r+i] = w[at(group, m0+i, in, t)]
 				}
 			}
+		}
+		if c.stacked(&f) {
+			ld := f.stackCols()
+			direct(narrow, 0, ld, src, f.rowI, taps, weights, 1, f.stackRows(), ld, nil)
+			copyRows(rects[T]{y[(b.n0*c.M+group)*c.area():], c.M * c.area(), c.OW}, rects[T]{narrow, f.h * ld, ld}, b.n1-b.n0, b.rows(), b.cols())
+			continue
 		}
 		for n := range b.n1 - b.n0 {
 			dst := y[((b.n0+n)*c.M+group*m+m0)*c.area()+b.i0*c.OW+b.j0:]
