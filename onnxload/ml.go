@@ -368,7 +368,7 @@ func normalizer(c *nodeCtx) error {
 	if err != nil {
 		return err
 	}
-	if _, name := ops.Logits(x, 1); name != "Softmax" || norm != "L1" {
+	if ops.EndsIn(x, 1) != "Softmax" || norm != "L1" {
 		x, err = ops.LpNormalization(x, 1, p)
 	}
 	return c.setAs(0, elemFLOAT, x, err)

@@ -94,7 +94,7 @@ func (s *Step) Evaluate(ctx context.Context, x, running []float32, src Source) (
 		if t, ok := b.Targets[0].Data().([]int64); ok {
 			wrong += misses(y.F32, y.Shape, t, b.Targets[0].Shape())
 			m.Count += len(t)
-		} else if x := ops.BinaryScores(c.loss); x != nil {
+		} else if x, binary := ops.Scores(c.loss); binary {
 			yes := float32(0.5) // of probabilities
 			if x == c.net.Outputs[s.o.Output] {
 				yes = 0 // of logits

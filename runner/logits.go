@@ -19,12 +19,9 @@ func CrossEntropyOnLogits(outputs gorgonia.Nodes, shapes []tensor.Shape) (*gorgo
 func OnLogits(loss Loss) Loss {
 	return func(outputs gorgonia.Nodes, shapes []tensor.Shape) (*gorgonia.Node, gorgonia.Nodes, error) {
 		if len(outputs) > 0 && len(shapes) > 0 {
-			x, _ := ops.Logits(outputs[0], classAxis(outputs[0].Shape(), shapes[0]))
-			if x.Dims() != outputs[0].Dims() || !x.Shape().Eq(outputs[0].Shape()) {
-				var err error
-				if x, err = ops.Reshape(x, outputs[0].Shape()); err != nil {
-					return nil, nil, err
-				}
+			x, _, err := ops.Logits(outputs[0], classAxis(outputs[0].Shape(), shapes[0]))
+			if err != nil {
+				return nil, nil, err
 			}
 			outputs = append(gorgonia.Nodes{x}, outputs[1:]...)
 		}
@@ -44,28 +41,22 @@ func classAxis(output, labels tensor.Shape) int {
 // EndsIn returns "Softmax" or "LogSoftmax" if CrossEntropyOnLogits passes that over for labels of the given shape,
 // which begins with the batch; else "".
 func EndsIn(output *gorgonia.Node, labels tensor.Shape) string {
-	_, name := ops.Logits(output, classAxis(output.Shape(), labels))
-	return name
+	return ops.EndsIn(output, classAxis(output.Shape(), labels))
 }
 
 // EndsInSigmoid tells whether BCE computes from what the Sigmoid that makes the output reads.
 func EndsInSigmoid(output *gorgonia.Node) bool {
-	_, ok, err := ops.BinaryLogits(output)
-	return ok && err == nil
+	return ops.EndsInSigmoid(output)
 }
 
-// read returns the output, or its logits if the loss has passed the output over.
+// Squashed returns the name of the Softmax, LogSoftmax or Sigmoid from which the output comes by operators on single elements, on their order and
+// on their choice, passed over by a loss or not; else "".
+func Squashed(output *gorgonia.Node) string { return ops.Squashed(output) }
+
+// read returns what the loss is computed from: the output, or its logits if the loss has passed the output over.
 func read(output, loss *gorgonia.Node) *gorgonia.Node {
-	if x := ops.BinaryScores(loss); x != nil {
+	if x, _ := ops.Scores(loss); x != nil {
 		return x
-	}
-	if below(loss)[output] {
-		return output
-	}
-	for axis := range output.Dims() {
-		if x, name := ops.Logits(output, axis); name != "" {
-			return x
-		}
 	}
 	return output
 }

@@ -46,6 +46,23 @@ func TestCrossEntropyOnLogits(t *testing.T) {
 			}
 			return y, err
 		},
+		"Softmax, transposed": func(x *gorgonia.Node, _ int) (*gorgonia.Node, error) {
+			y, err := ops.Transpose(x, []int{1, 0})
+			if err == nil {
+				y, err = ops.Softmax(y, 0)
+			}
+			if err == nil {
+				y, err = ops.Transpose(y, []int{1, 0})
+			}
+			return y, err
+		},
+		"Softmax, clipped": func(x *gorgonia.Node, axis int) (*gorgonia.Node, error) {
+			y, err := ops.Softmax(x, axis)
+			if err == nil {
+				y, err = ops.Clip(y, 1e-7, 1-1e-7)
+			}
+			return y, err
+		},
 	} {
 		g := gorgonia.NewGraph()
 		in := gorgonia.NewMatrix(g, tensor.Float64, gorgonia.WithShape(3, 3), gorgonia.WithName("x"),
@@ -95,6 +112,20 @@ func TestCrossEntropyOnLogits(t *testing.T) {
 	}
 	if a, b := runner.EndsIn(y, tensor.Shape{2, 4}), runner.EndsIn(y, tensor.Shape{2, 3}); a != "Softmax" || b != "" {
 		t.Errorf("softmax along axis 1 ends in %q and %q", a, b)
+	}
+	turned, err := ops.Transpose(y, []int{0, 2, 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if a, b := runner.EndsIn(turned, tensor.Shape{2, 4}), runner.EndsIn(turned, tensor.Shape{2, 3}); a != "Softmax" || b != "" {
+		t.Errorf("softmax along axis 1 that becomes axis 2 ends in %q and %q", a, b)
+	}
+	bounded, err := ops.Clip(y, 0.1, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := runner.EndsIn(bounded, tensor.Shape{2, 4}); got != "" || runner.Squashed(bounded) != "Softmax" {
+		t.Errorf("a clipping that changes probabilities is passed over: %q", got)
 	}
 	for _, c := range []struct{ shape, labels tensor.Shape }{{tensor.Shape{2, 12}, tensor.Shape{2}}, {tensor.Shape{2, 6, 2}, tensor.Shape{2, 2}}, {tensor.Shape{6, 4}, tensor.Shape{6}}} {
 		z, err := ops.Reshape(y, c.shape)

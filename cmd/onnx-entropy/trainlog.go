@@ -138,9 +138,9 @@ func (t *training) warnAboutLoss(e *env) {
 		}
 	}
 	switch {
-	case t.loss == "cross-entropy":
-		if last == "Softmax" && t.passedOver() == "" {
-			e.warn("%s ends in Softmax, and cross-entropy applies it once more, which trains badly; export the network without its Softmax.", t.model.label)
+	case t.loss == "cross-entropy" || t.loss == "bce" && last != "Softmax" && last != "LogSoftmax":
+		if name := runner.Squashed(t.net.Outputs[t.net.Output()]); name != "" && t.passedOver() == "" {
+			e.warn("%s gives what a %s has made, and the loss %s takes that for scores, which trains badly; export the network without its %s.", t.model.label, name, t.loss, name)
 		}
 	case (last == "Softmax" || last == "LogSoftmax") && t.loss == "bce":
 		e.warn("%s ends in %s, and bce wants logits or their Sigmoid; cross-entropy is meant for it.", t.model.label, last)

@@ -1,68 +1,179 @@
 package ops
 
-import "gorgonia.org/gorgonia"
+import (
+	"slices"
 
-// Logits returns the x of which y is Softmax or LogSoftmax along axis, and which of the two y is. Reshaping that keeps the
-// axis may follow; x has the shape that it has before. It returns y itself and no name if y is neither. axis is not negative.
-func Logits(y *gorgonia.Node, axis int) (x *gorgonia.Node, name string) {
-	if axis >= y.Dims() {
-		return y, ""
-	}
-	for n := y; ; {
-		to := n.Graph().From(n.ID())
-		if !to.Next() {
-			return y, ""
-		}
-		operand := to.Node().(*gorgonia.Node)
-		switch o := n.Op().(type) {
-		case *view:
-			if len0(n.Shape()) != len0(operand.Shape()) {
-				return y, ""
-			}
-			n = operand
-			continue
-		case *along:
-			// The same columns: as many numbers before the axis, along it and behind it.
-			if !o.derivative && (o.name == "Softmax" || o.name == "LogSoftmax") && o.columns == columnsOf(y.Shape(), axis) {
-				return operand, o.name
-			}
-		}
-		return y, ""
-	}
+	"gorgonia.org/gorgonia"
+)
+
+// nearlyOne is how close to 0 and 1 the bounds of a Clip of probabilities must come to be passed over.
+const nearlyOne = 1e-3
+
+// A trail leads from an output back over operators that only reorder its elements, or clip probabilities where they are 0
+// and 1 within nearlyOne.
+type trail struct {
+	n       *gorgonia.Node   // where it has come to
+	passed  []*gorgonia.Node // what was passed, the last operator first
+	clipped bool
 }
 
-// BinaryLogits returns what y is the Sigmoid of, in y's shape: only reshaping may follow the Sigmoid. It returns y itself and false if
-// y is none.
-func BinaryLogits(y *gorgonia.Node) (x *gorgonia.Node, ok bool, err error) {
-	for n := y; ; {
-		operands := n.Graph().From(n.ID())
-		if !operands.Next() {
-			return y, false, nil
-		}
-		operand := operands.Node().(*gorgonia.Node)
-		switch o := n.Op().(type) {
-		case *view:
-			if len0(n.Shape()) != len0(operand.Shape()) {
-				return y, false, nil
-			}
-			n = operand
-			continue
-		case *unary:
-			if o.name == "Sigmoid" {
-				x, err = Reshape(operand, y.Shape())
-				return x, true, err
-			}
-		}
-		return y, false, nil
+// back goes over one operator, if it is such a one. It returns how an axis of the result is one of the operand: -1 if it is none.
+func (t *trail) back() (axis func(int) int, ok bool) {
+	operand := operandOf(t.n)
+	if operand == nil {
+		return nil, false
 	}
+	from, to := t.n.Shape(), operand.Shape()
+	switch o := t.n.Op().(type) {
+	case *view:
+		if len0(from) != len0(to) {
+			return nil, false
+		}
+		axis = func(a int) int { // the one with as many numbers before it, along it and behind it
+			for b := range to {
+				if columnsOf(to, b) == columnsOf(from, a) {
+					return b
+				}
+			}
+			return -1
+		}
+	case *region:
+		if o.perm == nil || o.name != "Transpose" {
+			return nil, false
+		}
+		axis = func(a int) int { return o.perm[a] }
+	case *unary:
+		if o.clip == nil || o.clip[0] > nearlyOne || o.clip[1] < 1-nearlyOne {
+			return nil, false
+		}
+		t.clipped = true
+		axis = func(a int) int { return a }
+	default:
+		return nil, false
+	}
+	t.passed = append(t.passed, t.n)
+	t.n = operand
+	return axis, true
 }
 
-// BinaryScores returns the logits of which loss is the BinaryCrossEntropy, or nil if it is none.
-func BinaryScores(loss *gorgonia.Node) *gorgonia.Node {
-	if o, ok := loss.Op().(*elementLoss); !ok || o.name != "BinaryCrossEntropy" {
+// again puts x in the order of the output that the trail comes from, without the clipping.
+func (t *trail) again(x *gorgonia.Node) (y *gorgonia.Node, err error) {
+	for _, n := range slices.Backward(t.passed) {
+		switch o := n.Op().(type) {
+		case *view:
+			x, err = Reshape(x, n.Shape())
+		case *region:
+			x, err = Transpose(x, o.perm)
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	return x, nil
+}
+
+func operandOf(n *gorgonia.Node) *gorgonia.Node {
+	operands := n.Graph().From(n.ID())
+	if !operands.Next() {
 		return nil
 	}
-	operands := loss.Graph().From(loss.ID())
-	operands.Next()
 	return operands.Node().(*gorgonia.Node)
+}
+
+// softmax follows the trail of y to a Softmax or LogSoftmax along axis, and returns its name; "" if there is none.
+func softmax(y *gorgonia.Node, axis int) (t *trail, name string) {
+	t = &trail{n: y}
+	for axis >= 0 && axis < t.n.Dims() {
+		if o, ok := t.n.Op().(*along); ok && !o.derivative && o.columns == columnsOf(t.n.Shape(), axis) &&
+			(o.name == "Softmax" || o.name == "LogSoftmax" && !t.clipped) {
+			return t, o.name
+		}
+		next, ok := t.back()
+		if !ok {
+			break
+		}
+		axis = next(axis)
+	}
+	return t, ""
+}
+
+// EndsIn returns "Softmax" or "LogSoftmax" if y is that along axis, which is not negative; else "". Operators may follow
+// that only reorder its elements and keep the axis (Reshape, Transpose), and a Clip to bounds within 0.001 of 0 and 1.
+func EndsIn(y *gorgonia.Node, axis int) string {
+	_, name := softmax(y, axis)
+	return name
+}
+
+// Logits returns what EndsIn's Softmax or LogSoftmax reads, in y's shape and order, and which of the two it is; y itself and no
+// name if there is none.
+func Logits(y *gorgonia.Node, axis int) (x *gorgonia.Node, name string, err error) {
+	t, name := softmax(y, axis)
+	if name == "" {
+		return y, "", nil
+	}
+	x, err = t.again(operandOf(t.n))
+	return x, name, err
+}
+
+// sigmoid follows the trail of y to a Sigmoid.
+func sigmoid(y *gorgonia.Node) (t *trail, ok bool) {
+	for t = (&trail{n: y}); ; {
+		if o, ok := t.n.Op().(*unary); ok && o.name == "Sigmoid" {
+			return t, true
+		}
+		if _, ok := t.back(); !ok {
+			return t, false
+		}
+	}
+}
+
+// EndsInSigmoid tells whether y is a Sigmoid; the operators that EndsIn allows may follow.
+func EndsInSigmoid(y *gorgonia.Node) bool {
+	_, ok := sigmoid(y)
+	return ok
+}
+
+// BinaryLogits returns what EndsInSigmoid's Sigmoid reads, in y's shape and order, or y itself if there is none.
+func BinaryLogits(y *gorgonia.Node) (x *gorgonia.Node, err error) {
+	t, ok := sigmoid(y)
+	if !ok {
+		return y, nil
+	}
+	return t.again(operandOf(t.n))
+}
+
+// Squashed returns the name of the Softmax, LogSoftmax or Sigmoid from which y comes by operators that take each element by
+// itself, reorder them or leave some out; "" if there is none.
+func Squashed(y *gorgonia.Node) string {
+	for n := y; n != nil; n = operandOf(n) {
+		switch o := n.Op().(type) {
+		case *along:
+			if o.derivative {
+				return ""
+			}
+			return o.name
+		case *unary:
+			switch o.name {
+			case "Sigmoid":
+				return o.name
+			case "Log": // scores again
+				return ""
+			}
+		case *view, *region:
+		default:
+			return ""
+		}
+	}
+	return ""
+}
+
+// Scores returns what a loss of this package is computed from, and whether it is BinaryCrossEntropy; nil for another node.
+func Scores(loss *gorgonia.Node) (x *gorgonia.Node, binary bool) {
+	switch o := loss.Op().(type) {
+	case *classes:
+		return operandOf(loss), false
+	case *elementLoss:
+		return operandOf(loss), o.name == "BinaryCrossEntropy"
+	}
+	return nil, false
 }

@@ -17,6 +17,7 @@ type unary struct {
 	f32   func(y, x []float32)
 	f64   func(y, x []float64)
 	slope slope
+	clip  *[2]float64 // bounds of a Clip
 }
 
 // slope says how dx follows from dy: a loop over dy and either the operator's input or its output, or, if
@@ -80,12 +81,16 @@ func Clip(x *gorgonia.Node, lo, hi float64) (*gorgonia.Node, error) {
 		return nil, fmt.Errorf("ops: Clip: a bound is not a number: [%v, %v]", lo, hi)
 	}
 	l, h := float32(lo), float32(hi)
-	return elementwise("Clip", x,
+	y, err := elementwise("Clip", x,
 		func(y, x []float32) { kernels.Clip(y, x, l, h) },
 		func(y, x []float64) { kernels.Clip(y, x, lo, hi) },
 		fromX(
 			func(dx, x, dy []float32) { kernels.ClipGrad(dx, x, dy, l, h) },
 			func(dx, x, dy []float64) { kernels.ClipGrad(dx, x, dy, lo, hi) }))
+	if err == nil {
+		y.Op().(*unary).clip = &[2]float64{lo, hi}
+	}
+	return y, err
 }
 
 // Neg returns -x.
@@ -148,7 +153,7 @@ func elementwise(name string, x *gorgonia.Node, f32 func(y, x []float32), f64 fu
 	if err := needFloat(name, x); err != nil {
 		return nil, err
 	}
-	return apply(&unary{base{name: name, out: x.Shape()}, f32, f64, s}, x)
+	return apply(&unary{base: base{name: name, out: x.Shape()}, f32: f32, f64: f64, slope: s}, x)
 }
 
 func (o *unary) Phases() []int  { return []int{chunks(len0(o.out))} }
