@@ -239,6 +239,7 @@ func (b *builder) fromFile(s *source) *value {
 	v.makeNode = func(train bool) (*gorgonia.Node, error) {
 		if s.trainable(train) {
 			n := b.input(s.name, b.opts.Dtype, s.shape)
+			s.param = true
 			list := &b.net.Params
 			if b.selected.frozen(s.name) {
 				s.frozen, list = true, &b.net.Frozen

@@ -97,23 +97,79 @@ func (m *Model) Warnings() []string {
 		}
 	}
 	if t := m.tied(); len(t) > 0 {
-		more := ""
-		if len(t) > 4 {
-			more = fmt.Sprintf(" and %d more", len(t)-4)
-			t = t[:4]
-		}
-		w = append(w, fmt.Sprintf("Tensors are tied: %s%s. If the layers share them on purpose, all is well. If not, the exporter has merged "+
+		w = append(w, fmt.Sprintf("Tensors are tied: %s. If the layers share them on purpose, all is well. If not, the exporter has merged "+
 			"tensors that were equal, as they are in a fresh network, and they are trained as one; %s.",
-			strings.Join(t, "; "), more, merged))
+			shortened(t), merged))
 	}
-	if e := m.equalTensors(); len(e) > 0 {
-		w = append(w, fmt.Sprintf("Tensors are equal but trained apart: %s. If they were shared (tied), the exporter has copied them.", strings.Join(e, "; ")))
+	same, transposed := m.equalTensors()
+	if len(same) > 0 {
+		w = append(w, fmt.Sprintf("Tensors are equal but trained apart: %s. If they were shared (tied), the exporter has copied them.", strings.Join(same, "; ")))
+	}
+	if len(transposed) > 0 {
+		remedy := ""
+		if m.exporter() == "pytorch" {
+			remedy = "; to have them trained as one, export with dynamo=False and do_constant_folding=False, or with dynamo=True and optimize=False, which keeps the Transpose"
+		}
+		w = append(w, fmt.Sprintf("Tensors are equal, one transposed, but trained apart: %s. If they were one in the framework (tied), the exporter has "+
+			"made two of it%s.", shortened(transposed), remedy))
+	}
+	if b := m.bodyWeights(); len(b) > 0 {
+		w = append(w, fmt.Sprintf("Matrices that stand inside functions, branches and loops are not trained: %s. Only initializers of the graph itself, and its Constants, "+
+			"are; inline functions with onnx.inliner.inline_local_functions, and make the initializers of a branch or loop those of the graph, whose names it sees.",
+			shortened(b)))
 	}
 	if len(m.Inputs) > 0 && !m.DynamicBatch() && len(m.Inputs[0].Shape) > 0 {
 		w = append(w, fmt.Sprintf("The batch is fixed: dimension 0 of input %q is %s. Other batch sizes work if no node depends on it; "+
 			"to be safe export with dynamic_axes={%q: {0: \"batch\"}}.", m.Inputs[0].Name, m.Inputs[0].Shape[0], m.Inputs[0].Name))
 	}
 	return w
+}
+
+// shortened joins the first four of a list.
+func shortened(list []string) string {
+	more := ""
+	if len(list) > 4 {
+		more = fmt.Sprintf(" and %d more", len(list)-4)
+		list = list[:4]
+	}
+	return strings.Join(list, "; ") + more
+}
+
+// bodyWeights names the matrices of floats that stand in the functions of the file and in the bodies of If, Loop and Scan, where
+// nothing is trained.
+func (m *Model) bodyWeights() []string {
+	var out []string
+	add := func(t *onnxpb.TensorProto, name, where string) {
+		if n, err := onnxpb.Count(t.GetDims()); err == nil && n > 1 && len(t.GetDims()) >= 2 && onnxpb.IsFloat(t.GetDataType()) {
+			out = append(out, fmt.Sprintf("%q in %s", name, where))
+		}
+	}
+	var walk func(nodes []*onnxpb.NodeProto, where string)
+	walk = func(nodes []*onnxpb.NodeProto, where string) {
+		for i, n := range nodes {
+			if where != "" && n.GetOpType() == "Constant" && m.isDefault(n) && len(n.Output) == 1 {
+				if t, reason := constantTensor(n); reason == "" {
+					add(t, n.Output[0], where)
+				}
+			}
+			for _, a := range n.Attribute {
+				g := a.G
+				if g == nil {
+					continue
+				}
+				where := fmt.Sprintf("%s of %q (%s)", a.GetName(), shownName(n, i), n.GetOpType())
+				for _, t := range g.Initializer {
+					add(t, t.GetName(), where)
+				}
+				walk(g.Node, where)
+			}
+		}
+	}
+	walk(m.proto.Graph.Node, "")
+	for _, f := range m.proto.Functions {
+		walk(f.Node, fmt.Sprintf("function %q", f.GetName()))
+	}
+	return out
 }
 
 // withoutBias counts the convolutions and the products with a matrix of the file to which no bias is added, and names the first.
@@ -248,21 +304,55 @@ func (m *Model) identityRoot(name string) string {
 	return name
 }
 
-// equalTensors lists pairs of matrices with the same numbers, not all equal. Vectors start equal in most
-// networks.
-func (m *Model) equalTensors() []string {
-	byRaw := map[[sha256.Size]byte]string{}
-	var out []string
+// equalTensors lists pairs of matrices with the same numbers, not all equal, and pairs of which one is the other transposed. Vectors
+// start equal in most networks.
+func (m *Model) equalTensors() (same, transposed []string) {
+	byRaw, byDiagonal := map[[sha256.Size]byte]string{}, map[[sha256.Size]byte]*onnxpb.TensorProto{}
+	lifted := m.lifted()
 	for _, t := range m.proto.Graph.Initializer {
 		if len(t.GetDims()) < 2 || !onnxpb.IsFloat(t.GetDataType()) || len(t.RawData) < 32 || bytes.Count(t.RawData, t.RawData[:4]) >= len(t.RawData)/4 {
 			continue
 		}
 		key := sha256.Sum256(t.RawData)
 		if first, ok := byRaw[key]; ok {
-			out = append(out, fmt.Sprintf("%q and %q", first, t.GetName()))
-		} else {
-			byRaw[key] = t.GetName()
+			same = append(same, fmt.Sprintf("%q and %q", first, t.GetName()))
+			continue
+		}
+		byRaw[key] = t.GetName()
+		n, err := onnxpb.Count(t.GetDims())
+		if len(t.Dims) != 2 || err != nil || n == 0 || len(t.RawData)%n != 0 || lifted[t.GetName()] {
+			continue
+		}
+		// Transposing leaves the diagonal, so that only matrices with the same one have to be compared.
+		size := len(t.RawData) / n
+		diagonal := fmt.Append(nil, t.GetDataType(), min(t.Dims[0], t.Dims[1]), max(t.Dims[0], t.Dims[1]))
+		for i := range int(min(t.Dims[0], t.Dims[1])) {
+			at := (i*int(t.Dims[1]) + i) * size
+			diagonal = append(diagonal, t.RawData[at:at+size]...)
+		}
+		key = sha256.Sum256(diagonal)
+		if first := byDiagonal[key]; first == nil {
+			byDiagonal[key] = t
+		} else if isTransposed(first, t, size) {
+			transposed = append(transposed, fmt.Sprintf("%q and %q", first.GetName(), t.GetName()))
 		}
 	}
-	return out
+	return same, transposed
+}
+
+// isTransposed tells whether the matrix b is a transposed; size is that of an element in bytes.
+func isTransposed(a, b *onnxpb.TensorProto, size int) bool {
+	rows, columns := int(a.Dims[0]), int(a.Dims[1])
+	if len(a.RawData) != len(b.RawData) || int(b.Dims[0]) != columns || int(b.Dims[1]) != rows {
+		return false
+	}
+	for i := range rows {
+		for j := range columns {
+			from, to := (i*columns+j)*size, (j*rows+i)*size
+			if !bytes.Equal(a.RawData[from:from+size], b.RawData[to:to+size]) {
+				return false
+			}
+		}
+	}
+	return true
 }

@@ -1,13 +1,16 @@
 package onnxload_test
 
 import (
+	"encoding/binary"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"testing"
 
 	"google.golang.org/protobuf/proto"
 
+	"github.com/onnx-entropy/onnx-entropy/internal/onnxpb"
 	"github.com/onnx-entropy/onnx-entropy/models"
 	"github.com/onnx-entropy/onnx-entropy/onnxload"
 )
@@ -148,5 +151,132 @@ func TestDescription(t *testing.T) {
 	l := net.Layers[0]
 	if got, want := fmt.Sprint(l), "{"+l.Name+" Conv 9 [8 20 24 24] 520 true}"; got != want {
 		t.Errorf("%s, want %s", got, want)
+	}
+}
+
+// PyTorch's exporter folds the Transpose of a matrix that a table and a linear layer share, so that there are two.
+func TestTransposedIsReported(t *testing.T) {
+	raw := func(name string, rows, columns int, at func(i, j int) float32) *onnxpb.TensorProto {
+		w := &onnxpb.TensorProto{Name: proto.String(name), DataType: proto.Int32(int32(onnxpb.TensorProto_FLOAT)), Dims: []int64{int64(rows), int64(columns)}}
+		for i := range rows {
+			for j := range columns {
+				w.RawData = binary.LittleEndian.AppendUint32(w.RawData, math.Float32bits(at(i, j)))
+			}
+		}
+		return w
+	}
+	table := func(i, j int) float32 { return 1 + float32(5*i+j*j)/8 }
+	for name, c := range map[string]struct {
+		at       func(i, j int) float32
+		producer string
+		want     []string // of the warning, none if empty
+	}{
+		"folded":            {func(i, j int) float32 { return table(j, i) }, "pytorch", []string{`"e" and "o"`, "do_constant_folding=False", "optimize=False"}},
+		"by another":        {func(i, j int) float32 { return table(j, i) }, "tf2onnx", []string{`"e" and "o"`}},
+		"the same diagonal": {func(i, j int) float32 { return table(j, i) + float32((i-j)*(i-j)) }, "pytorch", nil},
+	} {
+		p := model(17, list(integers(onnxpb.TensorProto_INT64, "x", "N")), list(raw("e", 7, 4, table), raw("o", 4, 7, c.at)), protos{
+			node("Gather", list("e", "x"), list("a")), node("MatMul", list("a", "o"), list("y"))}, "y")
+		p.ProducerName = proto.String(c.producer)
+		var got string
+		for _, w := range must(onnxload.Parse(marshal(p))).Warnings() {
+			if strings.Contains(w, "transposed") {
+				got = w
+			}
+		}
+		if (got != "") != (len(c.want) > 0) || c.producer != "pytorch" && strings.Contains(got, "dynamo") {
+			t.Errorf("%s: %q", name, got)
+		}
+		for _, s := range c.want {
+			if !strings.Contains(got, s) {
+				t.Errorf("%s: %q says nothing of %s", name, got, s)
+			}
+		}
+	}
+}
+
+// GroupNorm as PyTorch exports it: the ones and zeros of its InstanceNormalization are no weights, and neither are the layers that read
+// them or other Constants trainable. Where the file has no initializers, Constants are the weights.
+func TestNeutralConstants(t *testing.T) {
+	group := func(scale, shift float32, inits []*onnxpb.TensorProto) *onnxload.Net {
+		nodes := protos{
+			node("Constant", nil, list("one"), "value", floats("", []int64{2}, scale, scale)),
+			node("Constant", nil, list("zero"), "value", floats("", []int64{2}, shift, shift)),
+			node("Constant", nil, list("half"), "value", floats("", []int64{}, 0.5)),
+			node("InstanceNormalization", list("x", "one", "zero"), list("n")), node("Mul", list("n", "half"), list("h")),
+		}
+		last := node("Relu", list("h"), list("y"))
+		if len(inits) > 0 {
+			nodes = append(nodes, node("Mul", list("h", "w"), list("m")))
+			last = node("Add", list("m", "b"), list("y"))
+		}
+		m := must(onnxload.Parse(marshal(model(17, list(input("x", "N", 2, 3)), inits, append(nodes, last), "y"))))
+		return must(m.Build(2, onnxload.Options{Training: true}))
+	}
+	names := func(n *onnxload.Net) string {
+		var s []string
+		for _, p := range n.Params {
+			s = append(s, p.Name)
+		}
+		for _, l := range n.Layers {
+			if l.Trainable {
+				s = append(s, l.Name)
+			}
+		}
+		return strings.Join(s, " ")
+	}
+	weights := func() []*onnxpb.TensorProto {
+		return list(floats("w", []int64{2, 1}, 1, 1), floats("b", []int64{2, 1}, 0, 0))
+	}
+	for _, c := range []struct {
+		got  *onnxload.Net
+		want string
+	}{
+		{group(1, 0, weights()), "w b n_m n_y"},
+		{group(2, 0, weights()), "w b one n_n n_m n_y"},
+		{group(1, 3, weights()), "w b zero n_n n_m n_y"},
+		{group(1, 0, nil), "one zero n_n"},
+	} {
+		if got := names(c.got); got != c.want {
+			t.Errorf("trained: %s, want %s", got, c.want)
+		}
+	}
+}
+
+// Nothing inside bodies is trained, which the file's reader is told of matrices.
+func TestBodyWeightsAreReported(t *testing.T) {
+	branch := func(w string) *onnxpb.GraphProto {
+		return &onnxpb.GraphProto{Name: proto.String("b"), Output: list(input("z" + w)), Initializer: list(floats(w, []int64{2, 2})), Node: protos{
+			node("MatMul", list("x", w), list("z"+w))}}
+	}
+	on := &onnxpb.TensorProto{DataType: proto.Int32(int32(onnxpb.TensorProto_BOOL)), Int32Data: []int32{1}}
+	choice := node("If", list("on"), list("p"))
+	for name, g := range map[string]*onnxpb.GraphProto{"then_branch": branch("u"), "else_branch": branch("v")} {
+		choice.Attribute = append(choice.Attribute, &onnxpb.AttributeProto{Name: proto.String(name), Type: onnxpb.AttributeProto_GRAPH.Enum(), G: g})
+	}
+	p := model(17, list(input("x", "N", 2)), list(floats("w", []int64{2, 2})), protos{
+		node("Constant", nil, list("on"), "value", on), node("Constant", nil, list("k"), "value", floats("", []int64{2, 2})), choice,
+		node("MatMul", list("p", "w"), list("q")), node("MatMul", list("q", "k"), list("y"))}, "y")
+	held := func() string {
+		for _, w := range must(onnxload.Parse(marshal(p))).Warnings() {
+			if strings.Contains(w, "are not trained") {
+				return w
+			}
+		}
+		return ""
+	}
+	for _, want := range []string{`"u" in then_branch of "n_p" (If)`, `"v" in else_branch of "n_p" (If)`, "make the initializers of a branch"} {
+		if w := held(); !strings.Contains(w, want) || strings.Contains(w, `"k"`) || strings.Contains(w, `"w"`) {
+			t.Errorf("%q, want %q", w, want)
+		}
+	}
+	p.Graph.Node = slices.Delete(p.Graph.Node, 2, 3)
+	p.Graph.Node[2].Input[0] = "x"
+	if w := held(); w != "" {
+		t.Errorf("nothing is held: %q", w)
+	}
+	p.Functions = list(function("F", 17, list("a"), list("b"), nil, node("Constant", nil, list("f"), "value", floats("", []int64{2, 2})), node("MatMul", list("a", "f"), list("b"))))
+	if w := held(); !strings.Contains(w, `"f" in function "F"`) || !strings.Contains(w, "inline_local_functions") {
+		t.Errorf("%q", w)
 	}
 }

@@ -346,7 +346,7 @@ func (c *nodeCtx) layer(before int) {
 			continue
 		}
 		for _, s := range v.roots {
-			l.Trainable = l.Trainable || !s.frozen && s.nodeUses.byNode(c.index)
+			l.Trainable = l.Trainable || s.param && !s.frozen && s.nodeUses.byNode(c.index)
 		}
 	}
 	for _, s := range c.own {
@@ -372,7 +372,7 @@ func (c *nodeCtx) data(i int) (*gorgonia.Node, error) { return c.operand(i, c.tr
 
 // weight returns input i, which is a place for weights of the given role, as a floating-point node.
 func (c *nodeCtx) weight(i int, r role) (*gorgonia.Node, error) {
-	n, err := c.operand(i, true)
+	n, err := c.operand(i, !c.neutral(i, r))
 	if err != nil {
 		return nil, err
 	}

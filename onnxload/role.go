@@ -1,5 +1,11 @@
 package onnxload
 
+import (
+	"slices"
+
+	"github.com/onnx-entropy/onnx-entropy/internal/onnxpb"
+)
+
 // A role is what a weight is for, which decides its default initialisation and whether it decays.
 type role struct {
 	kind  roleKind
@@ -22,6 +28,28 @@ const (
 // what normalises.
 func (r role) decay(rank int) bool {
 	return r.kind == roleWeight || (r.kind == roleOther || r.kind == roleTable) && rank >= 2
+}
+
+// neutral tells whether input i is a scale of ones or a shift of zeros that the exporter wrote because the operator wants one and the
+// layer has none. PyTorch's makes an InstanceNormalization with such Constants, and a Mul and an Add with the layer's weights, of
+// GroupNorm: trained too, they would be a second scale and shift, and every step another than PyTorch's. Only Constants are taken for
+// that, as weights may start so, and only in files whose other numbers are initializers: in others Constants are the weights.
+func (c *nodeCtx) neutral(i int, r role) bool {
+	if !c.has(i) || c.in[i].src == nil || r.kind != roleScale && r.kind != roleShift {
+		return false
+	}
+	s := c.in[i].src
+	if s.constant < 0 || s.attribute != "" || !slices.ContainsFunc(c.b.model.proto.Graph.Initializer, func(t *onnxpb.TensorProto) bool {
+		return onnxpb.IsFloat(t.GetDataType()) && len(t.GetDims()) > 0
+	}) {
+		return false
+	}
+	want := float32(0)
+	if r.kind == roleScale {
+		want = 1
+	}
+	x, err := s.tensor.Floats()
+	return err == nil && !slices.ContainsFunc(x, func(v float32) bool { return v != want })
 }
 
 // setRole gives the weights that go into input i their role, unless another operator has.

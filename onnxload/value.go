@@ -108,6 +108,7 @@ type source struct {
 	attribute   string // of node constant that holds it, in the place of the value of a Constant
 	opposite    bool   // and in front of it its negative
 
+	param    bool // a parameter: read where it is trainable
 	frozen   bool // a parameter that is not trained
 	role     role
 	op       string // operator that first used it as a node
