@@ -140,7 +140,11 @@ func shortened(list []string) string {
 func (m *Model) bodyWeights() []string {
 	var out []string
 	add := func(t *onnxpb.TensorProto, name, where string) {
-		if n, err := onnxpb.Count(t.GetDims()); err == nil && n > 1 && len(t.GetDims()) >= 2 && onnxpb.IsFloat(t.GetDataType()) {
+		if len(t.GetDims()) < 2 || !onnxpb.IsFloat(t.GetDataType()) {
+			return
+		}
+		x, err := t.Floats()
+		if err != nil || slices.ContainsFunc(x, func(v float32) bool { return v != x[0] }) { // else the zeros that a loop starts with
 			out = append(out, fmt.Sprintf("%q in %s", name, where))
 		}
 	}

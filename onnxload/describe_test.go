@@ -275,6 +275,10 @@ func TestBodyWeightsAreReported(t *testing.T) {
 	if w := held(); w != "" {
 		t.Errorf("nothing is held: %q", w)
 	}
+	p.Functions = list(function("F", 17, list("a"), list("b"), nil, node("Constant", nil, list("f"), "value", floats("", []int64{2, 2}, 0, 0, 0, 0)), node("Add", list("a", "f"), list("b"))))
+	if w := held(); w != "" {
+		t.Errorf("zeros are no weights: %q", w)
+	}
 	p.Functions = list(function("F", 17, list("a"), list("b"), nil, node("Constant", nil, list("f"), "value", floats("", []int64{2, 2})), node("MatMul", list("a", "f"), list("b"))))
 	if w := held(); !strings.Contains(w, `"f" in function "F"`) || !strings.Contains(w, "inline_local_functions") {
 		t.Errorf("%q", w)
