@@ -208,6 +208,7 @@ func TestHostileGraphs(t *testing.T) {
 			graph("then_branch", graph("else_branch", node("If", list("c"), list("y")), nil, nil, protos{node("Relu", list("x"), list("z"))}, "z"), nil, nil,
 				protos{node("Relu", list("x"), list("z")), {OpType: proto.String("MatMul"), Name: proto.String("loose"), Input: list("x", "w")}}, "z")}, "y"), `node "loose" (MatMul): it has no output`},
 		"an operator of several lines":             {model(13, x, nil, protos{node("Re\nlu", list("z"), list("y"))}, "y"), `node "n_y" (Re\nlu, opset 13) reads "z"`},
+		"an operator that ONNX does not have":      {model(13, x, nil, protos{node("Erfc", list("x"), list("y"))}, "y"), `node "n_y" (Erfc, opset 13): ONNX has no such operator`},
 		"an unsupported operator of several lines": {model(13, x, nil, protos{node("Re\nlu", list("x"), list("y"))}, "y"), `node "n_y" (Re\nlu, opset 13): this operator`},
 		"a body of many nodes, many times": {model(13, x, list(scalar("trips", 1<<14)), protos{graph("body", node("Loop", list("trips", "", "x"), list("y")), append(append(vi("i"), vi("c")...), vi("v")...), nil,
 			protos{node("Identity", list("c"), list("c2")), node("Add", list("v", "x"), list("a")), node("Add", list("a", "x"), list("b")), node("Add", list("b", "x"), list("v2"))}, "c2", "v2")}, "y"), `node "n_y" (Loop`},

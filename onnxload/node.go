@@ -139,7 +139,15 @@ func (m *Model) operatorOf(n *onnxpb.NodeProto) (operator, string) {
 	if !m.isDefault(n) {
 		return operator{}, fmt.Sprintf("operators of domain %q are not supported; export without fused or custom operators", n.GetDomain())
 	}
+	if reason, ok := mistaken[n.GetOpType()]; ok {
+		return operator{}, reason
+	}
 	return operator{}, "this operator is not supported"
+}
+
+// mistaken are operators that exporters write although ONNX has none of that name, so that no program runs the file.
+var mistaken = map[string]string{
+	"Erfc": "ONNX has no such operator; tf2onnx writes it for the exact GELU: export a network with keras.activations.gelu(x, approximate=True)",
 }
 
 // hint adds the likely cause where a file with a fixed batch is built for another.
