@@ -73,7 +73,7 @@ func TestInputs(t *testing.T) {
 	if err != nil || d.Train.Ints[0] != big || d.Train.Inputs != nil || d.Test.Labels[0] != 2 {
 		t.Errorf("one input: %+v, %v", d, err)
 	}
-	if d, err = OpenWith(archive, Options{Inputs: twoInputs[:1], Target: "other"}); err == nil {
+	if _, err := OpenWith(archive, Options{Inputs: twoInputs[:1], Target: "other"}); err == nil {
 		t.Error("a target that is not one for each sample")
 	}
 }
