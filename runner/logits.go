@@ -8,8 +8,8 @@ import (
 )
 
 // CrossEntropyOnLogits is CrossEntropy for outputs that may already be probabilities, or their logarithms: it is
-// computed from what the Softmax or LogSoftmax that makes output 0 reads, if that is along the axis of the classes, and at most
-// reshaped without touching that axis.
+// computed from what the Softmax or LogSoftmax that makes output 0 reads, if that is along the axis of the classes. Reshape and
+// Transpose that keep this axis may follow, and a Clip to bounds within 0.001 of 0 and 1.
 // A loss of log(softmax) taken as a whole stays finite where a probability is rounded to 0, and so does its gradient.
 func CrossEntropyOnLogits(outputs gorgonia.Nodes, shapes []tensor.Shape) (*gorgonia.Node, gorgonia.Nodes, error) {
 	return OnLogits(CrossEntropy)(outputs, shapes)

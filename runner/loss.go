@@ -51,7 +51,7 @@ func MSE(outputs gorgonia.Nodes, shapes []tensor.Shape) (*gorgonia.Node, gorgoni
 }
 
 // BCE is the binary cross-entropy, the mean over all elements of -t log(p) - (1-t) log(1-p). The output is the logits, or p itself
-// as their Sigmoid, which may be reshaped; it is computed from the logits. Targets are float32, 0 to 1, of the output's shape.
+// as their Sigmoid, which may be reshaped, transposed, or clipped near 0 and 1; it is computed from the logits. Targets are float32, 0 to 1, of the output's shape.
 func BCE(outputs gorgonia.Nodes, shapes []tensor.Shape) (*gorgonia.Node, gorgonia.Nodes, error) {
 	x, err := ops.BinaryLogits(outputs[0])
 	if err != nil {

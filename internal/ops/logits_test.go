@@ -1,0 +1,53 @@
+package ops
+
+import (
+	"testing"
+
+	"gorgonia.org/gorgonia"
+	"gorgonia.org/tensor"
+)
+
+// A Sigmoid is found behind what only reorders or clips it, and its logits come in the order of the output.
+func TestBinaryLogits(t *testing.T) {
+	turned := func(x *gorgonia.Node) (*gorgonia.Node, error) { return Transpose(x, []int{1, 0}) }
+	chain := func(last func(*gorgonia.Node) (*gorgonia.Node, error)) builder {
+		return of1(func(x *gorgonia.Node) (*gorgonia.Node, error) {
+			y, err := last(x)
+			if err == nil {
+				y, err = turned(y)
+			}
+			if err == nil {
+				y, err = Reshape(y, []int{2, 3, 1})
+			}
+			return y, err
+		})
+	}
+	found := chain(func(x *gorgonia.Node) (*gorgonia.Node, error) {
+		y, err := Sigmoid(x)
+		if err == nil {
+			y, err = Clip(y, 1e-7, 1-1e-7)
+		}
+		return y, err
+	})
+	logits := func(g *gorgonia.ExprGraph, in []*gorgonia.Node) (*gorgonia.Node, error) {
+		y, err := found(g, in)
+		if err != nil {
+			return nil, err
+		}
+		if !EndsInSigmoid(y) {
+			t.Error("the Sigmoid is not found")
+		}
+		return BinaryLogits(y)
+	}
+	x := randn(1, 3, 2)
+	checkValues(t, logits, func(i int) float64 { return at64(x, i%3*2+i/3) }, x)
+
+	g := gorgonia.NewGraph()
+	y, err := chain(Tanh)(g, []*gorgonia.Node{newInput(g, tensor.Float64, "x", []int{3, 2})})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if z, err := BinaryLogits(y); err != nil || z != y || EndsInSigmoid(y) {
+		t.Errorf("tanh is taken for a Sigmoid: %v", err)
+	}
+}
