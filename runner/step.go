@@ -482,8 +482,8 @@ func (s *Step) backpropagate(c *compiled, wrt gorgonia.Nodes) (gorgonia.Nodes, e
 	if err != nil {
 		return nil, err
 	}
-	c.outputGrad = d[len(wrt)]
-	return d[:len(wrt)], nil
+	c.outputGrad, err = ops.OutputOrder(c.loss, d[len(wrt)])
+	return d[:len(wrt)], err
 }
 
 // bindings finds out how weights, running statistics and inputs are bound.

@@ -19,10 +19,11 @@ type trail struct {
 
 // back goes over one operator, if it is such a one. It returns how an axis of the result is one of the operand: -1 if it is none.
 func (t *trail) back() (axis func(int) int, ok bool) {
-	operand := operandOf(t.n)
-	if operand == nil {
+	in := childrenOf(t.n)
+	if len(in) == 0 {
 		return nil, false
 	}
+	operand := in[0]
 	from, to := t.n.Shape(), operand.Shape()
 	switch o := t.n.Op().(type) {
 	case *view:
@@ -72,14 +73,6 @@ func (t *trail) again(x *gorgonia.Node) (y *gorgonia.Node, err error) {
 	return x, nil
 }
 
-func operandOf(n *gorgonia.Node) *gorgonia.Node {
-	operands := n.Graph().From(n.ID())
-	if !operands.Next() {
-		return nil
-	}
-	return operands.Node().(*gorgonia.Node)
-}
-
 // softmax follows the trail of y to a Softmax or LogSoftmax along axis, and returns its name; "" if there is none.
 func softmax(y *gorgonia.Node, axis int) (t *trail, name string) {
 	t = &trail{n: y}
@@ -111,7 +104,7 @@ func Logits(y *gorgonia.Node, axis int) (x *gorgonia.Node, name string, err erro
 	if name == "" {
 		return y, "", nil
 	}
-	x, err = t.again(operandOf(t.n))
+	x, err = t.again(childrenOf(t.n)[0])
 	return x, name, err
 }
 
@@ -139,13 +132,13 @@ func BinaryLogits(y *gorgonia.Node) (x *gorgonia.Node, err error) {
 	if !ok {
 		return y, nil
 	}
-	return t.again(operandOf(t.n))
+	return t.again(childrenOf(t.n)[0])
 }
 
 // Squashed returns the name of the Softmax, LogSoftmax or Sigmoid from which y comes by operators that take each element by
 // itself, reorder them or leave some out; "" if there is none.
 func Squashed(y *gorgonia.Node) string {
-	for n := y; n != nil; n = operandOf(n) {
+	for n := y; ; n = childrenOf(n)[0] {
 		switch o := n.Op().(type) {
 		case *along:
 			if o.derivative {
@@ -164,16 +157,24 @@ func Squashed(y *gorgonia.Node) string {
 			return ""
 		}
 	}
-	return ""
 }
 
 // Scores returns what a loss of this package is computed from, and whether it is BinaryCrossEntropy; nil for another node.
 func Scores(loss *gorgonia.Node) (x *gorgonia.Node, binary bool) {
 	switch o := loss.Op().(type) {
 	case *classes:
-		return operandOf(loss), false
+		return childrenOf(loss)[0], false
 	case *elementLoss:
-		return operandOf(loss), o.name == "BinaryCrossEntropy"
+		return childrenOf(loss)[0], o.name == "BinaryCrossEntropy"
 	}
 	return nil, false
+}
+
+// OutputOrder puts dx, the derivative of loss by its Scores, into the order of the output that the loss was made for.
+func OutputOrder(loss, dx *gorgonia.Node) (*gorgonia.Node, error) {
+	o, ok := loss.Op().(*classes)
+	if !ok || o.from.perm == nil {
+		return dx, nil
+	}
+	return Transpose(dx, append(slices.Clone(o.from.perm), len(o.from.perm)))
 }

@@ -1,6 +1,7 @@
 package ops
 
 import (
+	"math"
 	"testing"
 
 	"gorgonia.org/gorgonia"
@@ -50,4 +51,40 @@ func TestBinaryLogits(t *testing.T) {
 	if z, err := BinaryLogits(y); err != nil || z != y || EndsInSigmoid(y) {
 		t.Errorf("tanh is taken for a Sigmoid: %v", err)
 	}
+}
+
+// The loss works on rows as they were before a Transpose; the derivative by the output has the output's order all the same.
+func TestOutputOrder(t *testing.T) {
+	const steps, samples, n = 3, 2, 4
+	x, target := randn(1, steps, samples, n), labels(2, n, samples, steps)
+	want := make([]float64, samples*steps*n)
+	for s := range samples {
+		for k := range steps {
+			at, sum := (k*samples+s)*n, 0.0
+			for c := range n {
+				sum += math.Exp(at64(x, at+c))
+			}
+			to := (s*steps + k) * n
+			for c := range n {
+				want[to+c] = math.Exp(at64(x, at+c)) / sum / (samples * steps)
+			}
+			want[to+int(target.Data().([]int64)[s*steps+k])] -= 1.0 / (samples * steps)
+		}
+	}
+	checkValues(t, func(_ *gorgonia.ExprGraph, in []*gorgonia.Node) (*gorgonia.Node, error) {
+		y, err := Transpose(in[0], []int{1, 0, 2})
+		if err != nil {
+			return nil, err
+		}
+		loss, err := CrossEntropy(y, in[1])
+		if err != nil {
+			return nil, err
+		}
+		scores, _ := Scores(loss)
+		d, err := gorgonia.Grad(loss, scores)
+		if err != nil {
+			return nil, err
+		}
+		return OutputOrder(loss, d[0])
+	}, func(i int) float64 { return want[i] }, x, target)
 }
