@@ -11,23 +11,9 @@ import (
 
 // conv is Conv: X (N, C, spatial...), W (M, C/group, kernel...), optional B (M).
 func conv(c *nodeCtx) error {
-	x, err := c.data(0)
+	x, w, kernel, err := c.convInputs()
 	if err != nil {
 		return err
-	}
-	w, err := c.weight(1, role{})
-	if err != nil {
-		return err
-	}
-	rank := x.Dims() - 2
-	if rank < 1 || w.Dims() != x.Dims() {
-		return fmt.Errorf("its weights of shape %v do not fit an input of shape %v", w.Shape(), x.Shape())
-	}
-	kernel := []int(w.Shape()[2:])
-	if k, err := c.sizes("kernel_shape", rank, 0, 1); err != nil {
-		return err
-	} else if c.attr("kernel_shape") != nil && !slices.Equal(k, kernel) {
-		return fmt.Errorf("its kernel_shape %v differs from its weights of shape %v", k, w.Shape())
 	}
 	var a ops.ConvAttr
 	if a.Strides, a.Dilations, a.Pads, err = c.window(x.Shape()[2:], kernel); err != nil {
@@ -36,16 +22,43 @@ func conv(c *nodeCtx) error {
 	if a.Group, err = c.groups(); err != nil {
 		return err
 	}
-	fanIn := w.Shape()[1:].TotalSize()
-	c.setRole(1, role{kind: roleWeight, fanIn: fanIn})
-	var bias *gorgonia.Node
-	if c.has(2) {
-		if bias, err = c.weight(2, role{kind: roleBias, fanIn: fanIn}); err != nil {
-			return err
-		}
+	bias, err := c.convWeights(w, 2)
+	if err != nil {
+		return err
 	}
 	y, err := ops.Conv(x, w, bias, a)
 	return c.set(0, y, err)
+}
+
+// convInputs returns what all convolutions have: X (N, C, spatial...), the weights W, whose axes from 2 on are the kernel's, and its sizes.
+func (c *nodeCtx) convInputs() (x, w *gorgonia.Node, kernel []int, err error) {
+	if x, err = c.data(0); err != nil {
+		return
+	}
+	if w, err = c.weight(1, role{}); err != nil {
+		return
+	}
+	rank := x.Dims() - 2
+	if rank < 1 || w.Dims() != x.Dims() {
+		err = fmt.Errorf("its weights of shape %v do not fit an input of shape %v", w.Shape(), x.Shape())
+		return
+	}
+	kernel = w.Shape()[2:]
+	k, err := c.sizes("kernel_shape", rank, 0, 1)
+	if err == nil && c.attr("kernel_shape") != nil && !slices.Equal(k, kernel) {
+		err = fmt.Errorf("its kernel_shape %v differs from its weights of shape %v", k, w.Shape())
+	}
+	return x, w, kernel, err
+}
+
+// convWeights gives the weights of a convolution their role. It returns the bias, which is input i, or nil.
+func (c *nodeCtx) convWeights(w *gorgonia.Node, i int) (bias *gorgonia.Node, err error) {
+	fanIn := w.Shape()[1:].TotalSize() // of the kernel and the input channels of a group, as PyTorch counts for both directions
+	c.setRole(1, role{kind: roleWeight, fanIn: fanIn})
+	if !c.has(i) {
+		return nil, nil
+	}
+	return c.weight(i, role{kind: roleBias, fanIn: fanIn})
 }
 
 // window reads strides, dilations and pads of an operator that moves a window of the given kernel over the

@@ -2,45 +2,23 @@ package onnxload
 
 import (
 	"fmt"
-	"slices"
-
-	"gorgonia.org/gorgonia"
 
 	"github.com/onnx-entropy/onnx-entropy/internal/ops"
 )
 
 // convTranspose is ConvTranspose: X (N, C, spatial...), W (C, M/group, kernel...), optional B (M).
 func convTranspose(c *nodeCtx) error {
-	x, err := c.data(0)
+	x, w, kernel, err := c.convInputs()
 	if err != nil {
 		return err
-	}
-	w, err := c.weight(1, role{})
-	if err != nil {
-		return err
-	}
-	rank := x.Dims() - 2
-	if rank < 1 || w.Dims() != x.Dims() {
-		return fmt.Errorf("its weights of shape %v do not fit an input of shape %v", w.Shape(), x.Shape())
-	}
-	kernel := []int(w.Shape()[2:])
-	if k, err := c.sizes("kernel_shape", rank, 0, 1); err != nil {
-		return err
-	} else if c.attr("kernel_shape") != nil && !slices.Equal(k, kernel) {
-		return fmt.Errorf("its kernel_shape %v differs from its weights of shape %v", k, w.Shape())
 	}
 	a, extra, err := c.spread(x.Shape()[2:], kernel)
 	if err != nil {
 		return err
 	}
-	// Each output sums over the kernel and the input channels of its group, as PyTorch's initialisation counts.
-	fanIn := w.Shape()[1:].TotalSize()
-	c.setRole(1, role{kind: roleWeight, fanIn: fanIn})
-	var bias *gorgonia.Node
-	if c.has(2) {
-		if bias, err = c.weight(2, role{kind: roleBias, fanIn: fanIn}); err != nil {
-			return err
-		}
+	bias, err := c.convWeights(w, 2)
+	if err != nil {
+		return err
 	}
 	y, err := ops.ConvTranspose(x, w, bias, a, extra)
 	return c.set(0, y, err)

@@ -75,27 +75,13 @@ func roiAlign(c *nodeCtx) error {
 
 // deformConv is DeformConv: X (N, C, spatial...), W (M, C/group, kernel...), offset, optional B (M), optional mask.
 func deformConv(c *nodeCtx) error {
-	x, err := c.data(0)
-	if err != nil {
-		return err
-	}
-	w, err := c.weight(1, role{})
+	x, w, kernel, err := c.convInputs()
 	if err != nil {
 		return err
 	}
 	offset, err := c.data(2)
 	if err != nil {
 		return err
-	}
-	rank := x.Dims() - 2
-	if rank < 1 || w.Dims() != x.Dims() {
-		return fmt.Errorf("its weights of shape %v do not fit an input of shape %v", w.Shape(), x.Shape())
-	}
-	kernel := []int(w.Shape()[2:])
-	if k, err := c.sizes("kernel_shape", rank, 0, 1); err != nil {
-		return err
-	} else if c.attr("kernel_shape") != nil && !slices.Equal(k, kernel) {
-		return fmt.Errorf("its kernel_shape %v differs from its weights of shape %v", k, w.Shape())
 	}
 	var a ops.ConvAttr
 	if a.Strides, a.Dilations, a.Pads, err = c.window(x.Shape()[2:], kernel); err != nil {
@@ -108,21 +94,18 @@ func deformConv(c *nodeCtx) error {
 	if err != nil {
 		return err
 	}
-	fanIn := w.Shape()[1:].TotalSize()
-	c.setRole(1, role{kind: roleWeight, fanIn: fanIn})
-	var bias, mask *gorgonia.Node
-	if c.has(3) {
-		if bias, err = c.weight(3, role{kind: roleBias, fanIn: fanIn}); err != nil {
-			return err
-		}
+	bias, err := c.convWeights(w, 3)
+	if err != nil {
+		return err
 	}
+	var mask *gorgonia.Node
 	if c.has(4) {
 		if mask, err = c.data(4); err != nil {
 			return err
 		}
 	}
 	// Each place has a column of everything that the kernel sees.
-	if s := offset.Shape(); len(s) == rank+2 {
+	if s := offset.Shape(); len(s) == x.Dims() {
 		columns := append([]int{x.Shape()[0], x.Shape()[1], product(kernel)}, s[2:]...)
 		if _, ok := elements(columns, c.b.opts.MaxElements); !ok {
 			return fmt.Errorf("its columns of shape %v have more than %d elements", columns, c.b.opts.MaxElements)

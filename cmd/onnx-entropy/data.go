@@ -234,9 +234,8 @@ func (s *source) decisions() error {
 				return fmt.Errorf("%s: the label of sample %d is %d, and the loss bce wants 0 or 1; for values take --loss mse, for more classes a network with an output for each (--head K)",
 					s.set.Name, i/per, l)
 			}
-			s.set.Targets = append(s.set.Targets, float32(l))
 		}
-		s.set.TargetShape = s.set.LabelShape
+		s.labelsAsTargets()
 		return nil
 	}
 	per := product(s.set.TargetShape)
@@ -248,12 +247,17 @@ func (s *source) decisions() error {
 	return nil
 }
 
+func (s *source) labelsAsTargets() {
+	for _, l := range s.set.Labels {
+		s.set.Targets = append(s.set.Targets, float32(l))
+	}
+	s.set.TargetShape = s.set.LabelShape
+}
+
 // values checks that the targets are values of the network's output.
 func (s *source) values(m *model, net *onnxload.Net, loss string) error {
 	if s.set.Targets == nil && s.set.Columns != nil { // whole numbers of a table
-		for _, l := range s.set.Labels {
-			s.set.Targets = append(s.set.Targets, float32(l))
-		}
+		s.labelsAsTargets()
 	}
 	if s.set.Targets == nil {
 		return fmt.Errorf("%s has no target values, which the loss %s wants: floats of the output's shape beside the samples", s.set.Name, loss)
