@@ -76,13 +76,37 @@ func maxGradRows[T Float](p *Pool, apart int, dx, dy, x, y []T, i0, i1 int) {
 		case 3:
 			max3x3Grad(dx[3*i*p.W:], g, x[3*i*p.W:], m, p.W)
 		default:
-			for j, v := range g {
-				if at := find(p.window(i, j), x, p.W, m[j]); at >= 0 {
-					dx[at] += v
-				}
+			j0, j1 := p.whole3x3(i)
+			maxGradWindows(p, dx, g, x, m, i, 0, j0)
+			if j0 < j1 {
+				at := (i*p.StrideH-p.PadTop)*p.W + j0*p.StrideW - p.PadLeft
+				overlapping3x3Grad(dx[at:], g[j0:j1], x[at:], m[j0:j1], p.W, p.StrideW)
 			}
+			maxGradWindows(p, dx, g, x, m, i, j1, p.OW)
 		}
 	}
+}
+
+// maxGradWindows is MaxPoolGrad of windows [j0, j1) of row i, of which g is dy and m the result.
+func maxGradWindows[T Float](p *Pool, dx, g, x, m []T, i, j0, j1 int) {
+	for j := j0; j < j1; j++ {
+		if at := find(p.window(i, j), x, p.W, m[j]); at >= 0 {
+			dx[at] += g[j]
+		}
+	}
+}
+
+// whole3x3 returns which windows [j0, j1) of row i have 3 x 3 neighbouring elements, all of them inside the plane.
+func (p *Pool) whole3x3(i int) (j0, j1 int) {
+	top := i*p.StrideH - p.PadTop
+	if p.KH != 3 || p.KW != 3 || p.DilationH != 1 || p.DilationW != 1 || top < 0 || top+3 > p.H || p.W+p.PadLeft < 3 {
+		return 0, 0
+	}
+	j0, j1 = ceilDiv(p.PadLeft, p.StrideW), min((p.W+p.PadLeft-3)/p.StrideW+1, p.OW)
+	if j0 >= j1 {
+		return 0, 0
+	}
+	return j0, j1
 }
 
 // The searches go backwards with conditional moves: where the maximum of random values is can't be
@@ -112,37 +136,59 @@ func max2x2Grad[T Float](dx, dy, x, y []T, w int) {
 func max3x3Grad[T Float](dx, dy, x, y []T, w int) {
 	r0, r1, r2 := x[:3*len(y)], x[w:][:3*len(y)], x[2*w:][:3*len(y)]
 	for j, m := range y {
-		a, b, c := (*[3]T)(r0[3*j:]), (*[3]T)(r1[3*j:]), (*[3]T)(r2[3*j:])
-		at := 2*w + 2
-		if c[1] == m {
-			at = 2*w + 1
-		}
-		if c[0] == m {
-			at = 2 * w
-		}
-		if b[2] == m {
-			at = w + 2
-		}
-		if b[1] == m {
-			at = w + 1
-		}
-		if b[0] == m {
-			at = w
-		}
-		if a[2] == m {
-			at = 2
-		}
-		if a[1] == m {
-			at = 1
-		}
-		if a[0] == m {
-			at = 0
-		}
-		if m != m {
-			at = find(window{0, 3, 1, 3 * j, 3*j + 3, 1}, x, w, m) - 3*j
-		}
+		at := find3x3((*[3]T)(r0[3*j:]), (*[3]T)(r1[3*j:]), (*[3]T)(r2[3*j:]), m, w)
 		dx[3*j+at] = dy[j]
 	}
+}
+
+// overlapping3x3Grad is max3x3Grad of windows that are stride apart: an element may be the maximum of several.
+func overlapping3x3Grad[T Float](dx, dy, x, y []T, w, stride int) {
+	n := (len(y)-1)*stride + 3
+	r0, r1, r2 := x[:n], x[w:][:n], x[2*w:][:n]
+	for j, m := range y {
+		l := j * stride
+		at := find3x3((*[3]T)(r0[l:]), (*[3]T)(r1[l:]), (*[3]T)(r2[l:]), m, w)
+		dx[l+at] += dy[j]
+	}
+}
+
+// find3x3 is find in the rows a, b and c of a window, which are w apart: the index from a[0].
+func find3x3[T Float](a, b, c *[3]T, m T, w int) int {
+	at := 2*w + 2
+	if c[1] == m {
+		at = 2*w + 1
+	}
+	if c[0] == m {
+		at = 2 * w
+	}
+	if b[2] == m {
+		at = w + 2
+	}
+	if b[1] == m {
+		at = w + 1
+	}
+	if b[0] == m {
+		at = w
+	}
+	if a[2] == m {
+		at = 2
+	}
+	if a[1] == m {
+		at = 1
+	}
+	if a[0] == m {
+		at = 0
+	}
+	if m != m {
+		for i, row := range [...]*[3]T{a, b, c} {
+			for j, v := range row {
+				if v != v {
+					at = i*w + j
+				}
+			}
+		}
+	}
+	return at
 }
 
 // steps is the number of positions from, from+step, ... below to.

@@ -144,27 +144,29 @@ func testAveragePool[T Float](t *testing.T, r *rand.Rand, p *Pool, planes int, e
 
 func BenchmarkPool(b *testing.B) {
 	r := rand.New(rand.NewPCG(1, 1))
-	for _, s := range [][3]int{{128 * 20, 24, 3}, {128 * 50, 4, 2}} {
-		n, size, k := s[0], s[1], s[2]
-		p := &Pool{H: size, W: size, KH: k, KW: k, OH: size / k, OW: size / k, StrideH: k, StrideW: k, DilationH: 1, DilationW: 1}
+	for _, s := range [][5]int{{128 * 20, 24, 3, 3, 0}, {128 * 50, 4, 2, 2, 0}, {128, 112, 3, 2, 1}} {
+		n, size, k, stride, pad := s[0], s[1], s[2], s[3], s[4]
+		out := (size+2*pad-k)/stride + 1
+		p := &Pool{H: size, W: size, KH: k, KW: k, OH: out, OW: out, StrideH: stride, StrideW: stride, DilationH: 1, DilationW: 1,
+			PadTop: pad, PadLeft: pad, PadBottom: pad, PadRight: pad}
 		x, y := normal[float32](r, n*size*size), normal[float32](r, n*p.OH*p.OW)
 		dx := make([]float32, len(x))
-		b.Run(fmt.Sprintf("%dx%d/max", k, k), func(b *testing.B) {
+		b.Run(fmt.Sprintf("%dx%d,%d/max", k, k, stride), func(b *testing.B) {
 			for b.Loop() {
 				MaxPool(p, y, x)
 			}
 		})
-		b.Run(fmt.Sprintf("%dx%d/maxgrad", k, k), func(b *testing.B) {
+		b.Run(fmt.Sprintf("%dx%d,%d/maxgrad", k, k, stride), func(b *testing.B) {
 			for b.Loop() {
 				MaxPoolGrad(p, dx, y, x, y)
 			}
 		})
-		b.Run(fmt.Sprintf("%dx%d/average", k, k), func(b *testing.B) {
+		b.Run(fmt.Sprintf("%dx%d,%d/average", k, k, stride), func(b *testing.B) {
 			for b.Loop() {
 				AveragePool(p, y, x)
 			}
 		})
-		b.Run(fmt.Sprintf("%dx%d/averagegrad", k, k), func(b *testing.B) {
+		b.Run(fmt.Sprintf("%dx%d,%d/averagegrad", k, k, stride), func(b *testing.B) {
 			for b.Loop() {
 				AveragePoolGrad(p, dx, y)
 			}
