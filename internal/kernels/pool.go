@@ -79,8 +79,10 @@ func maxGradRows[T Float](p *Pool, apart int, dx, dy, x, y []T, i0, i1 int) {
 			j0, j1 := p.whole3x3(i)
 			maxGradWindows(p, dx, g, x, m, i, 0, j0)
 			if j0 < j1 {
-				at := (i*p.StrideH-p.PadTop)*p.W + j0*p.StrideW - p.PadLeft
-				overlapping3x3Grad(dx[at:], g[j0:j1], x[at:], m[j0:j1], p.W, p.StrideW)
+				at, from := (i*p.StrideH-p.PadTop)*p.W+j0*p.StrideW-p.PadLeft, i*p.OW+j0
+				if !overlapping3x3GradAsm(dx[at:], dy[from:], x[at:], y[from:], p.W, p.StrideW, j1-j0) {
+					overlapping3x3Grad(dx[at:], g[j0:j1], x[at:], m[j0:j1], p.W, p.StrideW)
+				}
 			}
 			maxGradWindows(p, dx, g, x, m, i, j1, p.OW)
 		}

@@ -77,3 +77,28 @@ func maxGradAsm[T Float](p *Pool, k int, dx, dy, x, y []T) bool {
 	}
 	return true
 }
+
+// overlapping3x3GradAsm is overlapping3x3Grad of n windows. It works in whole vectors, where there is room behind the
+// windows in all slices, and returns false if there is not.
+func overlapping3x3GradAsm[T Float](dx, dy, x, y []T, w, stride, n int) bool {
+	vectors, last := ceilDiv(n, 8), max(n-8, 0)
+	if !isFloat32[T]() || cpuLevel < levelAVX2 || stride != 2 || len(x) < 2*w+2*(last+9) || len(y) < last+8 {
+		return false
+	}
+	// Where the last vector overlaps the one before, the windows there have given theirs.
+	var tail [8]uint32
+	for i := range tail {
+		if j := last + i; j >= 8*(vectors-1) && j < n {
+			tail[i] = ^uint32(0)
+		}
+	}
+	if maxGrad3x3By2AVX2(first(dx), first(x), w, first(dy), first(y), 0, 1, vectors, last, &tail[0]) {
+		for j, m := range y[:n] {
+			if m != m {
+				at := find(window{0, 3, 1, 2 * j, 2*j + 3, 1}, x, w, m)
+				dx[at] += dy[j]
+			}
+		}
+	}
+	return true
+}

@@ -652,3 +652,202 @@ DATA thirds3<>+20(SB)/4, $0x00000000
 DATA thirds3<>+24(SB)/4, $0x00000003
 DATA thirds3<>+28(SB)/4, $0x00000006
 GLOBL thirds3<>(SB), RODATA|NOPTR, $32
+
+// func maxGrad3x3By2AVX2(dx *float32, x *float32, ldx int, dy *float32, y *float32, ldy int, rows int, vectors int, last int, tail *uint32) (nan bool)
+// Requires: AVX, AVX2
+TEXT ·maxGrad3x3By2AVX2(SB), NOSPLIT, $0-81
+	MOVQ    dx+0(FP), AX
+	MOVQ    x+8(FP), CX
+	MOVQ    ldx+16(FP), DX
+	MOVQ    dy+24(FP), BX
+	MOVQ    y+32(FP), SI
+	MOVQ    ldy+40(FP), DI
+	MOVQ    rows+48(FP), R8
+	MOVQ    vectors+56(FP), R9
+	MOVQ    tail+72(FP), R10
+	SHLQ    $0x02, DX
+	SHLQ    $0x02, DI
+	MOVQ    last+64(FP), R11
+	SHLQ    $0x02, R11
+	VXORPS  Y0, Y0, Y0
+	VMOVUPS (R10), Y1
+
+row:
+	MOVQ R9, R10
+	XORQ R12, R12
+	XORQ R13, R13
+
+vector:
+	CMPQ   R10, $0x01
+	JNE    start
+	MOVQ   R11, R13
+	IMUL3Q $0x02, R11, R12
+
+start:
+	VMOVUPS (SI)(R13*1), Y2
+	VMOVUPS (BX)(R13*1), Y3
+	VCMPPS  $0x03, Y2, Y2, Y4
+	CMPQ    R10, $0x01
+	JNE     whole
+	VANDPS  Y1, Y3, Y3
+	VANDPS  Y1, Y4, Y4
+
+whole:
+	VORPS      Y4, Y0, Y0
+	VPCMPEQD   Y4, Y4, Y4
+	MOVQ       R12, R14
+	VMOVUPS    (CX)(R14*1), Y5
+	VMOVUPS    32(CX)(R14*1), Y6
+	VSHUFPS    $0x88, Y6, Y5, Y7
+	VSHUFPS    $0xdd, Y6, Y5, Y5
+	VPERMPD    $0xd8, Y7, Y7
+	VPERMPD    $0xd8, Y5, Y5
+	VMOVUPS    8(CX)(R14*1), Y6
+	VMOVUPS    40(CX)(R14*1), Y8
+	VSHUFPS    $0x88, Y8, Y6, Y9
+	VSHUFPS    $0xdd, Y8, Y6, Y6
+	VPERMPD    $0xd8, Y9, Y9
+	VPERMPD    $0xd8, Y6, Y6
+	VCMPPS     $0x00, Y2, Y7, Y7
+	VANDPS     Y4, Y7, Y7
+	VANDNPS    Y4, Y7, Y4
+	VANDPS     Y3, Y7, Y7
+	VCMPPS     $0x00, Y2, Y5, Y5
+	VANDPS     Y4, Y5, Y5
+	VANDNPS    Y4, Y5, Y4
+	VANDPS     Y3, Y5, Y5
+	VCMPPS     $0x00, Y2, Y9, Y9
+	VANDPS     Y4, Y9, Y9
+	VANDNPS    Y4, Y9, Y4
+	VANDPS     Y3, Y9, Y9
+	VXORPS     Y6, Y6, Y6
+	VUNPCKLPS  Y6, Y9, Y8
+	VUNPCKHPS  Y6, Y9, Y6
+	VPERM2F128 $0x20, Y6, Y8, Y9
+	VPERM2F128 $0x31, Y6, Y8, Y6
+	VMOVUPS    8(AX)(R14*1), Y8
+	VADDPS     Y8, Y9, Y9
+	VMOVUPS    Y9, 8(AX)(R14*1)
+	VMOVUPS    40(AX)(R14*1), Y8
+	VADDPS     Y8, Y6, Y6
+	VMOVUPS    Y6, 40(AX)(R14*1)
+	VUNPCKLPS  Y5, Y7, Y6
+	VUNPCKHPS  Y5, Y7, Y5
+	VPERM2F128 $0x20, Y5, Y6, Y7
+	VPERM2F128 $0x31, Y5, Y6, Y5
+	VMOVUPS    (AX)(R14*1), Y6
+	VADDPS     Y6, Y7, Y7
+	VMOVUPS    Y7, (AX)(R14*1)
+	VMOVUPS    32(AX)(R14*1), Y6
+	VADDPS     Y6, Y5, Y5
+	VMOVUPS    Y5, 32(AX)(R14*1)
+	ADDQ       DX, R14
+	VMOVUPS    (CX)(R14*1), Y5
+	VMOVUPS    32(CX)(R14*1), Y6
+	VSHUFPS    $0x88, Y6, Y5, Y7
+	VSHUFPS    $0xdd, Y6, Y5, Y5
+	VPERMPD    $0xd8, Y7, Y7
+	VPERMPD    $0xd8, Y5, Y5
+	VMOVUPS    8(CX)(R14*1), Y6
+	VMOVUPS    40(CX)(R14*1), Y8
+	VSHUFPS    $0x88, Y8, Y6, Y9
+	VSHUFPS    $0xdd, Y8, Y6, Y6
+	VPERMPD    $0xd8, Y9, Y9
+	VPERMPD    $0xd8, Y6, Y6
+	VCMPPS     $0x00, Y2, Y7, Y7
+	VANDPS     Y4, Y7, Y7
+	VANDNPS    Y4, Y7, Y4
+	VANDPS     Y3, Y7, Y7
+	VCMPPS     $0x00, Y2, Y5, Y5
+	VANDPS     Y4, Y5, Y5
+	VANDNPS    Y4, Y5, Y4
+	VANDPS     Y3, Y5, Y5
+	VCMPPS     $0x00, Y2, Y9, Y9
+	VANDPS     Y4, Y9, Y9
+	VANDNPS    Y4, Y9, Y4
+	VANDPS     Y3, Y9, Y9
+	VXORPS     Y6, Y6, Y6
+	VUNPCKLPS  Y6, Y9, Y8
+	VUNPCKHPS  Y6, Y9, Y6
+	VPERM2F128 $0x20, Y6, Y8, Y9
+	VPERM2F128 $0x31, Y6, Y8, Y6
+	VMOVUPS    8(AX)(R14*1), Y8
+	VADDPS     Y8, Y9, Y9
+	VMOVUPS    Y9, 8(AX)(R14*1)
+	VMOVUPS    40(AX)(R14*1), Y8
+	VADDPS     Y8, Y6, Y6
+	VMOVUPS    Y6, 40(AX)(R14*1)
+	VUNPCKLPS  Y5, Y7, Y6
+	VUNPCKHPS  Y5, Y7, Y5
+	VPERM2F128 $0x20, Y5, Y6, Y7
+	VPERM2F128 $0x31, Y5, Y6, Y5
+	VMOVUPS    (AX)(R14*1), Y6
+	VADDPS     Y6, Y7, Y7
+	VMOVUPS    Y7, (AX)(R14*1)
+	VMOVUPS    32(AX)(R14*1), Y6
+	VADDPS     Y6, Y5, Y5
+	VMOVUPS    Y5, 32(AX)(R14*1)
+	ADDQ       DX, R14
+	VMOVUPS    (CX)(R14*1), Y5
+	VMOVUPS    32(CX)(R14*1), Y6
+	VSHUFPS    $0x88, Y6, Y5, Y7
+	VSHUFPS    $0xdd, Y6, Y5, Y5
+	VPERMPD    $0xd8, Y7, Y7
+	VPERMPD    $0xd8, Y5, Y5
+	VMOVUPS    8(CX)(R14*1), Y6
+	VMOVUPS    40(CX)(R14*1), Y8
+	VSHUFPS    $0x88, Y8, Y6, Y9
+	VSHUFPS    $0xdd, Y8, Y6, Y6
+	VPERMPD    $0xd8, Y9, Y9
+	VPERMPD    $0xd8, Y6, Y6
+	VCMPPS     $0x00, Y2, Y7, Y7
+	VANDPS     Y4, Y7, Y7
+	VANDNPS    Y4, Y7, Y4
+	VANDPS     Y3, Y7, Y7
+	VCMPPS     $0x00, Y2, Y5, Y5
+	VANDPS     Y4, Y5, Y5
+	VANDNPS    Y4, Y5, Y4
+	VANDPS     Y3, Y5, Y5
+	VCMPPS     $0x00, Y2, Y9, Y9
+	VANDPS     Y4, Y9, Y9
+	VANDNPS    Y4, Y9, Y4
+	VANDPS     Y3, Y9, Y9
+	VXORPS     Y2, Y2, Y2
+	VUNPCKLPS  Y2, Y9, Y3
+	VUNPCKHPS  Y2, Y9, Y2
+	VPERM2F128 $0x20, Y2, Y3, Y4
+	VPERM2F128 $0x31, Y2, Y3, Y2
+	VMOVUPS    8(AX)(R14*1), Y3
+	VADDPS     Y3, Y4, Y4
+	VMOVUPS    Y4, 8(AX)(R14*1)
+	VMOVUPS    40(AX)(R14*1), Y3
+	VADDPS     Y3, Y2, Y2
+	VMOVUPS    Y2, 40(AX)(R14*1)
+	VUNPCKLPS  Y5, Y7, Y2
+	VUNPCKHPS  Y5, Y7, Y3
+	VPERM2F128 $0x20, Y3, Y2, Y4
+	VPERM2F128 $0x31, Y3, Y2, Y2
+	VMOVUPS    (AX)(R14*1), Y3
+	VADDPS     Y3, Y4, Y4
+	VMOVUPS    Y4, (AX)(R14*1)
+	VMOVUPS    32(AX)(R14*1), Y3
+	VADDPS     Y3, Y2, Y2
+	VMOVUPS    Y2, 32(AX)(R14*1)
+	ADDQ       $0x40, R12
+	ADDQ       $0x20, R13
+	DECQ       R10
+	JNZ        vector
+	ADDQ       DX, CX
+	ADDQ       DX, AX
+	ADDQ       DX, CX
+	ADDQ       DX, AX
+	ADDQ       DI, SI
+	ADDQ       DI, BX
+	DECQ       R8
+	JNZ        row
+	VMOVMSKPS  Y0, AX
+	TESTL      AX, AX
+	SETNE      AL
+	MOVB       AL, nan+80(FP)
+	VZEROUPPER
+	RET

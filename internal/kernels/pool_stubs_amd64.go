@@ -34,14 +34,20 @@ func slideMax3AVX2(dst *float32, ldd int, src *float32, lds int, taps int, tapSt
 //go:noescape
 func slideSum3AVX2(dst *float32, ldd int, src *float32, lds int, taps int, tapStep int, rows int, vectors int)
 
-// maxGrad2x2AVX2 is the gradient of rows of windows of 2 x 2, 2 side by side: vectors of 8 windows, the last of
+// maxGrad2x2AVX2 is the gradient of rows of windows of 2 x 2, 2 apart: vectors of 8 windows, the last of
 // which starts at window last; there tail selects. It returns whether a maximum was NaN: then its gradient is missing.
 //
 //go:noescape
 func maxGrad2x2AVX2(dx *float32, x *float32, ldx int, dy *float32, y *float32, ldy int, rows int, vectors int, last int, tail *uint32) (nan bool)
 
-// maxGrad3x3AVX2 is the gradient of rows of windows of 3 x 3, 3 side by side: vectors of 8 windows, the last of
+// maxGrad3x3AVX2 is the gradient of rows of windows of 3 x 3, 3 apart: vectors of 8 windows, the last of
 // which starts at window last; there tail selects. It returns whether a maximum was NaN: then its gradient is missing.
 //
 //go:noescape
 func maxGrad3x3AVX2(dx *float32, x *float32, ldx int, dy *float32, y *float32, ldy int, rows int, vectors int, last int, tail *uint32) (nan bool)
+
+// maxGrad3x3By2AVX2 is the gradient of rows of windows of 3 x 3, 2 apart: vectors of 8 windows, the last of
+// which starts at window last; there tail selects. It returns whether a maximum was NaN: then its gradient is missing.
+//
+//go:noescape
+func maxGrad3x3By2AVX2(dx *float32, x *float32, ldx int, dy *float32, y *float32, ldy int, rows int, vectors int, last int, tail *uint32) (nan bool)

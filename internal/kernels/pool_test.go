@@ -13,7 +13,11 @@ func randomPool(r *rand.Rand) (p *Pool, planes int) {
 		p = &Pool{H: 1 + r.IntN(9), W: 1 + r.IntN(30), KH: 1 + r.IntN(4), KW: 1 + r.IntN(4), StrideH: 1 + r.IntN(4), StrideW: 1 + r.IntN(4),
 			DilationH: 1 + r.IntN(2), DilationW: 1 + r.IntN(2), CountPad: r.IntN(2) == 0}
 		p.PadTop, p.PadBottom, p.PadLeft, p.PadRight = r.IntN(p.KH), r.IntN(p.KH), r.IntN(p.KW), r.IntN(p.KW)
-		if r.IntN(2) == 0 {
+		switch r.IntN(4) {
+		case 0: // as networks overlap them
+			p.KH, p.KW, p.StrideW, p.DilationH, p.DilationW = 3, 3, 1+r.IntN(3), 1, 1
+			p.PadTop, p.PadBottom, p.PadLeft, p.PadRight = r.IntN(3), r.IntN(3), r.IntN(3), r.IntN(3)
+		case 1, 2:
 			// Side by side, with a rest or without.
 			k := 1 + r.IntN(4)
 			p = &Pool{H: p.H + k, W: p.W + k, KH: k, KW: k, StrideH: k, StrideW: k, DilationH: 1, DilationW: 1}

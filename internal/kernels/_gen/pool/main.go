@@ -23,8 +23,9 @@ func main() {
 		})
 		slide("slideSum", step, func(x, acc vec) { VADDPS(x, acc, acc) })
 	}
-	maxGrad(2)
-	maxGrad(3)
+	maxGrad("maxGrad2x2AVX2", 2, 2)
+	maxGrad("maxGrad3x3AVX2", 3, 3)
+	maxGrad("maxGrad3x3By2AVX2", 3, 2)
 	Generate()
 }
 
@@ -91,12 +92,12 @@ func slide(op string, step int, combine func(x, acc vec)) {
 	RET()
 }
 
-// maxGrad gives the gradients of eight windows of k x k, side by side, to the first elements that equal the maximum.
-func maxGrad(k int) {
-	name := fmt.Sprintf("maxGrad%dx%dAVX2", k, k)
+// maxGrad gives the gradients of eight windows of k x k, which begin stride apart, to the first elements that equal the
+// maximum. It adds them where windows overlap.
+func maxGrad(name string, k, stride int) {
 	TEXT(name, NOSPLIT, "func(dx, x *float32, ldx int, dy, y *float32, ldy int, rows, vectors, last int, tail *uint32) (nan bool)")
 	Pragma("noescape")
-	Doc(name+fmt.Sprintf(" is the gradient of rows of windows of %d x %d, %d side by side: vectors of 8 windows, the last of", k, k, k),
+	Doc(name+fmt.Sprintf(" is the gradient of rows of windows of %d x %d, %d apart: vectors of 8 windows, the last of", k, k, stride),
 		"which starts at window last; there tail selects. It returns whether a maximum was NaN: then its gradient is missing.")
 	dx, x, ldx := Load(Param("dx"), GP64()), Load(Param("x"), GP64()), Load(Param("ldx"), GP64())
 	dy, y, ldy := Load(Param("dy"), GP64()), Load(Param("y"), GP64()), Load(Param("ldy"), GP64())
@@ -110,7 +111,7 @@ func maxGrad(k int) {
 	VXORPS(nan, nan, nan)
 	VMOVUPS(operand.Mem{Base: tailAt}, tail)
 	var index []vec
-	if k == 3 {
+	if stride == 3 {
 		index = []vec{permutation("thirds0", 0, 3, 6, 1, 4, 7, 2, 5), permutation("thirds1", 5, 0, 3, 6, 1, 4, 7, 2), permutation("thirds2", 2, 5, 0, 3, 6, 1, 4, 7)}
 	}
 	Label("row")
@@ -122,7 +123,7 @@ func maxGrad(k int) {
 	CMPQ(left, operand.Imm(1))
 	JNE(operand.LabelRef("start"))
 	MOVQ(last, yAt)
-	IMUL3Q(operand.Imm(uint64(k)), last, at)
+	IMUL3Q(operand.Imm(uint64(stride)), last, at)
 	Label("start")
 	m, g, free := YMM(), YMM(), YMM()
 	VMOVUPS(operand.Mem{Base: y, Index: yAt, Scale: 1}, m)
@@ -140,30 +141,49 @@ func maxGrad(k int) {
 	p := GP64()
 	MOVQ(at, p)
 	for u := range k {
-		v := make([]vec, k)
-		for i := range v {
-			v[i] = YMM()
-			VMOVUPS(operand.Mem{Base: x, Index: p, Scale: 1, Disp: 32 * i}, v[i])
+		load := func(from reg.Register, disp int) vec {
+			v := YMM()
+			VMOVUPS(operand.Mem{Base: from, Index: p, Scale: 1, Disp: disp}, v)
+			return v
 		}
-		for i, e := range split(v, index) {
+		v := make([]vec, stride)
+		for i := range v {
+			v[i] = load(x, 32*i)
+		}
+		v = split(v, index)
+		if k > stride { // the first elements of the next windows
+			v = append(v, split([]vec{load(x, 4*stride), load(x, 4*stride+32)}, nil)[0])
+		}
+		for _, e := range v {
 			VCMPPS(operand.Imm(0), m, e, e)
 			VANDPS(free, e, e)
 			VANDNPS(free, e, free)
 			VANDPS(g, e, e)
-			v[i] = e
 		}
-		for i, e := range join(v, index) {
+		if k > stride {
+			// In the order of the windows: of those that share an element the left one, in whose last column it is, comes first.
+			none := YMM()
+			VXORPS(none, none, none)
+			for i, e := range join([]vec{v[stride], none}, nil) {
+				VADDPS(load(dx, 4*stride+32*i), e, e)
+				VMOVUPS(e, operand.Mem{Base: dx, Index: p, Scale: 1, Disp: 4*stride + 32*i})
+			}
+		}
+		for i, e := range join(v[:stride], index) {
+			if k > stride {
+				VADDPS(load(dx, 32*i), e, e)
+			}
 			VMOVUPS(e, operand.Mem{Base: dx, Index: p, Scale: 1, Disp: 32 * i})
 		}
 		if u+1 < k {
 			ADDQ(ldx, p)
 		}
 	}
-	ADDQ(operand.Imm(uint64(32*k)), at)
+	ADDQ(operand.Imm(uint64(32*stride)), at)
 	ADDQ(operand.Imm(32), yAt)
 	DECQ(left)
 	JNZ(operand.LabelRef("vector"))
-	for range k {
+	for range stride {
 		ADDQ(ldx, x)
 		ADDQ(ldx, dx)
 	}
