@@ -7,8 +7,9 @@ import (
 )
 
 // Accumulate tells a method the mean of K gradients at one point, each of a mini-batch of its own, which is
-// like a batch K times as large in the memory of one. A smaller last mini-batch of an epoch has the same
-// weight as the others. Mini-batch b of Base becomes K b to K b + K-1.
+// like a batch K times as large in the memory of one, and without BatchNormalization the same gradient but for rounding:
+// that normalises each mini-batch by its own mean and variance, not by those of all K. A smaller last mini-batch of an
+// epoch has the same weight as the others. Mini-batch b of Base becomes K b to K b + K-1.
 //
 // Vecs of the state are the sum of the gradients so far, for each of Base's queries, and Scalars the sums of
 // their losses. Inner is Base's state.

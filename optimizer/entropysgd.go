@@ -60,8 +60,9 @@ type EntropySGD struct {
 
 	// AutoGamma finds gamma0, so Gamma must be 0. The first outer step has no pull, and gamma0 is the sum of the
 	// losses of its L mini-batches over the sum of half the squared distances |x'-x|^2 after its L inner steps:
-	// the pull that weighs as much as the loss where the inner steps go. It is at most 1/eta', and 0 if the
-	// losses are not above 0.
+	// the pull that weighs as much as the loss where the inner steps go. It is 0 if the losses are not above 0. Neither it nor
+	// what scoping makes of it is above 1/eta', where a step of the pull alone ends at x; beyond twice that, which
+	// Validate keeps a given Gamma from, the inner steps diverge.
 	AutoGamma bool
 	// Statistics are measured each outer step, for Stats. They change no bit of the run.
 	Statistics bool

@@ -91,6 +91,9 @@ func oracle(m *EntropySGD, x []float32, groups []Group, steps int) []float32 {
 			power = 0
 		}
 		exact := gamma0 * math.Pow(1+m.Scoping, power)
+		if m.AutoGamma {
+			exact = min(exact, 1/m.InnerLR)
+		}
 		gamma := float32(exact)
 		eta := m.LR
 		if m.Schedule != nil {

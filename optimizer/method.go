@@ -110,6 +110,27 @@ func (single) Replicas() int { return 1 }
 // NeedsLoss is false.
 func (single) NeedsLoss() bool { return false }
 
+// Chain lists m and what it is wrapped around, from the outermost in.
+func Chain(m Method) []Method {
+	var base Settled
+	switch m := m.(type) {
+	case *SAM:
+		base = m.Base
+	case *Lookahead:
+		base = m.Base
+	case *SWA:
+		base = m.Base
+	case *Clip:
+		base = m.Base
+	case *Accumulate:
+		base = m.Base
+	}
+	if base == nil {
+		return []Method{m}
+	}
+	return append([]Method{m}, Chain(base)...)
+}
+
 // RoundBudget is the smallest budget of gradients of whole outer steps that is not below evals.
 func RoundBudget(m Settled, evals uint64) uint64 {
 	l := uint64(max(m.OuterEvals(), 1))

@@ -29,18 +29,28 @@ func Bounded(limit float64) Scope {
 
 // gamma is the pull in the outer step that s is in. With AutoGamma it is 0 in the first.
 func (m *EntropySGD) gamma(s *State) float64 {
-	gamma0, c := m.Gamma, m.conventions()
 	if m.AutoGamma {
-		gamma0 = s.Scalars[autoGamma]
+		return min(m.grown(s.Scalars[autoGamma], s), m.autoLimit())
 	}
+	return m.grown(m.Gamma, s)
+}
+
+// grown is what gamma0 has become.
+func (m *EntropySGD) grown(gamma0 float64, s *State) float64 {
+	c := m.conventions()
 	if c.fixed {
 		return gamma0
 	}
-	if m.Scope == nil {
-		return Exponential(gamma0, m.Scoping, s.Outer+c.power)
+	scope := m.Scope
+	if scope == nil {
+		scope = Exponential
 	}
-	return m.Scope(gamma0, m.Scoping, s.Outer+c.power)
+	return scope(gamma0, m.Scoping, s.Outer+c.power)
 }
+
+// autoLimit is the largest gamma of auto-scoping: with it a step of the pull alone ends at x. Validate cannot know
+// where gamma will go, and from twice as much on the inner steps diverge.
+func (m *EntropySGD) autoLimit() float64 { return 1 / m.InnerLR }
 
 // validateScoping names what is wrong with the settings of gamma.
 func (m *EntropySGD) validateScoping(s *settings) {
@@ -75,7 +85,7 @@ func (m *EntropySGD) settle(s *State) {
 	if !(gamma > 0) {
 		gamma = 0
 	}
-	s.Scalars[autoGamma] = min(gamma, 1/m.InnerLR)
+	s.Scalars[autoGamma] = min(gamma, m.autoLimit())
 }
 
 type distanceUpdate struct {

@@ -70,6 +70,10 @@ func TestAutoScoping(t *testing.T) {
 	if g := s.Scalars[autoGamma]; math.Abs(g-0.6) > 1e-6 || math.Abs(m.gamma(s)-0.9) > 1e-6 {
 		t.Errorf("gamma0 is %v and then %v, want 0.6 and 0.9", g, m.gamma(s))
 	}
+	s.Outer = 300 // 1.5^300
+	if g := m.gamma(s); g != 10 {
+		t.Errorf("gamma has grown to %v, beyond 1/InnerLR = 10", g)
+	}
 	for _, c := range [][2]float32{{-3, 20}, {0, 20}, {0, 0}} {
 		if _, s := run(c[0], c[1]); s.Scalars[autoGamma] != 0 {
 			t.Errorf("loss %v, gradient %v: gamma0 is %v, want 0", c[0], c[1], s.Scalars[autoGamma])

@@ -11,6 +11,8 @@ import (
 
 	"gorgonia.org/tensor"
 
+	"github.com/onnx-entropy/onnx-entropy/models"
+	"github.com/onnx-entropy/onnx-entropy/onnxload"
 	"github.com/onnx-entropy/onnx-entropy/optimizer"
 	"github.com/onnx-entropy/onnx-entropy/runner"
 )
@@ -257,5 +259,44 @@ func TestLabelSmoothingIsForTraining(t *testing.T) {
 	m2, err2 := smooth.Evaluate(ctx, x, running, source(t, 30))
 	if err1 != nil || err2 != nil || m1 != m2 {
 		t.Errorf("evaluations %+v and %+v, %v, %v", m1, m2, err1, err2)
+	}
+}
+
+// The mean gradient of mini-batches is that of all their samples, but where BatchNormalization sees each alone.
+func TestAccumulatedIsTheBigBatch(t *testing.T) {
+	file, err := models.Open("mnistconv")
+	if err != nil {
+		t.Fatal(err)
+	}
+	model, err := onnxload.Parse(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, alone := range []bool{false, true} {
+		weights := func(batch int, m optimizer.Method, evals uint64) []float32 {
+			net, err := model.Build(batch, onnxload.Options{Training: true, FileStatistics: !alone})
+			if err != nil {
+				t.Fatal(err)
+			}
+			s, err := runner.Compile(net, runner.CrossEntropy, runner.Options{Dropout: new(float64)})
+			if err != nil {
+				t.Fatal(err)
+			}
+			r, err := runner.Train(context.Background(), s, m, source(t, 48), runner.Config{Batch: batch, Evals: evals, InOrder: true, KeepStatistics: true})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return r.Weights
+		}
+		sgd := func() *optimizer.SGD { return &optimizer.SGD{LR: 0.05, Momentum: 0.9} }
+		big := weights(24, sgd(), 4)
+		small := weights(8, &optimizer.Accumulate{Base: sgd(), K: 3}, 12)
+		off := 0.0
+		for i, v := range big {
+			off = max(off, math.Abs(float64(v-small[i])))
+		}
+		if (off < 1e-5) == alone { // a rounding of gradients of about 1, four steps
+			t.Errorf("mini-batches normalised alone %v: the weights differ by up to %.1e", alone, off)
+		}
 	}
 }

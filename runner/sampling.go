@@ -54,8 +54,7 @@ func newSampler(n int, cfg *Config, m optimizer.Method) (dataset.Sampler, error)
 	case Uniform:
 		s, err = dataset.NewUniform(n, cfg.Batch, cfg.Seed)
 	case Oddball:
-		// A method may ask for a mini-batch twice, and all its replicas' before the first is answered.
-		s, err = dataset.NewOddball(n, cfg.Batch, cfg.Seed, cfg.OddballFloor, 2*replicasOf(m))
+		s, err = dataset.NewOddball(n, cfg.Batch, cfg.Seed, cfg.OddballFloor, recalled(m))
 	default:
 		s, err = dataset.NewShuffle(n, cfg.Batch, cfg.Seed, !cfg.InOrder)
 	}
@@ -63,6 +62,19 @@ func newSampler(n int, cfg *Config, m optimizer.Method) (dataset.Sampler, error)
 		return nil, fmt.Errorf("runner: %w", err)
 	}
 	return s, nil
+}
+
+// recalled is the number of the last mini-batches of which m may ask for any again. A method may ask for a mini-batch
+// twice, and for all its replicas' before the first is answered; Accumulate around SAM asks for K of them before the first
+// comes again.
+func recalled(m optimizer.Method) int {
+	n := 2 * replicasOf(m)
+	for _, of := range optimizer.Chain(m) {
+		if a, ok := of.(*optimizer.Accumulate); ok && n < 1<<30/a.K {
+			n *= a.K
+		}
+	}
+	return n
 }
 
 // read fills the mini-batch of query i, with weights if the run has them.

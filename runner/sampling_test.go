@@ -3,6 +3,7 @@ package runner_test
 import (
 	"context"
 	"math"
+	"slices"
 	"strings"
 	"testing"
 
@@ -153,5 +154,26 @@ func TestSamplingErrors(t *testing.T) {
 	}
 	if _, err := runner.SamplingByName("random"); err == nil {
 		t.Error(`"random" is known`)
+	}
+}
+
+// SAM's second gradient is of the samples of its first, also where the mean of several mini-batches is taken in between.
+func TestOddballDrawsOnceForSAM(t *testing.T) {
+	const k = 3
+	for name, m := range map[string]optimizer.Settled{
+		"sgd":   &optimizer.Accumulate{Base: optimizer.DefaultSAM(optimizer.DefaultSGD()), K: k},
+		"parle": &optimizer.Accumulate{Base: optimizer.DefaultSAM(optimizer.DefaultElasticSGD()), K: k},
+	} {
+		src, n := &counted{Source: source(t, 40)}, k*m.Replicas()
+		_, err := runner.Train(context.Background(), compile(t, runner.Options{}), m, src, runner.Config{Batch: 8, Evals: uint64(6 * n), Sampling: runner.Oddball,
+			OddballFloor: 0.1, KeepStatistics: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := range src.batches {
+			if i/n%2 == 1 && !slices.Equal(src.batches[i], src.batches[i-n]) {
+				t.Errorf("%s: gradient %d is of samples %v, and the first at this point was of %v", name, i, src.batches[i], src.batches[i-n])
+			}
+		}
 	}
 }

@@ -94,7 +94,7 @@ func cloneVecs(dst, src [][]float32) [][]float32 {
 }
 
 // checkSequence tells what makes src no source of training windows.
-func checkSequence(src Sequence, cfg *Config) error {
+func checkSequence(src Sequence, cfg *Config, m optimizer.Method) error {
 	switch n := src.Streams(); {
 	case cfg.Batch != n:
 		return fmt.Errorf("runner: mini-batches of %d samples from a sequence of %d streams; the numbers must agree", cfg.Batch, n)
@@ -102,8 +102,27 @@ func checkSequence(src Sequence, cfg *Config) error {
 		return fmt.Errorf("runner: a sequence of %d windows in %d streams", src.Len(), n)
 	case cfg.Sampling != Shuffle:
 		return fmt.Errorf("runner: sampling %v of a sequence, which is read from front to back", cfg.Sampling)
+	case !ReadsOn(m):
+		return fmt.Errorf("runner: Accumulate around SAM or several replicas does not read a sequence from front to back; take more streams instead")
 	}
 	return nil
+}
+
+// ReadsOn tells whether each replica of m asks for the next window of a Sequence, or for the last once more, and so can
+// be trained on one. Accumulate goes back to the first of its mini-batches around SAM, and around several replicas leaves windows out.
+func ReadsOn(m optimizer.Method) bool {
+	accumulates := false
+	for _, of := range optimizer.Chain(m) {
+		switch of.(type) {
+		case *optimizer.Accumulate:
+			accumulates = true
+		case *optimizer.SAM:
+			if accumulates {
+				return false
+			}
+		}
+	}
+	return !accumulates || replicasOf(m) == 1
 }
 
 // replicasOf is the number of replicas that a method trains.

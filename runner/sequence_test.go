@@ -323,6 +323,15 @@ func TestSequenceErrors(t *testing.T) {
 			t.Errorf("error %v; want %q in it", err, part)
 		}
 	}
+	for name, m := range map[string]optimizer.Settled{"sam": optimizer.DefaultSAM(optimizer.DefaultSGD()), "replicas": optimizer.DefaultElasticSGD()} {
+		if _, err := runner.Train(context.Background(), s, m, trainingText(t), runner.Config{Batch: 2, Evals: 1}); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		_, err := runner.Train(context.Background(), s, &optimizer.Accumulate{Base: m, K: 2}, trainingText(t), runner.Config{Batch: 2, Evals: 1})
+		if err == nil || !strings.Contains(err.Error(), "Accumulate around SAM or several replicas") {
+			t.Errorf("%s, accumulated: %v", name, err)
+		}
+	}
 	for _, c := range []struct{ n, streams, window int }{{1, 1, 1}, {3, 1, 3}, {5, 0, 1}, {5, 1, 0}} {
 		if _, err := runner.NewTokens(randomText(c.n), c.streams, c.window); err == nil {
 			t.Errorf("%v is no error", c)

@@ -110,7 +110,7 @@ func Train(ctx context.Context, s *Step, m optimizer.Method, src Source, cfg Con
 	}
 	sequence, ok := src.(Sequence)
 	if ok {
-		if err := checkSequence(sequence, &cfg); err != nil {
+		if err := checkSequence(sequence, &cfg, m); err != nil {
 			return nil, err
 		}
 		cfg.InOrder = true

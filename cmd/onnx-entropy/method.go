@@ -105,12 +105,11 @@ func (f *methodFlags) wrap(base optimizer.Settled, around []string) (m optimizer
 }
 
 // chain lists a method and what it is wrapped around, as structs.
-func chain(m optimizer.Settled) []reflect.Value {
-	v := reflect.ValueOf(m).Elem()
-	if base := v.FieldByName("Base"); base.IsValid() {
-		return append([]reflect.Value{v}, chain(base.Interface().(optimizer.Settled))...)
+func chain(m optimizer.Settled) (all []reflect.Value) {
+	for _, v := range optimizer.Chain(m) {
+		all = append(all, reflect.ValueOf(v).Elem())
 	}
-	return []reflect.Value{v}
+	return all
 }
 
 // set sets a field if there is one.

@@ -107,6 +107,9 @@ func TestEveryOptimizerTrains(t *testing.T) {
 				t.Errorf("%q: %s is %q in the configuration and %q in the file, want %s", c.args, key, cfg.Settings[key], m.meta["onnx_entropy."+key], want)
 			}
 		}
+		if told := strings.Contains(out, "found by --auto-gamma"); told != strings.Contains(c.args, "--auto-gamma") {
+			t.Errorf("%q: gamma is told: %v", c.args, told)
+		}
 		if !strings.Contains(out, "Optimizer  ") || strings.Contains(out, " 0,") {
 			t.Errorf("%q: %s", c.args, out)
 		}

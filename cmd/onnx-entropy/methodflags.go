@@ -17,7 +17,7 @@ type methodFlags struct {
 
 	ClipNorm       *float64 `group:"Around any optimizer:" placeholder:"X" sets:"Clip.Norm" help:"Limit the gradient's length (default: none; recurrent networks of the paper: 5)."`
 	ClipValue      *float64 `group:"Around any optimizer:" placeholder:"X" sets:"Clip.Value" help:"Limit each element of the gradient, before its length (default: none)."`
-	Accumulate     *int     `group:"Around any optimizer:" placeholder:"N" sets:"Accumulate.K" help:"Use the mean gradient of N mini-batches (default 1)."`
+	Accumulate     *int     `group:"Around any optimizer:" placeholder:"N" sets:"Accumulate.K" help:"Use the mean gradient of N mini-batches, as of a batch N times as large, but that BatchNormalization sees each alone (default 1)."`
 	SAMRadius      *float64 `group:"Around any optimizer:" name:"sam-radius" placeholder:"X" sets:"SAM.Radius" help:"How far up sam takes the gradient (default 0.05)."`
 	LookaheadSteps *int     `group:"Around any optimizer:" placeholder:"N" sets:"Lookahead.K" help:"Steps of the fast weights (default 5)."`
 	LookaheadRate  *float64 `group:"Around any optimizer:" placeholder:"X" sets:"Lookahead.Alpha" help:"Step of the slow weights towards the fast (default 0.8)."`

@@ -107,6 +107,8 @@ func TestTextErrors(t *testing.T) {
 		{"train charlstm --data poem.txt --batch 4 --split 0.5,0.6", "add up to 1", 2},
 		{"train charlstm --data poem.txt --batch 4 --vocab-size 1", "at least 2", 2},
 		{"train charlstm --data poem.txt --batch 4 --loss mse", "classes", 2},
+		{"train charlstm --data poem.txt --batch 4 --optimizer sam+adam --accumulate 2", "give a larger --batch", 2},
+		{"train charlstm --data poem.txt --batch 4 --optimizer parle --accumulate 2", "give a larger --batch", 2},
 		{"train charlstm --data short.txt --batch 4", "smaller --batch, or more text", 2},
 		{"train m.onnx --data poem.txt", "no input of symbols", 1},
 		{"train charlstm --data nowhere.txt", "no such file", 1},

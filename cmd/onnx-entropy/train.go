@@ -347,6 +347,9 @@ func (t *training) configure() error {
 	if err != nil {
 		return err
 	}
+	if t.text != nil && !runner.ReadsOn(method) {
+		return usagef("--accumulate with --optimizer %s does not read text from front to back; give a larger --batch instead", t.Optimizer)
+	}
 	evals = optimizer.RoundBudget(method, evals)
 	if t.MaxOuter != nil {
 		if most := *t.MaxOuter * uint64(method.OuterEvals()); *t.MaxOuter < evals && most < evals {

@@ -175,6 +175,7 @@ type watch struct {
 	evals    uint64
 	loss     float64 // mean of the last outer step; of the gradients so far before the first has ended
 	err      error   // the first of the log
+	gamma    bool    // whether that of --auto-gamma was told
 }
 
 // metrics is a line of metrics.jsonl.
@@ -236,6 +237,10 @@ func (w *watch) observe(p runner.Progress) {
 		w.err = err
 	}
 	w.progress.Update(p.Evals, p.Epoch, p.Loss)
+	if w.t.AutoGamma && !w.gamma && m.Gamma != nil && *m.Gamma != 0 {
+		w.progress.Line("Gamma      %.4g in outer step %d, found by --auto-gamma", *m.Gamma, p.Outer)
+		w.gamma = true
+	}
 	if p.Test != nil {
 		w.progress.Line("%-5s epoch %.2f: %s", what, p.Epoch, shown)
 	}
