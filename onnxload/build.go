@@ -115,8 +115,10 @@ type builder struct {
 	folded int            // numbers computed so far while folding
 	seen   int            // nodes of the graph that newNodes has looked at
 
+	inner map[*onnxpb.TensorProto]*innerValue // all tensors of the file; of those inside bodies that were met the values
+
 	inlined int // nodes of bodies that became a part of the graph
-	inners  int // names made for them
+	inners  int // names made for them, and tensors inside them
 	masks   int // Dropout nodes among them
 	draws   int // nodes that draw random numbers among them
 
@@ -241,11 +243,12 @@ func (b *builder) fromFile(s *source) *value {
 			n := b.input(s.name, b.opts.Dtype, s.shape)
 			s.param = true
 			list := &b.net.Params
-			if b.selected.frozen(s.name) {
+			elsewhere := b.selected.elsewhere(s.name) && !b.selected.inside[s.tensor]
+			if elsewhere || b.selected.frozen(s.name) {
 				s.frozen, list = true, &b.net.Frozen
 			}
 			b.sizes += s.size()
-			*list = append(*list, Param{Name: s.name, Shape: s.shape, Node: n, Elsewhere: b.selected.elsewhere(s.name), src: s})
+			*list = append(*list, Param{Name: s.name, Shape: s.shape, Node: n, Elsewhere: elsewhere, src: s})
 			return n, nil
 		}
 		h, err := v.numbers()

@@ -113,11 +113,6 @@ func (m *Model) Warnings() []string {
 		w = append(w, fmt.Sprintf("Tensors are equal, one transposed, but trained apart: %s. If they were one in the framework (tied), the exporter has "+
 			"made two of it%s.", shortened(transposed), remedy))
 	}
-	if b := m.bodyWeights(); len(b) > 0 {
-		w = append(w, fmt.Sprintf("Matrices that stand inside functions, branches and loops are not trained: %s. Only initializers of the graph itself, and its Constants, "+
-			"are; inline functions with onnx.inliner.inline_local_functions, and make the initializers of a branch or loop those of the graph, whose names it sees.",
-			shortened(b)))
-	}
 	if len(m.Inputs) > 0 && !m.DynamicBatch() && len(m.Inputs[0].Shape) > 0 {
 		w = append(w, fmt.Sprintf("The batch is fixed: dimension 0 of input %q is %s. Other batch sizes work if no node depends on it; "+
 			"to be safe export with dynamic_axes={%q: {0: \"batch\"}}.", m.Inputs[0].Name, m.Inputs[0].Shape[0], m.Inputs[0].Name))
@@ -133,47 +128,6 @@ func shortened(list []string) string {
 		list = list[:4]
 	}
 	return strings.Join(list, "; ") + more
-}
-
-// bodyWeights names the matrices of floats that stand in the functions of the file and in the bodies of If, Loop and Scan, where
-// nothing is trained.
-func (m *Model) bodyWeights() []string {
-	var out []string
-	add := func(t *onnxpb.TensorProto, name, where string) {
-		if len(t.GetDims()) < 2 || !onnxpb.IsFloat(t.GetDataType()) {
-			return
-		}
-		x, err := t.Floats()
-		if err != nil || slices.ContainsFunc(x, func(v float32) bool { return v != x[0] }) { // else the zeros that a loop starts with
-			out = append(out, fmt.Sprintf("%q in %s", name, where))
-		}
-	}
-	var walk func(nodes []*onnxpb.NodeProto, where string)
-	walk = func(nodes []*onnxpb.NodeProto, where string) {
-		for i, n := range nodes {
-			if where != "" && n.GetOpType() == "Constant" && m.isDefault(n) && len(n.Output) == 1 {
-				if t, reason := constantTensor(n); reason == "" {
-					add(t, n.Output[0], where)
-				}
-			}
-			for _, a := range n.Attribute {
-				g := a.G
-				if g == nil {
-					continue
-				}
-				where := fmt.Sprintf("%s of %q (%s)", a.GetName(), shownName(n, i), n.GetOpType())
-				for _, t := range g.Initializer {
-					add(t, t.GetName(), where)
-				}
-				walk(g.Node, where)
-			}
-		}
-	}
-	walk(m.proto.Graph.Node, "")
-	for _, f := range m.proto.Functions {
-		walk(f.Node, fmt.Sprintf("function %q", f.GetName()))
-	}
-	return out
 }
 
 // withoutBias counts the convolutions and the products with a matrix of the file to which no bias is added, and names the first.

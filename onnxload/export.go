@@ -74,9 +74,10 @@ func (n *Net) export(weights, running []float32, o ExportOptions, data string) (
 type patch struct {
 	m      *Model
 	net    *Net
-	values map[*source][]float32     // new numbers
-	own    map[int]bool              // buffers with a tensor of their own that change
-	nodes  map[int]*onnxpb.NodeProto // changed nodes; nil: dropped
+	values map[*source][]float32             // new numbers
+	inner  map[*onnxpb.TensorProto][]float32 // those of tensors inside bodies, and then of the copies that are written
+	own    map[int]bool                      // buffers with a tensor of their own that change
+	nodes  map[int]*onnxpb.NodeProto         // changed nodes; nil: dropped
 	after  map[int][]*onnxpb.NodeProto
 	added  []*onnxpb.TensorProto
 	data   *dataFile       // for tensors that lie outside; nil: the file gets them
@@ -85,7 +86,7 @@ type patch struct {
 
 func (n *Net) newPatch(weights, running []float32) *patch {
 	p := &patch{
-		m: n.model, net: n, values: map[*source][]float32{}, own: map[int]bool{},
+		m: n.model, net: n, values: map[*source][]float32{}, inner: map[*onnxpb.TensorProto][]float32{}, own: map[int]bool{},
 		nodes: map[int]*onnxpb.NodeProto{}, after: map[int][]*onnxpb.NodeProto{}, gone: map[string]bool{},
 	}
 	for _, q := range n.Params {
@@ -103,6 +104,11 @@ func (n *Net) newPatch(weights, running []float32) *patch {
 			p.values[b.src] = w
 		} else {
 			p.own[i] = true
+		}
+	}
+	for s, x := range p.values {
+		if s.inner > 0 {
+			p.inner[s.tensor] = x
 		}
 	}
 	return p
@@ -146,8 +152,22 @@ func (p *patch) node(i int) *onnxpb.NodeProto {
 		return n
 	}
 	n := proto.Clone(p.m.proto.Graph.Node[i]).(*onnxpb.NodeProto)
+	p.copied(p.nodeTensors(i), nodeTensors([]*onnxpb.NodeProto{n}, nil))
 	p.nodes[i] = n
 	return n
+}
+
+func (p *patch) nodeTensors(i int) []*onnxpb.TensorProto {
+	return nodeTensors(p.m.proto.Graph.Node[i:i+1], nil)
+}
+
+// copied notes that copies will be written in the place of tensors.
+func (p *patch) copied(tensors, copies []*onnxpb.TensorProto) {
+	for k, t := range tensors {
+		if x, ok := p.inner[t]; ok {
+			p.inner[copies[k]] = x
+		}
+	}
 }
 
 // inline makes a tensor whose numbers were read from another file one that holds them.
@@ -161,6 +181,9 @@ func inline(t *onnxpb.TensorProto) {
 func (p *patch) write(metadata map[string]string) ([]byte, error) {
 	byInit := map[int][]float32{}
 	for s, x := range p.values {
+		if s.inner > 0 {
+			continue // settled where its body is written
+		}
 		if s.initializer >= 0 {
 			byInit[s.initializer] = x
 			continue
@@ -203,7 +226,7 @@ func (p *patch) write(metadata map[string]string) ([]byte, error) {
 			i := nodes
 			nodes++
 			n, ok := p.nodes[i]
-			if !ok && p.hasExternal(i) {
+			if !ok && p.touches(p.nodeTensors(i)) {
 				n, ok = p.node(i), true
 			}
 			if !ok && len(p.after[i]) == 0 {
@@ -234,7 +257,7 @@ func (p *patch) write(metadata map[string]string) ([]byte, error) {
 		case graphSparse:
 			sparse++
 			s := p.m.proto.Graph.SparseInitializer[sparse-1]
-			if !outside(sparseTensors([]*onnxpb.SparseTensorProto{s}, nil)) {
+			if !p.touches(sparseTensors([]*onnxpb.SparseTensorProto{s}, nil)) {
 				return nil, true, nil
 			}
 			s = proto.Clone(s).(*onnxpb.SparseTensorProto)
@@ -273,12 +296,13 @@ func (p *patch) write(metadata map[string]string) ([]byte, error) {
 		case modelFunction:
 			functions++
 			f := p.m.proto.Functions[functions-1]
-			tensors := func() []*onnxpb.TensorProto { return attributeTensors(f.AttributeProto, nodeTensors(f.Node, nil)) }
-			if !outside(tensors()) {
+			tensors := functionTensors(f, nil)
+			if !p.touches(tensors) {
 				return nil, true, nil
 			}
 			f = proto.Clone(f).(*onnxpb.FunctionProto)
-			if err := p.settle(tensors()); err != nil {
+			p.copied(tensors, functionTensors(f, nil))
+			if err := p.settle(functionTensors(f, nil)); err != nil {
 				return nil, false, err
 			}
 			b, err := marshal(f)
@@ -286,7 +310,7 @@ func (p *patch) write(metadata map[string]string) ([]byte, error) {
 		case modelTraining:
 			training++
 			t := p.m.proto.TrainingInfo[training-1]
-			if !outside(trainingTensors(t, nil)) {
+			if !p.touches(trainingTensors(t, nil)) {
 				return nil, true, nil
 			}
 			t = proto.Clone(t).(*onnxpb.TrainingInfoProto)
@@ -324,24 +348,24 @@ func (p *patch) write(metadata map[string]string) ([]byte, error) {
 	return out, nil
 }
 
-func (p *patch) hasExternal(i int) bool {
-	return outside(nodeTensors(p.m.proto.Graph.Node[i:i+1], nil))
+// touches tells whether some of the tensors have new numbers, or lie in other files.
+func (p *patch) touches(ts []*onnxpb.TensorProto) bool {
+	return slices.ContainsFunc(ts, func(t *onnxpb.TensorProto) bool {
+		return t.GetDataLocation() == onnxpb.TensorProto_EXTERNAL || p.inner[t] != nil
+	})
 }
 
-// outside tells whether some of the tensors lie in other files.
-func outside(ts []*onnxpb.TensorProto) bool {
-	return slices.ContainsFunc(ts, func(t *onnxpb.TensorProto) bool { return t.GetDataLocation() == onnxpb.TensorProto_EXTERNAL })
-}
-
-// settle gives those of the tensors that lie in other files, which are copies, a place in the new data file, or in the model.
-func (p *patch) settle(ts []*onnxpb.TensorProto) error {
+// settle gives the tensors, which are copies, their new numbers, and those that lie in other files a place in the new data file,
+// or in the model.
+func (p *patch) settle(ts []*onnxpb.TensorProto) (err error) {
 	for _, t := range ts {
-		if t.GetDataLocation() != onnxpb.TensorProto_EXTERNAL {
-			continue
+		x, outside := p.inner[t], t.GetDataLocation() == onnxpb.TensorProto_EXTERNAL
+		if outside && p.data != nil {
+			err = p.data.put(t, x)
+		} else if inline(t); x != nil {
+			err = t.SetFloats(x)
 		}
-		if p.data == nil {
-			inline(t)
-		} else if err := p.data.put(t, nil); err != nil {
+		if err != nil {
 			return fmt.Errorf("onnxload: tensor %q: %w", t.GetName(), err)
 		}
 	}

@@ -49,13 +49,16 @@ const externalFactor = 4
 func tensorsOf(p *onnxpb.ModelProto) []*onnxpb.TensorProto {
 	ts := graphTensors(p.Graph, nil)
 	for _, f := range p.Functions {
-		ts = nodeTensors(f.Node, ts)
-		ts = attributeTensors(f.AttributeProto, ts)
+		ts = functionTensors(f, ts)
 	}
 	for _, t := range p.TrainingInfo {
 		ts = trainingTensors(t, ts)
 	}
 	return ts
+}
+
+func functionTensors(f *onnxpb.FunctionProto, ts []*onnxpb.TensorProto) []*onnxpb.TensorProto {
+	return attributeTensors(f.AttributeProto, nodeTensors(f.Node, ts))
 }
 
 // trainingTensors are those of the graphs by which another program trains the model.

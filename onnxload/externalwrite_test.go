@@ -82,7 +82,7 @@ func TestExternalEverywhere(t *testing.T) {
 	for _, q := range net.Params {
 		names = append(names, q.Name)
 	}
-	if !slices.Equal(names, list("b", "c")) {
+	if !slices.Equal(names, list("b", "c", "n_h4.then_branch/s")) {
 		t.Fatal(names)
 	}
 	files := func(f *onnxload.Files, err error) (*onnxload.Model, []byte) {
@@ -110,17 +110,17 @@ func TestExternalEverywhere(t *testing.T) {
 	}
 	// Two tensors of one range have become different: the second moves to the end.
 	w := net.Weights()
-	w[0], w[4] = 5, 7
+	w[0], w[4], w[8] = 5, 7, 300
 	q, b = files(net.ExportFiles(w, nil, "new.onnx.data", onnxload.ExportOptions{}))
-	if !slices.Equal(must(q.Build(1, onnxload.Options{})).Weights(), w) || !bytes.Equal(b[16:len(data)], data[16:]) || len(b) != 4096+16 {
+	if !slices.Equal(must(q.Build(1, onnxload.Options{})).Weights(), w) || !bytes.Equal(b[16:32], data[16:32]) || !bytes.Equal(b[48:len(data)], data[48:]) || len(b) != 4096+16 {
 		t.Errorf("%d bytes of data", len(b))
 	}
-	if got := value(q)[0]; got != ((1+5)*7+10+100)*0.5 {
+	if got := value(q)[0]; got != ((1+5)*7+10+300)*0.5 {
 		t.Error(got)
 	}
 	// Without a name the file stands alone.
 	alone := must(net.Export(w, nil, onnxload.ExportOptions{}))
-	if got := value(must(onnxload.Parse(alone)))[0]; got != ((1+5)*7+10+100)*0.5 {
+	if got := value(must(onnxload.Parse(alone)))[0]; got != ((1+5)*7+10+300)*0.5 {
 		t.Error(got)
 	}
 	if f := must(must(onnxload.Parse(alone)).Files("none")); f.Data != "" || f.WriteData != nil {

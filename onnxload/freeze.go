@@ -5,6 +5,8 @@ import (
 	"path"
 	"slices"
 	"strings"
+
+	"github.com/onnx-entropy/onnx-entropy/internal/onnxpb"
 )
 
 // A selection says by name which parameters are trained. A pattern with one of *?[ is matched as by path.Match, except
@@ -16,11 +18,12 @@ import (
 // matches to be trained. What the trained output is not computed from is held still in any case.
 type selection struct {
 	freeze, trainable []string
-	output            string              // that is trained, "" for all
-	feeds             map[string]bool     // values that it is computed from; nil for all
-	readers           map[string][]string // names of nodes by tensor
-	known             []string            // names that patterns were held against
-	used              map[string]bool     // patterns that matched
+	output            string                       // that is trained, "" for all
+	feeds             map[string]bool              // values that it is computed from; nil for all
+	inside            map[*onnxpb.TensorProto]bool // tensors inside functions, branches and loops that it is computed from
+	readers           map[string][]string          // names of nodes by tensor
+	known             []string                     // names that patterns were held against
+	used              map[string]bool              // patterns that matched
 }
 
 func (m *Model) selection(o Options) (*selection, error) {
@@ -29,7 +32,7 @@ func (m *Model) selection(o Options) (*selection, error) {
 		if !slices.ContainsFunc(m.Outputs, func(v ValueInfo) bool { return v.Name == o.Output }) {
 			return nil, fmt.Errorf("onnxload: %w", m.noOutput(o.Output))
 		}
-		s.feeds = m.feeds(o.Output)
+		s.feeds, s.inside = m.feeds(o.Output)
 	}
 	if len(o.Freeze)+len(o.Trainable) > 0 {
 		s.readers = m.Readers()
@@ -42,11 +45,8 @@ func (m *Model) selection(o Options) (*selection, error) {
 	return s, nil
 }
 
-// frozen tells whether the parameter of that name is held still.
+// frozen tells whether patterns hold the parameter of that name still.
 func (s *selection) frozen(name string) bool {
-	if s.elsewhere(name) {
-		return true
-	}
 	if len(s.freeze)+len(s.trainable) == 0 {
 		return false
 	}
@@ -61,9 +61,31 @@ func (s *selection) elsewhere(names ...string) bool {
 	return s.feeds != nil && !slices.ContainsFunc(names, func(n string) bool { return s.feeds[n] })
 }
 
-// feeds are the names of the values that an output is computed from, and its own.
-func (m *Model) feeds(output string) map[string]bool {
-	from := map[string]bool{output: true}
+// feeds are the names of the values that an output is computed from, and its own, and the tensors inside of the bodies of
+// nodes that it is computed by.
+func (m *Model) feeds(output string) (from map[string]bool, inside map[*onnxpb.TensorProto]bool) {
+	from, inside = map[string]bool{output: true}, map[*onnxpb.TensorProto]bool{}
+	called := map[*onnxpb.FunctionProto]bool{}
+	var visit func(nodes []*onnxpb.NodeProto)
+	visit = func(nodes []*onnxpb.NodeProto) {
+		for _, t := range nodeTensors(nodes, nil) {
+			inside[t] = true
+		}
+		for _, n := range nodes {
+			for _, a := range n.Attribute {
+				for _, g := range graphsOf(a) {
+					visit(g.Node)
+				}
+			}
+			if f := m.functionOf(n); f != nil && !called[f] {
+				called[f] = true
+				for _, t := range attributeTensors(f.AttributeProto, nil) {
+					inside[t] = true
+				}
+				visit(f.Node)
+			}
+		}
+	}
 	for _, i := range slices.Backward(m.order) {
 		n := m.proto.Graph.Node[i]
 		if slices.ContainsFunc(n.Output, func(s string) bool { return from[s] }) {
@@ -73,9 +95,10 @@ func (m *Model) feeds(output string) map[string]bool {
 			for _, w := range m.attributeWeights(i) {
 				from[w] = true
 			}
+			visit(m.proto.Graph.Node[i : i+1])
 		}
 	}
-	return from
+	return from, inside
 }
 
 // match tells whether one of the patterns matches one of the names, and remembers all that do.

@@ -6,14 +6,12 @@ import (
 	"slices"
 	"strings"
 
-	"gorgonia.org/gorgonia"
-
 	"github.com/onnx-entropy/onnx-entropy/internal/onnxpb"
 )
 
 // A scope is what names mean inside a function of the model or a subgraph of If, Loop or Scan. Their nodes become a part
-// of the graph as if they stood in the place of the node that they belong to; the file keeps its form, and so the weights
-// that are written into it are those of the graph itself.
+// of the graph as if they stood in the place of the node that they belong to; the file keeps its form. A tensor inside of them
+// is one weight, however many times its body is put somewhere, and is written back to its place in the body.
 type scope struct {
 	values map[string]*value
 	outer  *scope // nil in a function, which sees nothing around it, and right inside the graph
@@ -21,6 +19,7 @@ type scope struct {
 	attrs  map[string]*onnxpb.AttributeProto
 	opset  int
 	what   string // where it is, for errors
+	path   string // and in the file, for names: of a function, or of a node and its attribute
 	calls  []string
 }
 
@@ -120,7 +119,7 @@ func (c *nodeCtx) inner(n *onnxpb.NodeProto, k int, s *scope) error {
 		if reason != "" || len(n.Output) != 1 {
 			return unsupportedf("%s", cmpOr(reason, "a constant with several outputs"))
 		}
-		return define(n.Output[0], b.innerConstant(n.Output[0], t))
+		return define(n.Output[0], c.innerTensor(n.Output[0], t, s, false))
 	}
 	for _, name := range n.Input {
 		var v *value
@@ -166,17 +165,38 @@ func (b *builder) innerName(name string) string {
 	return b.unique(fmt.Sprintf("%s.inner.%d", name, b.inners))
 }
 
-// innerConstant makes the value of a tensor of a body. It is not trained: the body may stand in several places.
-func (b *builder) innerConstant(name string, t *onnxpb.TensorProto) *value {
-	s := sourceOf(b.innerName(name), t, -1, -1)
-	v := &value{name: s.name, elem: s.elem(), shape: s.shape}
-	v.makeHost = func() (*host, error) { return b.read(s) }
-	v.makeNode = func(bool) (*gorgonia.Node, error) {
-		h, err := v.numbers()
-		if err != nil {
-			return nil, err
+// An innerValue is a tensor inside a body, and the node of the graph that first put the body in its place.
+type innerValue struct {
+	*value
+	of int
+}
+
+// innerTensor returns the value of a tensor inside a body: the same one wherever the body stands, so that its weights are
+// shared. A tensor that the file does not hold as one, such as value_floats of a Constant, is no weight.
+func (c *nodeCtx) innerTensor(name string, t *onnxpb.TensorProto, in *scope, declared bool) *value {
+	b := c.b
+	if b.inner == nil {
+		b.inner = map[*onnxpb.TensorProto]*innerValue{}
+		for _, t := range tensorsOf(b.model.proto) {
+			b.inner[t] = nil
 		}
-		return b.constNode(v.name, h)
+	}
+	known, held := b.inner[t]
+	if known != nil {
+		known.src.several = known.src.several || known.of != c.index
+		return known.value
+	}
+	s := sourceOf(b.unique(in.path+"/"+name), t, -1, -1)
+	if held {
+		b.inners++
+		s.inner, s.declared = b.inners, declared
+		if isWeight := b.model.weightRule(); isWeight != nil && declared {
+			s.lifted = !isWeight(t)
+		}
+	}
+	v := b.fromFile(s)
+	if held {
+		b.inner[t] = &innerValue{v, c.index}
 	}
 	return v
 }
@@ -201,7 +221,7 @@ func (m *Model) functionOf(n *onnxpb.NodeProto) *onnxpb.FunctionProto {
 // call puts the body of a function of the model in the place of node c.
 func (c *nodeCtx) call(f *onnxpb.FunctionProto) error {
 	key := f.GetDomain() + "." + f.GetName() + "." + f.GetOverload()
-	s := &scope{values: map[string]*value{}, attrs: map[string]*onnxpb.AttributeProto{}, what: fmt.Sprintf("function %q", f.GetName()), opset: c.b.model.Opset}
+	s := &scope{values: map[string]*value{}, attrs: map[string]*onnxpb.AttributeProto{}, what: fmt.Sprintf("function %q", f.GetName()), path: f.GetName(), opset: c.b.model.Opset}
 	if c.scope != nil {
 		s.calls = slices.Clone(c.scope.calls)
 	}
@@ -258,9 +278,9 @@ func (c *nodeCtx) subgraph(g *onnxpb.GraphProto, what string, bind []*value) ([]
 	if len(bind) != len(g.Input) {
 		return nil, fmt.Errorf("%s has %d inputs; %d are given", what, len(g.Input), len(bind))
 	}
-	s := &scope{values: map[string]*value{}, outer: c.scope, graph: c.scope == nil, opset: c.opset, what: what}
+	s := &scope{values: map[string]*value{}, outer: c.scope, graph: c.scope == nil, opset: c.opset, what: what, path: shownName(c.n, c.index) + "." + what}
 	if c.scope != nil {
-		s.attrs, s.calls = c.scope.attrs, c.scope.calls
+		s.attrs, s.calls, s.path = c.scope.attrs, c.scope.calls, c.scope.path+"/"+s.path
 	}
 	for i, v := range g.Input {
 		s.values[v.GetName()] = bind[i]
@@ -272,7 +292,7 @@ func (c *nodeCtx) subgraph(g *onnxpb.GraphProto, what string, bind []*value) ([]
 		if err := t.Check(); err != nil {
 			return nil, fmt.Errorf("inside %s: initializer %q: %w", what, t.GetName(), err)
 		}
-		s.values[t.GetName()] = c.b.innerConstant(t.GetName(), t)
+		s.values[t.GetName()] = c.innerTensor(t.GetName(), t, s, true)
 	}
 	if err := c.body(g.Node, s); err != nil {
 		return nil, err

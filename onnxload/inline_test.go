@@ -73,22 +73,27 @@ func TestFunctions(t *testing.T) {
 	a, b := build(t, called, 2, onnxload.Options{Dtype: tensor.Float64, Training: true}), build(t, plain, 2, onnxload.Options{Dtype: tensor.Float64, Training: true})
 	lossA, gradA := gradients(t, a, x, labels)
 	lossB, gradB := gradients(t, b, x, labels)
-	if lossA != lossB || len(gradA) != 3 { // the constant of a body is not trained
+	if lossA != lossB || len(gradA) != 4 {
 		t.Fatalf("loss %v with functions, %v without; %d gradients", lossA, lossB, len(gradA))
 	}
 	for i := range gradA {
-		if a.Params[i].Name != b.Params[i].Name || !slices.Equal(gradA[i], gradB[i]) || a.Params[i].Decay != b.Params[i].Decay {
+		if n := b.Params[i].Name; a.Params[i].Name != n && a.Params[i].Name != "Outer/"+n || !slices.Equal(gradA[i], gradB[i]) || a.Params[i].Decay != b.Params[i].Decay {
 			t.Errorf("parameter %q: gradient %v, without functions %v", a.Params[i].Name, gradA[i], gradB[i])
 		}
 	}
 
-	// The file keeps its functions: only the three tensors differ.
+	// The file keeps its functions: only the tensors differ.
 	out := unmarshal(t, must(a.Export(trained(a.Weights()), a.Running(), onnxload.ExportOptions{})))
 	for i, p := range a.Params {
-		if got := must(out.Graph.Initializer[i].Floats()); !slices.Equal(got, trained(a.Weights())[p.From:p.To]) {
+		constant := func(m *onnxpb.ModelProto) **onnxpb.TensorProto { return &m.Functions[0].Node[1].Attribute[0].T }
+		is, was := constant(out), constant(called)
+		if i < 3 {
+			is, was = &out.Graph.Initializer[i], &called.Graph.Initializer[i]
+		}
+		if got := must((*is).Floats()); !slices.Equal(got, trained(a.Weights())[p.From:p.To]) {
 			t.Errorf("%q is %v in the file", p.Name, got)
 		}
-		out.Graph.Initializer[i] = called.Graph.Initializer[i]
+		*is = *was
 	}
 	if !proto.Equal(out, called) {
 		t.Error("the written file differs in more than the weights")
@@ -156,8 +161,9 @@ func TestIf(t *testing.T) {
 		if got := eval(t, m, batch, x...)[0]; !slices.Equal(got, want) {
 			t.Errorf("batch %d: %v, want %v", batch, got, want)
 		}
-		if n := len(build(t, m, batch, onnxload.Options{}).Params); n != 2-batch {
-			t.Errorf("batch %d: %d parameters", batch, n)
+		want1 := []string{"w", "n_y.else_branch/two"}[batch-1]
+		if p := build(t, m, batch, onnxload.Options{}).Params; len(p) != 1 || p[0].Name != want1 {
+			t.Errorf("batch %d: parameters %v", batch, p)
 		}
 	}
 	m := model(13, list(input("x", 1)), nil, protos{
@@ -165,6 +171,105 @@ func TestIf(t *testing.T) {
 	}, "y")
 	if err := buildError(t, m, 1, onnxload.Options{}); !strings.Contains(err.Error(), "depends on the data") {
 		t.Error(err)
+	}
+}
+
+// innerNet has a matrix everywhere inside: in a function, which two nodes call, and from the first of them as its attribute, in a
+// branch that has a branch, and in a loop. plain has them in the graph.
+func innerNet() (called, plain *onnxpb.ModelProto) {
+	matrix := func(name string, at float32) *onnxpb.TensorProto {
+		return floats(name, []int64{2, 2}, 0.5+at, -0.3, 0.2, 0.7-at)
+	}
+	constant := func(name string, at float32) *onnxpb.NodeProto {
+		return node("Constant", nil, list(name), "value", matrix("", at))
+	}
+	f := function("F", 13, list("a"), list("b"), list("m"), constant("f", 0.1),
+		node("MatMul", list("a", "f"), list("g")),
+		ref(node("Constant", nil, list("k")), "value", "m", onnxpb.AttributeProto_TENSOR),
+		node("MatMul", list("g", "k"), list("h")), node("Tanh", list("h"), list("b")))
+	g := function("G", 13, list("a"), list("b"), nil, calling(node("F", list("a"), list("b"), "m", matrix("", 0.2))))
+	branch := func(attr string, n *onnxpb.NodeProto, inits []*onnxpb.TensorProto, nodes protos) *onnxpb.NodeProto {
+		return graph(attr, n, nil, inits, nodes, "r")
+	}
+	nothing := protos{node("Identity", list("h2"), list("r"))}
+	deep := branch("else_branch", branch("then_branch", node("If", list("yes"), list("d")), list(matrix("w", 0.3)),
+		protos{node("MatMul", list("h2", "w"), list("r"))}), nil, nothing)
+	outer := branch("else_branch", branch("then_branch", node("If", list("yes"), list("h3")), list(matrix("w", 0.4)),
+		protos{deep, node("MatMul", list("d", "w"), list("r"))}), nil, nothing)
+	loop := graph("body", node("Loop", list("rounds", "", "h3"), list("y")), list(input("i"), input("c"), input("h_in", "N", 2)), list(matrix("w", 0.5)), protos{
+		node("MatMul", list("h_in", "w"), list("m")), node("Tanh", list("m"), list("h_out")), node("Identity", list("c"), list("c_out"))}, "c_out", "h_out")
+	yes := &onnxpb.TensorProto{Name: proto.String("yes"), DataType: proto.Int32(int32(onnxpb.TensorProto_BOOL)), Int32Data: []int32{1}}
+	rounds := &onnxpb.TensorProto{Name: proto.String("rounds"), DataType: proto.Int32(7), Int64Data: list(int64(3))}
+	in := list(input("x", "N", 2))
+	called = withFunctions(model(13, in, list(yes, rounds), protos{
+		calling(node("F", list("x"), list("h1"), "m", matrix("", 0))), calling(node("G", list("h1"), list("h2"))), outer, loop}, "y"), f, g)
+	product := func(x, w, y string) *onnxpb.NodeProto { return node("MatMul", list(x, w), list(y)) }
+	tanh := func(x, y string) *onnxpb.NodeProto { return node("Tanh", list(x), list(y)) }
+	// In the order in which the nodes are met.
+	plain = model(13, in, list(matrix("F/f", 0.1), matrix("F/k", 0), matrix("F/k.2", 0.2), matrix("n_h3.then_branch/w", 0.4), matrix("n_h3.then_branch/n_d.then_branch/w", 0.3), matrix("n_y.body/w", 0.5)), protos{
+		product("x", "F/f", "a"), product("a", "F/k", "b"), tanh("b", "c"), product("c", "F/f", "d"), product("d", "F/k.2", "e"), tanh("e", "h2"),
+		product("h2", "n_h3.then_branch/n_d.then_branch/w", "f"), product("f", "n_h3.then_branch/w", "h3"),
+		product("h3", "n_y.body/w", "g1"), tanh("g1", "l1"), product("l1", "n_y.body/w", "g2"), tanh("g2", "l2"), product("l2", "n_y.body/w", "g3"), tanh("g3", "y"),
+	}, "y")
+	return called, plain
+}
+
+// TestInnerWeights: what stands inside functions, branches and loops is trained as if it were the graph's, each tensor as one, and
+// written back to where it was.
+func TestInnerWeights(t *testing.T) {
+	called, plain := innerNet()
+	x, labels := []float32{1, -2, 0.5, -0.3}, []int64{0, 1}
+	o := onnxload.Options{Dtype: tensor.Float64, Training: true}
+	a, b := build(t, called, 2, o), build(t, plain, 2, o)
+	lossA, gradA := gradients(t, a, x, labels)
+	lossB, gradB := gradients(t, b, x, labels)
+	if lossA != lossB || len(gradA) != len(gradB) {
+		t.Fatalf("loss %v, in the graph %v; %d and %d parameters", lossA, lossB, len(gradA), len(gradB))
+	}
+	for i, p := range a.Params {
+		q := b.Params[i]
+		if p.Name != q.Name || p.Decay != q.Decay || p.Op != q.Op {
+			t.Errorf("%q of %s, want %q of %s", p.Name, p.Op, q.Name, q.Op)
+		}
+		for k, g := range gradA[i] {
+			if !near(g, gradB[i][k], 1e-14) || g == 0 {
+				t.Errorf("gradient of %q %v, in the graph %v", p.Name, gradA[i], gradB[i])
+				break
+			}
+		}
+		if want := p.Name == "F/f"; p.Tied != want {
+			t.Errorf("%q is tied: %v", p.Name, p.Tied)
+		}
+	}
+
+	w := trained(a.Weights())
+	file := must(a.Export(w, nil, onnxload.ExportOptions{}))
+	again := must(must(onnxload.Parse(file)).Build(2, onnxload.Options{}))
+	if !slices.Equal(again.Weights(), w) {
+		t.Errorf("read back %v, written %v", again.Weights(), w)
+	}
+	// But for these numbers the file is what it was.
+	back := must(again.Export(a.Weights(), nil, onnxload.ExportOptions{}))
+	if !proto.Equal(unmarshal(t, back), called) {
+		t.Error("the file with the old weights is another")
+	}
+}
+
+// TestInnerSelection: tensors inside bodies go by their place for --freeze, and belong to the outputs that they are used for.
+func TestInnerSelection(t *testing.T) {
+	m, _ := innerNet()
+	frozen := func(o onnxload.Options) (names []string) {
+		for _, p := range build(t, m, 2, o).Frozen {
+			names = append(names, p.Name)
+		}
+		return names
+	}
+	if got := frozen(onnxload.Options{Freeze: list("n_h3")}); !slices.Equal(got, list("n_h3.then_branch/w", "n_h3.then_branch/n_d.then_branch/w")) {
+		t.Errorf("--freeze n_h3 holds %q", got)
+	}
+	m.Graph.Output = append(m.Graph.Output, input("h1"))
+	if got := frozen(onnxload.Options{Output: "h1"}); !slices.Equal(got, list("F/k.2", "n_h3.then_branch/w", "n_h3.then_branch/n_d.then_branch/w", "n_y.body/w")) {
+		t.Errorf("for output h1 %q are held", got)
 	}
 }
 

@@ -233,7 +233,7 @@ func arrange(ps []Param, ends map[string]slot) {
 		p.From, p.To = at, at+p.src.size()
 		at = p.To
 		s := p.src
-		p.Decay, p.Op, p.Type, p.Tied = s.role.decay(len(p.Shape)), s.op, s.typeName(), ends[s.name] == several
+		p.Decay, p.Op, p.Type, p.Tied = s.role.decay(len(p.Shape)), s.op, s.typeName(), ends[s.name] == several || s.several
 	}
 }
 

@@ -97,19 +97,22 @@ func (v *value) dims() ([]int, error) {
 type slot struct{ node, input int }
 
 // A source is a tensor of the file: an initializer, the value of a Constant node, or an attribute in which a linear model of
-// ai.onnx.ml has its weights.
+// ai.onnx.ml has its weights. Those inside functions, branches and loops are known by tensor alone.
 type source struct {
 	name        string
 	tensor      *onnxpb.TensorProto
 	shape       []int
-	initializer int    // index of the initializer, or -1
-	constant    int    // index of the Constant node, or of that with the attribute, or -1
+	initializer int    // index of the initializer of the graph, or -1
+	constant    int    // index of the graph's Constant node, or of that with the attribute, or -1
+	inner       int    // number of a tensor inside a body, in the order in which they are met, or 0
+	declared    bool   // an initializer, of the graph or of a body
 	lifted      bool   // see Model.lifted
 	attribute   string // of node constant that holds it, in the place of the value of a Constant
 	opposite    bool   // and in front of it its negative
 
 	param    bool // a parameter: read where it is trainable
 	frozen   bool // a parameter that is not trained
+	several  bool // inside a body that several nodes of the graph put in their places
 	role     role
 	op       string // operator that first used it as a node
 	hostUses uses   // where it is read as numbers
@@ -139,8 +142,11 @@ func (s *source) elem() int32      { return s.tensor.GetDataType() }
 func (s *source) typeName() string { return s.tensor.TypeName() }
 func (s *source) size() int        { n, _ := onnxpb.Count(s.tensor.GetDims()); return n }
 
-// compare orders sources as the file does: initializers, then Constant nodes.
+// compare orders sources: initializers of the graph, then its Constant nodes, as the file does, then those inside bodies.
 func (s *source) compare(t *source) int {
+	if s.inner > 0 || t.inner > 0 {
+		return cmp.Compare(s.inner, t.inner)
+	}
 	if (s.initializer < 0) != (t.initializer < 0) {
 		return cmp.Compare(t.initializer, s.initializer)
 	}
@@ -151,18 +157,18 @@ func (s *source) compare(t *source) int {
 // weights in that place; in others, such as an operand of Add, a Constant node is taken for a constant that
 // somebody wrote into the program.
 func (s *source) trainable(slot bool) bool {
-	if !onnxpb.IsFloat(s.elem()) || s.size() == 0 || s.lifted || s.initializer >= 0 && s.isNumber() {
+	if !onnxpb.IsFloat(s.elem()) || s.size() == 0 || s.lifted || s.declared && s.isNumber() {
 		return false
 	}
-	if s.initializer < 0 && s.constant < 0 {
-		return false // of a body
+	if s.initializer < 0 && s.constant < 0 && s.inner == 0 {
+		return false // it has no place in the file that could be written to
 	}
-	return slot || s.initializer >= 0 && !s.isMask()
+	return slot || s.declared && !s.isMask()
 }
 
 // sourceOf returns the source for a tensor.
 func sourceOf(name string, t *onnxpb.TensorProto, initializer, constant int) *source {
-	s := &source{name: name, tensor: t, initializer: initializer, constant: constant, shape: []int{}}
+	s := &source{name: name, tensor: t, initializer: initializer, constant: constant, declared: initializer >= 0, shape: []int{}}
 	for _, d := range t.GetDims() {
 		s.shape = append(s.shape, int(d))
 	}

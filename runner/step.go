@@ -121,7 +121,7 @@ func Compile(net *onnxload.Net, loss Loss, o Options) (*Step, error) {
 		if len(net.Frozen) > 0 {
 			return nil, fmt.Errorf("runner: all %d parameters are frozen, so there is nothing to train", len(net.Frozen))
 		}
-		return nil, fmt.Errorf("runner: the network has no trainable weights: none in floating point that an operator with a derivative reads; those inside functions, branches and loops are not trained, and inspect lists them")
+		return nil, fmt.Errorf("runner: the network has no trainable weights: none in floating point that an operator with a derivative reads")
 	}
 	if o.Output < 0 || o.Output >= len(net.Outputs) {
 		return nil, fmt.Errorf("runner: output %d: the network has %d", o.Output, len(net.Outputs))
