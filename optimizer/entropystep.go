@@ -48,7 +48,7 @@ func (u *innerUpdate) pass(g Group, from, to int) {
 	p, mu, first, x, grad := v[vecProbe][from:to], v[vecMu][from:to], v[vecInner][from:to], v[vecX][from:to], u.grad[from:to]
 	switch {
 	case m.InnerAdam:
-		a := adamStep(lr, m.Beta1, m.Beta2, m.Epsilon, uint64(u.s.Phase-u.c.lead)+1)
+		a := adamStep(lr, m.Beta1, m.Beta2, m.Epsilon, uint64(u.s.Phase)+1) // with Adam no gradient is in front of the loop
 		kernels.EntropyInnerAdam(p, mu, first, v[vecInnerSquares][from:to], x, grad, from, late, c, a)
 	case late != 0:
 		kernels.EntropyInnerLate(p, mu, first, x, grad, from, late, c)

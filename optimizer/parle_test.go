@@ -116,6 +116,20 @@ func TestParleEqualsNestedLoops(t *testing.T) {
 	}
 }
 
+// Every replica has mini-batches and dropout masks of its own.
+func TestParleAsks(t *testing.T) {
+	m := parles()["all"]
+	s := m.Init(weights(5), nil)
+	for k := range uint64(6) {
+		for a, q := range m.Ask(s, nil) {
+			if n := 3*k + uint64(a); q.At != (Draw{Replica: a, Batch: n, Eval: n}) || &q.Point[0] != &s.Vecs[parleVecs*a+parleY][0] {
+				t.Errorf("query %d of replica %d: %+v", k, a, q.At)
+			}
+		}
+		advance(m, s, 3)
+	}
+}
+
 // One replica without momentum is Entropy-SGD without momentum and noise, to the bit.
 func TestOneReplicaIsEntropySGD(t *testing.T) {
 	const n = 500

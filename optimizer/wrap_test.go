@@ -149,11 +149,32 @@ func TestAccumulateEqualsNestedLoops(t *testing.T) {
 type told struct {
 	SGD
 	grad []float32
+	loss float64
 }
 
 func (m *told) Tell(s *State, r []Result) bool {
-	m.grad = slices.Clone(r[0].Grad)
+	m.grad, m.loss = slices.Clone(r[0].Grad), r[0].Loss
 	return m.SGD.Tell(s, r)
+}
+
+// What the wrappers tell of the loss: the mean of the mini-batches, and of SAM that of the first points. Each gradient has
+// a mini-batch and dropout masks of its own, but for SAM's second.
+func TestLossAndDrawsOfWrappers(t *testing.T) {
+	base := &told{SGD: SGD{LR: 1}}
+	m := &Accumulate{Base: &SAM{Base: base, Radius: 1}, K: 2}
+	s := m.Init(make([]float32, 2), nil)
+	for k, c := range []struct {
+		loss  float64
+		batch uint64
+	}{{1, 0}, {2, 1}, {30, 0}, {40, 1}, {5, 2}, {7, 3}, {60, 2}, {80, 3}} {
+		if at := m.Ask(s, nil)[0].At; at != (Draw{Batch: c.batch, Eval: c.batch}) {
+			t.Errorf("gradient %d is of %+v, want %d", k, at, c.batch)
+		}
+		m.Tell(s, []Result{{Loss: c.loss, Grad: []float32{1, 0}}})
+		if want := []float64{0, 0, 0, 1.5, 1.5, 1.5, 1.5, 6}[k]; base.loss != want {
+			t.Errorf("after gradient %d the loss told last is %v, want %v", k, base.loss, want)
+		}
+	}
 }
 
 func TestClip(t *testing.T) {

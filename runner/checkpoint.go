@@ -20,7 +20,8 @@ import (
 // bits as one that was never stopped, wherever it was stopped.
 //
 // The folder holds the newest checkpoints, named by the gradients that were computed, and best.ckpt, the one whose test error (or
-// loss, if there is no error) was least. A file is written under another name, synced and renamed.
+// loss, if there is no error) was least. A file is written under another name, synced and renamed; what is left of that after a kill is removed when the
+// run goes on.
 type Checkpoints struct {
 	// Dir is a folder for this run alone. It is made if it is not there.
 	Dir string
@@ -109,6 +110,11 @@ func (r *run) resume(rep *Report) error {
 	if err != nil {
 		return fmt.Errorf("runner: %w", err)
 	}
+	if len(all) > 0 {
+		if err := report.RemoveUnfinished(c.Dir); err != nil {
+			c.warn(fmt.Errorf("runner: what was being written when the run was killed remains: %w", err))
+		}
+	}
 	for _, number := range slices.Backward(all) {
 		path := c.path(number)
 		s, err := openSnapshot(path)
@@ -125,7 +131,7 @@ func (r *run) resume(rep *Report) error {
 	if len(all) > 0 {
 		return fmt.Errorf("runner: none of the %d checkpoints in %s is whole", len(all), c.Dir)
 	}
-	return fmt.Errorf("runner: there is no checkpoint in %s", c.Dir)
+	return fmt.Errorf("runner: there is no checkpoint in %s: the run was stopped before its first step; begin it anew", c.Dir)
 }
 
 func openSnapshot(path string) (*snapshot, error) {

@@ -4,12 +4,15 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"math"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+
+	"gorgonia.org/tensor"
 
 	"github.com/onnx-entropy/onnx-entropy/optimizer"
 	"github.com/onnx-entropy/onnx-entropy/runner"
@@ -216,14 +219,16 @@ func TestExtraIsKept(t *testing.T) {
 // broken is a source whose mini-batches with the given numbers, counted by reads, hold a NaN.
 type broken struct {
 	runner.Source
-	reads int
-	bad   map[int]bool
+	reads  int
+	bad    map[int]bool
+	sample int // the last that got one
 }
 
 func (b *broken) Read(dst *runner.Batch, idx []int) error {
 	err := b.Source.Read(dst, idx)
 	if b.bad[b.reads] {
-		dst.Inputs[0].Float32s()[5] = float32(math.NaN())
+		b.sample = idx[2]
+		dst.Inputs[0].Float32s()[2*784+5] = float32(math.NaN())
 	}
 	b.reads++
 	return err
@@ -234,11 +239,29 @@ func TestNaNIsNamed(t *testing.T) {
 		src := &broken{Source: source(t, 50), bad: map[int]bool{4: true}}
 		r, err := runner.Train(context.Background(), compile(t, runner.Options{}), entropy(), src, runner.Config{Batch: 20, Evals: 30})
 		var d *runner.DivergedError
-		if !errors.As(err, &d) || d.Evals != 5 || d.Outer != 1 || !strings.Contains(d.First, `input "input" of mini-batch 4`) {
-			t.Fatalf("%v", err)
+		if !errors.As(err, &d) || d.Evals != 5 || d.Outer != 1 || !strings.Contains(d.First, fmt.Sprintf(`input "input" of sample %d, in mini-batch 4`, src.sample)) {
+			t.Fatalf("%v; the sample is %d", err, src.sample)
 		}
 		if r.Outer != 1 || slices.ContainsFunc(r.Weights, func(v float32) bool { return v-v != 0 }) {
 			t.Errorf("the report is of outer step %d; its weights must be the last good ones", r.Outer)
+		}
+	})
+	t.Run("target", func(t *testing.T) {
+		inputs, _ := stripes(12)
+		y := make([]float32, 120)
+		y[75] = float32(math.Inf(1))
+		src, err := runner.NewMemory(inputs, []*tensor.Dense{tensor.New(tensor.WithShape(12, 10), tensor.WithBacking(y))})
+		if err != nil {
+			t.Fatal(err)
+		}
+		s, err := runner.Compile(compile(t, runner.Options{}).Net(), runner.MSE, runner.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = runner.Train(context.Background(), s, optimizer.DefaultSGD(), src, runner.Config{Batch: 6, Evals: 2, InOrder: true})
+		var d *runner.DivergedError
+		if !errors.As(err, &d) || !d.Data || !strings.Contains(d.First, "the target of sample 7, in mini-batch 1") {
+			t.Errorf("%v", err)
 		}
 	})
 	t.Run("node", func(t *testing.T) {

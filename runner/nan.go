@@ -46,7 +46,7 @@ type DivergedError struct {
 	Evals, Outer uint64 // gradient evaluation, from 1, and outer step, from 0
 	Loss         float64
 	First        string // the first tensor that is not finite, and the node that computed it
-	Data         bool   // whether that is an input
+	Data         bool   // whether that is an input or a target
 	Retries      int    // rollbacks that did not help
 }
 
@@ -122,13 +122,16 @@ func (r *run) rollBack(rep *Report, e *DivergedError) bool {
 	return true
 }
 
-// firstNonFinite describes the first tensor of a gradient that is not finite: an input, a weight, or what a node
-// computed. It computes the gradient once more, which gives the same numbers.
-func (s *Step) firstNonFinite(ctx context.Context, grad, x []float32, b *Batch, at optimizer.Draw) (where string, data bool) {
+// firstNonFinite describes the first tensor of a gradient that is not finite: an input, a target, a weight, or what a node
+// computed. It computes the gradient once more, which gives the same numbers. samples are the numbers of those of b.
+func (s *Step) firstNonFinite(ctx context.Context, grad, x []float32, b *Batch, samples []int, at optimizer.Draw) (where string, data bool) {
 	for i, t := range b.Inputs {
-		if t.Dtype() == tensor.Float32 && !exec.Finite(t.Float32s()) {
-			return fmt.Sprintf("the data: input %q of mini-batch %d", s.net.Inputs[i].Name(), at.Batch), true
+		if row := firstRow(t); row >= 0 {
+			return fmt.Sprintf("the data: input %q of sample %d, in mini-batch %d", s.net.Inputs[i].Name(), samples[row], at.Batch), true
 		}
+	}
+	if row := firstRow(b.Targets[0]); row >= 0 {
+		return fmt.Sprintf("the data: the target of sample %d, in mini-batch %d", samples[row], at.Batch), true
 	}
 	for _, p := range s.net.Params {
 		if !exec.Finite(x[p.From:p.To]) {
@@ -164,6 +167,20 @@ func (s *Step) firstNonFinite(ctx context.Context, grad, x []float32, b *Batch, 
 		}
 	}
 	return "no tensor when it was computed again; the memory of this computer may be at fault", false
+}
+
+// firstRow is the first along axis 0 of a tensor of floats with a number that is not finite, or -1.
+func firstRow(t *tensor.Dense) int {
+	if t.Dtype() != tensor.Float32 {
+		return -1
+	}
+	v, rows := t.Float32s(), t.Shape()[0]
+	for i := range rows {
+		if per := len(v) / rows; !exec.Finite(v[i*per : (i+1)*per]) {
+			return i
+		}
+	}
+	return -1
 }
 
 type nonFinite struct{ where string }

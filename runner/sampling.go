@@ -83,11 +83,10 @@ func (r *run) read(i int, at optimizer.Draw) error {
 		r.batches = append(r.batches, new(Batch))
 	}
 	b := r.batches[i]
-	number := at.Batch
 	if r.carried != nil {
-		number = r.carry(b, at)
+		r.carry(b, at)
 	}
-	idx := r.sampler.Batch(number)
+	idx := r.samples(at)
 	if !r.cfg.OddballWeights {
 		return r.src.Read(b, idx)
 	}
@@ -102,6 +101,14 @@ func (r *run) read(i int, at optimizer.Draw) error {
 	r.sampler.(*dataset.Oddball).Weights(weights.Float32s(), at.Batch)
 	b.Targets = append(b.Targets, weights)
 	return nil
+}
+
+// samples are the numbers of those in the mini-batch of a query, valid until the next call.
+func (r *run) samples(at optimizer.Draw) []int {
+	if r.carried != nil {
+		return r.sampler.Batch(r.carried[at.Replica].window)
+	}
+	return r.sampler.Batch(at.Batch)
 }
 
 // tell lets the sampler know the errors of the mini-batch of query i of so many.

@@ -38,9 +38,9 @@ type carried struct {
 }
 
 // carry gives the mini-batch of a query its window of the streams and the states in front of it.
-func (r *run) carry(b *Batch, at optimizer.Draw) (window uint64) {
+func (r *run) carry(b *Batch, at optimizer.Draw) {
 	per, n := uint64(r.sampler.Batches()), uint64(replicasOf(r.m))
-	window = (at.Batch/n + uint64(at.Replica)*per/n) % per
+	window := (at.Batch/n + uint64(at.Replica)*per/n) % per
 	c := &r.carried[at.Replica]
 	if c.before == nil {
 		c.before, c.after = r.s.zeroStates(), r.s.zeroStates()
@@ -56,7 +56,6 @@ func (r *run) carry(b *Batch, at optimizer.Draw) (window uint64) {
 	}
 	c.valid, c.batch, c.window = true, at.Batch, window
 	b.States, b.Finals = c.before, c.after
-	return window
 }
 
 // zeroStates are states for the batch that the step was compiled for.

@@ -261,7 +261,7 @@ func (r *run) step(ctx context.Context) (losses float64, outer bool, err error) 
 		loss, grad, evals := r.results[i].Loss, r.results[i].Grad, r.state.Evals+uint64(i)+1
 		if math.IsNaN(loss) || math.IsInf(loss, 0) || !exec.Finite(grad) {
 			e := &DivergedError{Evals: evals, Outer: r.state.Outer, Loss: loss}
-			e.First, e.Data = r.s.firstNonFinite(ctx, grad, q.Point, r.batches[i], q.At)
+			e.First, e.Data = r.s.firstNonFinite(ctx, grad, q.Point, r.batches[i], r.samples(q.At), q.At)
 			return 0, false, e
 		}
 		if err := r.tell(i, len(r.queries), q.At); err != nil {

@@ -1,6 +1,9 @@
 package main
 
-import "fmt"
+import (
+	"fmt"
+	"strings"
+)
 
 // An experiment is a row of the paper's table of results.
 type experiment struct {
@@ -17,6 +20,11 @@ type arm struct {
 	epochs float64
 	flags  string
 	result string // of the paper, in the experiment's measure
+}
+
+// command is the command line of a run, without data and folders.
+func (a arm) command(x experiment, seed int) string {
+	return fmt.Sprintf("onnx-entropy train %s %s --epochs %g --seed %d --reinit %d", x.model, strings.TrimSpace(a.flags+" "+x.flags), a.epochs, seed, seed)
 }
 
 // A measure is how an experiment's outcome is told.

@@ -11,6 +11,8 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/gofrs/flock"
+
 	"github.com/onnx-entropy/onnx-entropy/internal/report"
 )
 
@@ -69,7 +71,7 @@ func (c *reproduceCmd) Run(e *env) error {
 			if c.Budget != nil {
 				a.epochs = *c.Budget
 			}
-			if find(all, c.Name, a, seed) != nil {
+			if find(all, x, a, seed) != nil {
 				continue
 			}
 			e.printf("%s, %s, seed %d of %d", c.Name, a.name, seed, c.Seeds)
@@ -77,8 +79,7 @@ func (c *reproduceCmd) Run(e *env) error {
 			if err != nil {
 				return fmt.Errorf("%w (the same command goes on from here)", err)
 			}
-			all = append(all, *r)
-			if err := c.save(all); err != nil {
+			if all, err = c.add(*r); err != nil {
 				return err
 			}
 			e.printf("")
@@ -100,14 +101,25 @@ func (c *reproduceCmd) results() (all []reproduced, err error) {
 	return all, err
 }
 
-func (c *reproduceCmd) save(all []reproduced) error {
-	return report.WriteJSON(filepath.Join(c.Dir, resultsName), all)
+// add appends an outcome to those that are there by now, which another program may have added to, and returns all.
+func (c *reproduceCmd) add(r reproduced) (all []reproduced, err error) {
+	lock := flock.New(filepath.Join(c.Dir, "."+resultsName+".lock"))
+	if err := lock.Lock(); err != nil {
+		return nil, fmt.Errorf("%s cannot be locked: %w", resultsName, err)
+	}
+	defer lock.Close()
+	if all, err = c.results(); err != nil {
+		return nil, err
+	}
+	all = append(all, r)
+	return all, report.WriteJSON(filepath.Join(c.Dir, resultsName), all)
 }
 
-func find(all []reproduced, network string, a arm, seed int) *reproduced {
+// find is the outcome of an arm and a seed, nil if there is none of the settings of today.
+func find(all []reproduced, x experiment, a arm, seed int) *reproduced {
 	for i := range all {
-		if r := &all[i]; r.Network == network && r.Arm == a.name && r.Seed == seed && r.Epochs == a.epochs {
-			return r
+		if all[i].Command == a.command(x, seed) {
+			return &all[i]
 		}
 	}
 	return nil
@@ -121,8 +133,8 @@ func (c *reproduceCmd) folder(a arm, seed int) string {
 // run does the run of an arm and a seed, or what is left of it.
 func (c *reproduceCmd) run(e *env, a arm, seed int) (*reproduced, error) {
 	x := experiments[c.Name]
-	command := fmt.Sprintf("train %s %s --epochs %g --seed %d --reinit %d", x.model, strings.TrimSpace(a.flags+" "+x.flags), a.epochs, seed, seed)
-	args := append(strings.Fields(command), "--data", c.Data, "--evaluations", strconv.Itoa(reproduceEvaluations))
+	command := a.command(x, seed)
+	args := append(strings.Fields(command)[1:], "--data", c.Data, "--evaluations", strconv.Itoa(reproduceEvaluations))
 	if !strings.Contains(x.flags, "--batch") { // the paper's, whatever the number of samples
 		args = append(args, "--batch", "128")
 	}
@@ -134,8 +146,8 @@ func (c *reproduceCmd) run(e *env, a arm, seed int) (*reproduced, error) {
 		args = append(args, "--whitening", path)
 	}
 	folder := c.folder(a, seed)
-	if _, err := os.Stat(filepath.Join(folder, "1", report.ConfigName)); err == nil {
-		args = []string{"train", "--resume", filepath.Join(folder, "1")}
+	if run := begunRun(folder); run != "" {
+		args = []string{"train", "--resume", run}
 	} else if err := os.MkdirAll(folder, 0o755); err != nil {
 		return nil, err
 	}
@@ -145,7 +157,7 @@ func (c *reproduceCmd) run(e *env, a arm, seed int) (*reproduced, error) {
 	if err := runIn(e, folder, args); err != nil {
 		return nil, err
 	}
-	run := filepath.Join(folder, "1")
+	run := begunRun(folder)
 	var r result
 	if err := report.ReadJSON(filepath.Join(run, report.ResultName), &r); err != nil {
 		return nil, err
@@ -165,12 +177,26 @@ func (c *reproduceCmd) run(e *env, a arm, seed int) (*reproduced, error) {
 	}
 	done := &reproduced{
 		Network: c.Name, Arm: a.name, Seed: seed, Epochs: a.epochs, Error: float64(*r.Test.Error), Loss: float64(r.Test.Loss), Count: r.Test.Count,
-		Gradients: r.Gradients, Outer: r.Outer, Seconds: r.Seconds, Threads: cfg.Threads, Command: "onnx-entropy " + command, Version: version, Curve: points,
+		Gradients: r.Gradients, Outer: r.Outer, Seconds: r.Seconds, Threads: cfg.Threads, Command: command, Version: version, Curve: points,
 	}
 	if r.Valid != nil {
 		done.Valid = &r.Valid.Loss
 	}
 	return done, nil
+}
+
+// begunRun is the folder of the last run below root that can be gone on with, empty if there is none: one that was killed in
+// its first moments has no checkpoint yet.
+func begunRun(root string) string {
+	all, _ := filepath.Glob(filepath.Join(root, "*", report.CheckpointsName, "*.ckpt")) // the pattern is a good one
+	last, dir := 0, ""
+	for _, path := range all {
+		run := filepath.Dir(filepath.Dir(path))
+		if n, err := strconv.Atoi(filepath.Base(run)); err == nil && n > last {
+			last, dir = n, run
+		}
+	}
+	return dir
 }
 
 // table shows the mean and the standard deviation of each arm beside the paper's.
@@ -183,7 +209,7 @@ func (c *reproduceCmd) table(x experiment, all []reproduced) string {
 		var results, minutes []float64
 		var gradients uint64
 		for seed := 1; seed <= c.Seeds; seed++ {
-			r := find(all, c.Name, a, seed)
+			r := find(all, x, a, seed)
 			results, minutes = append(results, x.measure.of(r.Error, r.Loss)), append(minutes, r.Seconds/60)
 			gradients = r.Gradients
 		}

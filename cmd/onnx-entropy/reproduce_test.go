@@ -6,7 +6,9 @@ import (
 	"image/png"
 	"math"
 	"os"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/onnx-entropy/onnx-entropy/internal/report"
@@ -25,6 +27,8 @@ func TestReproduce(t *testing.T) {
 	images, labels := squares(130, 28, 1)
 	write(t, "data/train-images-idx3-ubyte", idx(images, 130, 28, 28))
 	write(t, "data/train-labels-idx1-ubyte", idx(labels, 130))
+	// A run that was killed before its first checkpoint is begun anew.
+	write(t, "reproduce/mnistconv/entropy-sgd-4-epochs-seed-1/1/config", []byte("{}"))
 	out := must(t, args...)
 	if !strings.Contains(out, "entropy-sgd  ") || !strings.Contains(out, "0.50 ± 0.01") || !strings.Contains(out, "reproduce/mnistconv.png") {
 		t.Errorf("%s", out)
@@ -46,6 +50,53 @@ func TestReproduce(t *testing.T) {
 	again := must(t, args...)
 	if !bytes.Equal(read(t, "reproduce/results.json"), before) || strings.Contains(again, "Trained") {
 		t.Errorf("what was done is done again:\n%s", again)
+	}
+}
+
+// Programs that do different experiments in one folder keep each other's outcomes.
+func TestReproducedTogether(t *testing.T) {
+	c := &reproduceCmd{Dir: t.TempDir()}
+	var wg sync.WaitGroup
+	for seed := range 20 {
+		wg.Go(func() {
+			if _, err := c.add(reproduced{Seed: seed}); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	all, err := c.results()
+	if err != nil || len(all) != 20 {
+		t.Errorf("%d of 20 outcomes: %v", len(all), err)
+	}
+}
+
+// The results that the project shows are of the settings that it has.
+func TestCommittedResults(t *testing.T) {
+	var all []reproduced
+	if err := report.ReadJSON("reproduced/"+resultsName, &all); err != nil || len(all) == 0 {
+		t.Fatalf("%d results: %v", len(all), err)
+	}
+	seen := map[string]bool{}
+	for _, r := range all {
+		x := experiments[r.Network]
+		k := slices.IndexFunc(x.arms, func(a arm) bool { return a.name == r.Arm })
+		if k < 0 {
+			t.Errorf("%s has no arm %s", r.Network, r.Arm)
+			continue
+		}
+		a := x.arms[k]
+		a.epochs = r.Epochs
+		if want := a.command(x, r.Seed); r.Command != want {
+			t.Errorf("a result of %q; today it is %q", r.Command, want)
+		}
+		if seen[r.Command] {
+			t.Errorf("%q is there twice", r.Command)
+		}
+		seen[r.Command] = true
+		if last := r.Curve[len(r.Curve)-1]; r.Count == 0 || r.Gradients == 0 || r.Valid == nil && last[1] != r.Error {
+			t.Errorf("%q: %d test samples, %d gradients, error %v, at the end of the curve %v", r.Command, r.Count, r.Gradients, r.Error, last)
+		}
 	}
 }
 

@@ -36,7 +36,7 @@ func (c *reproduceCmd) picture(x experiment, all []reproduced) error {
 		}
 		for seed := 1; seed <= c.Seeds; seed++ {
 			var points plotter.XYs
-			for _, v := range find(all, c.Name, a, seed).Curve {
+			for _, v := range find(all, x, a, seed).Curve {
 				points = append(points, plotter.XY{X: v[0], Y: x.measure.of(v[1], v[1])})
 			}
 			if len(points) == 0 {

@@ -111,6 +111,9 @@ func TestKillAndResume(t *testing.T) {
 			t.Fatalf("%s has another log:\n%s\nwant\n%s", folder, got, metrics)
 		}
 		os.Remove("killed.onnx")
+		if half, _ := filepath.Glob(filepath.Join(folder, "checkpoints", ".*.ckpt.*")); len(half) > 0 {
+			t.Fatalf("%q remain of checkpoints that were being written", half)
+		}
 	}
 	t.Logf("%d kills in %d runs", kills, run-1)
 }

@@ -181,7 +181,7 @@ func (t *text) encode(m *model, net *onnxload.Net) error {
 		if t.Train.Bytes == nil {
 			return fmt.Errorf("there is no training text to make a vocabulary of, and %s records none", m.label)
 		}
-		if t.vocab, err = dataset.NewVocabulary(t.unit, t.Train.Name, t.Train.Bytes, size); err != nil {
+		if t.vocab, err = dataset.NewVocabulary(t.unit, t.Train, size); err != nil {
 			return err
 		}
 	}
@@ -193,13 +193,13 @@ func (t *text) encode(m *model, net *onnxload.Net) error {
 		ids  *[]int64
 	}{{&t.Train, &t.train}, {&t.Valid, &t.valid}, {&t.Test, &t.test}} {
 		unknown := 0
-		if *p.ids, unknown, err = t.vocab.Encode(p.part.Name, p.part.Bytes); err != nil {
+		if *p.ids, unknown, err = t.vocab.Encode(*p.part); err != nil {
 			return err
 		}
 		if p.part == &t.Train {
 			t.unknown = unknown
 		}
-		p.part.Bytes = nil // not needed any more
+		*p.part = dataset.TextPart{Name: p.part.Name} // the text is not needed any more
 	}
 	return nil
 }

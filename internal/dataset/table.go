@@ -21,6 +21,7 @@ type table struct {
 	target  string    // name of the target column; "" if there is none
 	targets []string  // its fields
 	lines   []int     // of each row, for errors
+	column  int       // of the target in the file, from 1, for errors
 }
 
 var tableName = regexp.MustCompile(`(?i)\.csv(\.gz)?$`)
@@ -39,7 +40,7 @@ func readTable(s *source, target string, optional bool) (*table, error) {
 	r.TrimLeadingSpace = true
 	header, err := r.Read()
 	if err != nil {
-		return nil, s.tableError(err)
+		return nil, s.tableError(err, 0, 0)
 	}
 	t := &table{name: s.name, target: target}
 	for i, h := range header {
@@ -53,12 +54,14 @@ func readTable(s *source, target string, optional bool) (*table, error) {
 		t.header = append(t.header, h)
 	}
 	if target == "" && !optional {
-		return nil, s.errorf("is a table, and its columns are %s; name the one to be predicted with --target", some(t.header))
+		return nil, s.errorf("is a table, and %s; name the one to be predicted with --target", t.described())
 	}
 	at := slices.Index(t.header, target)
 	if at < 0 && target != "" && !optional {
-		return nil, s.errorf("has no column %q to be the target; its columns are %s", target, strings.Join(t.header, ", "))
+		return nil, s.errorf("has no column %q to be the target; %s", target, t.described())
 	}
+	columns := len(t.header)
+	t.column = at + 1
 	if at < 0 {
 		t.target = ""
 	} else {
@@ -73,16 +76,15 @@ func readTable(s *source, target string, optional bool) (*table, error) {
 			break
 		}
 		if err != nil {
-			return nil, s.tableError(err)
+			return nil, s.tableError(err, len(record), columns)
 		}
 		line, _ := r.FieldPos(0)
 		column := 0
 		for i, field := range record {
 			field = strings.TrimSpace(field)
-			_, position := r.FieldPos(i)
 			if i == at {
 				if slices.Contains(missing, strings.ToLower(field)) {
-					return nil, s.errorf("line %d, column %d (%s): %q, a missing value, where a target is expected; leave the row out", line, position, target, field)
+					return nil, s.errorf("line %d, column %d (%s): %q, a missing value, where a target is expected; leave the row out", line, i+1, target, field)
 				}
 				t.targets = append(t.targets, strings.Clone(field))
 				continue
@@ -93,7 +95,7 @@ func readTable(s *source, target string, optional bool) (*table, error) {
 				if slices.Contains(missing, strings.ToLower(field)) {
 					what += ", a missing value,"
 				}
-				return nil, s.errorf("line %d, column %d (%s): %s where a finite number is expected; fill it in, or leave the row or the column out", line, position, t.header[column], what)
+				return nil, s.errorf("line %d, column %d (%s): %s where a finite number is expected; fill it in, or leave the row or the column out", line, i+1, t.header[column], what)
 			}
 			t.values = append(t.values, float32(v))
 			column++
@@ -110,16 +112,24 @@ func readTable(s *source, target string, optional bool) (*table, error) {
 	return t, nil
 }
 
-// tableError says where a file is no CSV.
-func (s *source) tableError(err error) error {
+// described lists the columns, and says what may be wrong if there is one alone.
+func (t *table) described() string {
+	if h := t.header[0]; len(t.header) == 1 && strings.ContainsAny(h, ";\t|") {
+		return fmt.Sprintf("its header is %q; separate the columns by commas", h)
+	}
+	return "its columns are " + some(t.header)
+}
+
+// tableError says where a file is no CSV; the last row has fields, the header columns.
+func (s *source) tableError(err error, fields, columns int) error {
 	var p *csv.ParseError
 	switch {
 	case err == io.EOF:
 		return s.errorf("is empty")
 	case errors.As(err, &p) && errors.Is(p.Err, csv.ErrFieldCount):
-		return s.errorf("line %d: the number of fields differs from that of the header", p.Line)
+		return s.errorf("line %d: the number of fields is %d, that of the header %d; where a field holds a comma, put it in quotes", p.StartLine, fields, columns)
 	case errors.As(err, &p):
-		return s.errorf("line %d, column %d: %w", p.Line, p.Column, p.Err)
+		return s.errorf("line %d, character %d: %w", p.Line, p.Column, p.Err)
 	}
 	return s.errorf("%w", err)
 }
@@ -162,7 +172,7 @@ func (t *table) set(classes []string) (*Set, error) {
 	for i, f := range t.targets {
 		n, ok := number[f]
 		if !ok {
-			return nil, fmt.Errorf("dataset: %s: line %d (%s): %q is none of the %d classes %s", t.name, t.lines[i], t.target, f, len(classes), some(classes))
+			return nil, fmt.Errorf("dataset: %s: line %d, column %d (%s): %q is none of the %d classes %s", t.name, t.lines[i], t.column, t.target, f, len(classes), some(classes))
 		}
 		s.Labels = append(s.Labels, n)
 	}
@@ -170,12 +180,19 @@ func (t *table) set(classes []string) (*Set, error) {
 	return s, s.Use(Transform{})
 }
 
-// some lists names, not too many.
+// some lists names, not too many, in quotes where they are not made of letters and the like.
 func some(names []string) string {
-	if n := len(names); n > 8 {
-		return strings.Join(names[:8], ", ") + ", ..."
+	var list []string
+	for _, n := range names[:min(8, len(names))] {
+		if q := strconv.Quote(n); q[1:len(q)-1] != n {
+			n = q
+		}
+		list = append(list, n)
 	}
-	return strings.Join(names, ", ")
+	if len(names) > 8 {
+		list = append(list, "...")
+	}
+	return strings.Join(list, ", ")
 }
 
 // openTables reads CSV files for parts of the data, which must have the columns of the first, in any order.

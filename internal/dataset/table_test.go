@@ -53,11 +53,13 @@ func TestCSVErrors(t *testing.T) {
 		{"a,b\n1,2\n", "c", `has no column "c" to be the target; its columns are a, b`},
 		{"a,b\n1,x\n,y\n", "b", `line 3, column 1 (a): "", a missing value, where a finite number is expected`},
 		{"a,b\n1,x\nNA,y\n", "b", `line 3, column 1 (a): "NA", a missing value,`},
-		{"a,b,c\n1,x,2\n3,y,zzz\n", "b", `line 3, column 5 (c): "zzz" where a finite number is expected`},
-		{"a,b\n1,x\n2,?\n", "b", `line 3, column 3 (b): "?", a missing value, where a target is expected`},
+		{"a,b,c\n1,x,2\n3,y,zzz\n", "b", `line 3, column 3 (c): "zzz" where a finite number is expected`},
+		{"a,b\n1,x\n2,?\n", "b", `line 3, column 2 (b): "?", a missing value, where a target is expected`},
 		{"a,b\n1,x\n1e99,y\n", "b", `line 3, column 1 (a): "1e99" where a finite number`},
-		{"a,b\n1,2\n3\n", "b", `line 3: the number of fields differs`},
-		{"a,b\n1,\"2\n", "b", `line 2, column 6: extraneous or missing`},
+		{"a,b\n1,2\n3\n", "b", `line 3: the number of fields is 1, that of the header 2`},
+		{"a,b\n1,\"2\n", "b", `line 2, character 6: extraneous or missing`},
+		{"a;b\n1;2\n", "b", `its header is "a;b"; separate the columns by commas`},
+		{"\x01a,b\n1,2\n", "c", `its columns are "\x01a", b`},
 		{"1,2\n3,4\n", "b", `line 1, column 1: "1" is a number where the name`},
 		{"a,a\n3,4\n", "a", `line 1, column 2: its name is "a"`},
 		{"a,b\n", "b", "no rows"},
@@ -77,7 +79,7 @@ func TestCSVErrors(t *testing.T) {
 	for test, part := range map[string]string{
 		"width,kind\n1,rose\n":                 `has no column "length"`,
 		"width,length,kind,more\n1,2,rose,3\n": `its column "more" is none of width, length`,
-		"width,length,kind\n1,2,oak\n":         `test.csv: line 2 (kind): "oak" is none of the 2 classes`,
+		"width,length,kind\n1,2,oak\n":         `test.csv: line 2, column 3 (kind): "oak" is none of the 2 classes`,
 	} {
 		put(t, dir, "test.csv", test)
 		if _, err := OpenWith(dir, Options{Target: "kind"}); err == nil || !strings.Contains(err.Error(), part) {

@@ -19,6 +19,19 @@ type Text struct{ Train, Valid, Test TextPart }
 type TextPart struct {
 	Name  string
 	Bytes []byte
+
+	whole *TextPart // the text of which this is a part, nil if it is all
+	from  int       // its place there
+}
+
+// place says in which file byte at of the text is, and where.
+func (p *TextPart) place(at int) string {
+	if p.whole != nil {
+		return p.whole.place(p.from + at)
+	}
+	line := bytes.Count(p.Bytes[:at], []byte("\n")) + 1
+	column := utf8.RuneCount(p.Bytes[bytes.LastIndexByte(p.Bytes[:at], '\n')+1:at]) + 1
+	return fmt.Sprintf("%s: line %d, column %d", p.Name, line, column)
 }
 
 // A Split says which parts of data that come in one piece are for training, validation and test, in this order.
@@ -153,7 +166,7 @@ func splitText(path, unit string, split Split) (*Text, error) {
 		from, to int
 	}{{&t.Train, "training", 0, first}, {&t.Valid, "validation", first, second}, {&t.Test, "test", second, len(b)}} {
 		if p.to > p.from {
-			*p.part = TextPart{fmt.Sprintf("%s part of %s", p.what, all.Name), b[p.from:p.to]}
+			*p.part = TextPart{fmt.Sprintf("%s part of %s", p.what, all.Name), b[p.from:p.to], &all, p.from}
 		}
 	}
 	return t, nil
@@ -191,5 +204,5 @@ func readText(path string) (TextPart, error) {
 	case len(b) == 0:
 		return TextPart{}, s.errorf("is empty")
 	}
-	return TextPart{s.name, b}, nil
+	return TextPart{Name: s.name, Bytes: b}, nil
 }

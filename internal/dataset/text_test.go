@@ -38,11 +38,11 @@ const sample = " the cat saw the dog\r\n and thé dog\tsaw\n\nthe end"
 
 func TestVocabulary(t *testing.T) {
 	for _, unit := range []string{ByteUnit, CharUnit, WordUnit} {
-		v, err := NewVocabulary(unit, "f", []byte(sample), 0)
+		v, err := NewVocabulary(unit, textOf("f", []byte(sample)), 0)
 		if err != nil {
 			t.Fatal(err)
 		}
-		ids, unknown, err := v.Encode("f", []byte(sample))
+		ids, unknown, err := v.Encode(textOf("f", []byte(sample)))
 		if err != nil || unknown != 0 {
 			t.Fatal(unknown, err)
 		}
@@ -77,17 +77,17 @@ func TestVocabulary(t *testing.T) {
 func TestVocabularySize(t *testing.T) {
 	text := []byte("a a a b b c c d\n")
 	for size, want := range map[int]string{0: "a b c <eos> d <unk>", 6: "a b c <eos> d <unk>", 5: "a b c <eos> d", 4: "a b c <unk>", 2: "a <unk>"} {
-		v, err := NewVocabulary(WordUnit, "f", text, size)
+		v, err := NewVocabulary(WordUnit, textOf("f", text), size)
 		if err != nil || strings.Join(v.Symbols, " ") != want {
 			t.Errorf("size %d: %q, want %q (%v)", size, v.Symbols, want, err)
 		}
 	}
-	v, _ := NewVocabulary(WordUnit, "f", text, 3)
-	ids, unknown, err := v.Encode("f", text)
+	v, _ := NewVocabulary(WordUnit, textOf("f", text), 3)
+	ids, unknown, err := v.Encode(textOf("f", text))
 	if err != nil || unknown != 4 || fmt.Sprint(ids) != "[0 0 0 1 1 2 2 2 2]" {
 		t.Errorf("%v, %d unknown, %v", ids, unknown, err)
 	}
-	v, _ = NewVocabulary(WordUnit, "f", []byte("x <unk> x y"), 3)
+	v, _ = NewVocabulary(WordUnit, textOf("f", []byte("x <unk> x y")), 3)
 	if strings.Join(v.Symbols, " ") != "x <unk> y" {
 		t.Errorf("%q: the word <unk> of the text is the unknown one", v.Symbols)
 	}
@@ -108,11 +108,27 @@ func TestTextErrors(t *testing.T) {
 			t.Errorf("%s: error %v; want %q in it", path, err, part)
 		}
 	}
-	v, _ := NewVocabulary(CharUnit, "f", []byte("abc"), 3)
-	if _, _, err := v.Encode("new.txt", []byte("ab\ncéz")); err == nil || !strings.Contains(err.Error(), `new.txt: line 1, column 3: the char "\n"`) {
+	v, _ := NewVocabulary(CharUnit, textOf("f", []byte("abc")), 3)
+	if _, _, err := v.Encode(textOf("new.txt", []byte("ab\ncéz"))); err == nil || !strings.Contains(err.Error(), `new.txt: line 1, column 3: the char "\n"`) {
 		t.Errorf("error %v", err)
 	}
-	if _, err := NewVocabulary(CharUnit, "f", []byte("ab\nc\xffz"), 0); err == nil || !strings.Contains(err.Error(), "f: line 2, column 2: byte 0xff is not UTF-8; --vocab byte") {
+	if _, err := NewVocabulary(CharUnit, textOf("f", []byte("ab\nc\xffz")), 0); err == nil || !strings.Contains(err.Error(), "f: line 2, column 2: byte 0xff is not UTF-8; --vocab byte") {
+		t.Errorf("error %v", err)
+	}
+	if _, err := NewVocabulary(WordUnit, textOf("f", []byte("a b\nc caf\xe9 caf\xea")), 0); err == nil || !strings.Contains(err.Error(), "f: line 2, column 6: byte 0xe9 is not UTF-8; --vocab byte") {
+		t.Errorf("error %v", err)
+	}
+	// Of a part of a text, the place in its file is named.
+	put(t, dir, "late.txt", strings.Repeat("abcdefg\n", 9)+"abc\xffefg\n")
+	text, err := OpenText(filepath.Join(dir, "late.txt"), CharUnit, split)
+	if err != nil {
+		t.Fatal(err)
+	}
+	v, err = NewVocabulary(CharUnit, text.Train, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := v.Encode(text.Test); err == nil || !strings.Contains(err.Error(), "late.txt: line 10, column 4: byte 0xff") {
 		t.Errorf("error %v", err)
 	}
 	for _, v := range [][]float64{{1}, {0.5, 0.4}, {0, 0.5, 0.5}, {1.2, -0.2}, {0.2, 0.2, 0.2, 0.4}} {
@@ -121,6 +137,8 @@ func TestTextErrors(t *testing.T) {
 		}
 	}
 }
+
+func textOf(name string, text []byte) TextPart { return TextPart{Name: name, Bytes: text} }
 
 func put(t *testing.T, dir, name, content string) {
 	t.Helper()
@@ -188,16 +206,16 @@ func FuzzVocabulary(f *testing.F) {
 	f.Fuzz(func(t *testing.T, text string, size int, list string) {
 		for _, unit := range []string{ByteUnit, CharUnit, WordUnit} {
 			if v, err := ParseVocabulary(unit, list); err == nil {
-				v.Encode("f", []byte(text))
+				v.Encode(textOf("f", []byte(text)))
 			}
 			if size < 0 || size == 1 {
 				continue
 			}
-			v, err := NewVocabulary(unit, "f", []byte(text), size)
+			v, err := NewVocabulary(unit, textOf("f", []byte(text)), size)
 			if err != nil {
 				continue
 			}
-			ids, unknown, err := v.Encode("f", []byte(text))
+			ids, unknown, err := v.Encode(textOf("f", []byte(text)))
 			if err != nil {
 				t.Fatal(err)
 			}

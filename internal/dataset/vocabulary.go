@@ -34,17 +34,17 @@ type Vocabulary struct {
 
 // NewVocabulary numbers the symbols of a training text, the most frequent first, those of one frequency in the
 // order of their bytes. At most size symbols get a number (0: all). If size has room for it, or if symbols are left
-// out, Unknown is the last, unless it is a word of the text. Errors call the text name.
-func NewVocabulary(unit, name string, text []byte, size int) (*Vocabulary, error) {
+// out, Unknown is the last, unless it is a word of the text.
+func NewVocabulary(unit string, text TextPart, size int) (*Vocabulary, error) {
 	counts := map[string]int{}
-	if err := symbols(unit, name, text, func(s []byte, _ int) error {
+	if err := symbols(unit, text, func(s []byte, _ int) error {
 		counts[string(s)]++ // allocates for a new symbol only
 		return nil
 	}); err != nil {
 		return nil, err
 	}
 	if len(counts) == 0 {
-		return nil, fmt.Errorf("dataset: %s: holds no symbols", name)
+		return nil, fmt.Errorf("dataset: %s: holds no symbols", text.Name)
 	}
 	all := make([]string, 0, len(counts)+1)
 	for s := range counts {
@@ -83,13 +83,13 @@ func newVocabulary(unit string, symbols []string) (*Vocabulary, error) {
 
 // Encode gives the numbers of the symbols of a text, and how many the vocabulary lacks, which have the number of
 // Unknown. If there is none, the first such symbol is an error.
-func (v *Vocabulary) Encode(name string, text []byte) (ids []int64, unknown int, err error) {
-	err = symbols(v.Unit, name, text, func(s []byte, at int) error {
+func (v *Vocabulary) Encode(text TextPart) (ids []int64, unknown int, err error) {
+	err = symbols(v.Unit, text, func(s []byte, at int) error {
 		n, ok := v.numbers[string(s)]
 		if !ok {
 			if unknown++; v.unknown < 0 {
-				return fmt.Errorf("dataset: %s: %s: the %s %q is none of the %d in the vocabulary, which has no %s; "+
-					"train with a smaller --vocab-size, or export the network for one symbol more", name, place(text, at), v.Unit, s, len(v.Symbols), Unknown)
+				return fmt.Errorf("dataset: %s: the %s %q is none of the %d in the vocabulary, which has no %s; "+
+					"train with a smaller --vocab-size, or export the network for one symbol more", text.place(at), v.Unit, s, len(v.Symbols), Unknown)
 			}
 			n = v.unknown
 		}
@@ -139,8 +139,12 @@ func ParseVocabulary(unit, list string) (*Vocabulary, error) {
 	return newVocabulary(unit, all)
 }
 
-// symbols calls f with each symbol and its place in text.
-func symbols(unit, name string, text []byte, f func(s []byte, at int) error) error {
+// symbols calls f with each symbol and its place in the text.
+func symbols(unit string, part TextPart, f func(s []byte, at int) error) error {
+	text := part.Bytes
+	invalid := func(at int) error {
+		return fmt.Errorf("dataset: %s: byte %#x is not UTF-8; --vocab byte reads any file", part.place(at), text[at])
+	}
 	switch unit {
 	case ByteUnit:
 		for i := range text {
@@ -152,7 +156,7 @@ func symbols(unit, name string, text []byte, f func(s []byte, at int) error) err
 		for i := 0; i < len(text); {
 			r, n := utf8.DecodeRune(text[i:])
 			if r == utf8.RuneError && n == 1 {
-				return fmt.Errorf("dataset: %s: %s: byte %#x is not UTF-8; --vocab byte reads any file", name, place(text, i), text[i])
+				return invalid(i)
 			}
 			if err := f(text[i:i+n], i); err != nil {
 				return err
@@ -174,6 +178,9 @@ func symbols(unit, name string, text []byte, f func(s []byte, at int) error) err
 				if k := bytes.IndexAny(line, blanks); k >= 0 {
 					word = line[:k]
 				}
+				if k := notUTF8(word); k >= 0 { // the recorded list of words could not hold it
+					return invalid(end - len(line) + k)
+				}
 				if err := f(word, end-len(line)); err != nil {
 					return err
 				}
@@ -192,14 +199,21 @@ func symbols(unit, name string, text []byte, f func(s []byte, at int) error) err
 	return nil
 }
 
-const blanks = " \t\r\v\f"
-
-// place is where byte at of a text is.
-func place(text []byte, at int) string {
-	line := bytes.Count(text[:at], []byte("\n")) + 1
-	column := utf8.RuneCount(text[bytes.LastIndexByte(text[:at], '\n')+1:at]) + 1
-	return fmt.Sprintf("line %d, column %d", line, column)
+// notUTF8 is the place of the first byte of b that is not UTF-8, or -1.
+func notUTF8(b []byte) int {
+	if utf8.Valid(b) {
+		return -1
+	}
+	for i := 0; ; {
+		r, n := utf8.DecodeRune(b[i:])
+		if r == utf8.RuneError && n == 1 {
+			return i
+		}
+		i += n
+	}
 }
+
+const blanks = " \t\r\v\f"
 
 // Join puts symbols into text as people read it.
 func (v *Vocabulary) Join(ids []int64) string {

@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 )
 
 // WriteFile writes data to path as WriteTo does.
@@ -57,6 +58,26 @@ func WriteTo(path string, content func(io.Writer) error) (err error) {
 		return err
 	}
 	syncDir(dir)
+	return nil
+}
+
+var unfinished = regexp.MustCompile(`^\..+\.\d+$`)
+
+// RemoveUnfinished removes from a directory what WriteTo has left there when the program was killed. No other program
+// may be writing into it.
+func RemoveUnfinished(dir string) error {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if !e.Type().IsRegular() || !unfinished.MatchString(e.Name()) {
+			continue
+		}
+		if err := os.Remove(filepath.Join(dir, e.Name())); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 

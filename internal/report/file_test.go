@@ -1,6 +1,7 @@
 package report
 
 import (
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -158,4 +159,31 @@ func TestUnwritable(t *testing.T) {
 	if got := names(t, dir); got != "" {
 		t.Errorf("the directory holds %q", got)
 	}
+}
+
+func TestRemoveUnfinished(t *testing.T) {
+	dir := t.TempDir()
+	for _, name := range []string{".config.123", ".a.onnx.45", "config", ".hidden", ".b.onnx.4x", "c.onnx.12", ".env.d"} {
+		if err := os.WriteFile(filepath.Join(dir, name), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	os.Mkdir(filepath.Join(dir, ".folder.7"), 0o700)
+	if err := RemoveUnfinished(dir); err != nil {
+		t.Fatal(err)
+	}
+	if got := names(t, dir); got != ".b.onnx.4x .env.d .folder.7 .hidden c.onnx.12 config" {
+		t.Errorf("the directory holds %s", got)
+	}
+	// What WriteTo leaves when it comes to no end is such a file.
+	path := filepath.Join(dir, "x.onnx")
+	WriteTo(path, func(io.Writer) error {
+		if err := RemoveUnfinished(dir); err != nil {
+			t.Error(err)
+		}
+		if got := names(t, dir); strings.Contains(got, "x.onnx") {
+			t.Errorf("the directory holds %s", got)
+		}
+		return nil
+	})
 }

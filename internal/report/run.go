@@ -76,7 +76,8 @@ func makeRoot(root string) (err error) {
 	return err
 }
 
-// OpenRun opens the folder of a run that exists. It fails if another program is working in it.
+// OpenRun opens the folder of a run that exists, and removes files that the run was writing when it was killed. It fails if
+// another program is working in it.
 func OpenRun(dir string) (*Run, error) {
 	if _, err := os.Stat(filepath.Join(dir, ConfigName)); err != nil {
 		if errors.Is(err, fs.ErrNotExist) {
@@ -85,7 +86,13 @@ func OpenRun(dir string) (*Run, error) {
 		return nil, err
 	}
 	r := &Run{Dir: dir}
-	return r, r.open(os.O_CREATE)
+	if err := r.open(os.O_CREATE); err != nil {
+		return nil, err
+	}
+	if err := RemoveUnfinished(dir); err != nil {
+		return nil, errors.Join(fmt.Errorf("the folder of the run cannot be tidied: %w", err), r.Close())
+	}
+	return r, nil
 }
 
 // open locks the folder and opens the log.
