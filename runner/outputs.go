@@ -38,7 +38,7 @@ func Outputs(ctx context.Context, net *onnxload.Net, x, running []float32, input
 	c.bindings()
 	frozen := net.FrozenWeights()
 	if net.Options().Dtype == tensor.Float64 {
-		if err := c.bindWide(x, running, frozen); err != nil {
+		if err := c.bindWide(widened(x), widened(running), widened(frozen)); err != nil {
 			return nil, err
 		}
 		c.params, c.buffers, c.frozen = nil, nil, nil
@@ -56,23 +56,28 @@ func Outputs(ctx context.Context, net *onnxload.Net, x, running []float32, input
 	return out, nil
 }
 
-// bindWide binds weights and running statistics to a net of float64.
-func (c *compiled) bindWide(x, running, frozen []float32) error {
+// bindWide binds weights and running statistics to a net of float64, which reads them where they are.
+func (c *compiled) bindWide(x, running, frozen []float64) error {
 	for _, of := range []struct {
 		list []binding
-		data []float32
+		data []float64
 	}{{c.params, x}, {c.buffers, running}, {c.frozen, frozen}} {
 		for _, p := range of.list {
-			wide := make([]float64, p.to-p.from)
-			for i, v := range of.data[p.from:p.to] {
-				wide[i] = float64(v)
-			}
-			if err := c.vm.BindF64(p.handle, wide); err != nil {
+			if err := c.vm.BindF64(p.handle, of.data[p.from:p.to]); err != nil {
 				return err
 			}
 		}
 	}
 	return nil
+}
+
+// widened returns x in double precision.
+func widened(x []float32) []float64 {
+	wide := make([]float64, len(x))
+	for i, v := range x {
+		wide[i] = float64(v)
+	}
+	return wide
 }
 
 // dense copies a buffer to a tensor.

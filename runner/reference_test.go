@@ -13,8 +13,9 @@ import (
 	"github.com/onnx-entropy/onnx-entropy/runner"
 )
 
-// PyTorch's numbers are of double precision too, so little is between them.
-func TestGradient64IsPyTorchs(t *testing.T) {
+// mnistReference is the Reference of a fixture.
+func mnistReference(t *testing.T) (*runner.Reference, *onnxload.Net, fixture.Expected) {
+	t.Helper()
 	file, want, err := fixture.Load("../onnxload/testdata/mnistconv_training")
 	if err != nil {
 		t.Fatal(err)
@@ -36,7 +37,17 @@ func TestGradient64IsPyTorchs(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	loss, grad, err := runner.Gradient64(context.Background(), net, runner.CrossEntropy, b, 0)
+	ref, err := runner.NewReference(net, runner.CrossEntropy, b, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return ref, net, want
+}
+
+// PyTorch's numbers are of double precision too, so little is between them.
+func TestReferenceIsPyTorchs(t *testing.T) {
+	ref, net, want := mnistReference(t)
+	loss, grad, err := ref.Grad(context.Background())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -56,7 +67,34 @@ func TestGradient64IsPyTorchs(t *testing.T) {
 	}
 }
 
-func TestGradient64WantsDoublePrecision(t *testing.T) {
+// TestReferenceFollowsItsWeights takes the derivative along the gradient by differences of losses.
+func TestReferenceFollowsItsWeights(t *testing.T) {
+	ref, _, _ := mnistReference(t)
+	ctx := context.Background()
+	_, g, err := ref.Grad(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	along, square := append([]float64(nil), g...), 0.0
+	for _, v := range along {
+		square += v * v
+	}
+	const h = 1e-5
+	var losses [2]float64
+	for k, by := range []float64{h, -2 * h} {
+		for i, v := range along {
+			ref.Weights()[i] += by * v
+		}
+		if losses[k], _, err = ref.Grad(ctx); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if slope := (losses[0] - losses[1]) / (2 * h); math.Abs(slope-square) > 1e-6*square {
+		t.Errorf("the loss grows by %v along a gradient whose square is %v", slope, square)
+	}
+}
+
+func TestReferenceWantsDoublePrecision(t *testing.T) {
 	file, want, err := fixture.Load("../onnxload/testdata/mnistconv_training")
 	if err != nil {
 		t.Fatal(err)

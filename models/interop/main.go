@@ -5,8 +5,9 @@
 // CASE holds input_0.pb, ... and target_0.pb (TensorProtos), as the verb grad takes them. Into the directory OUT it writes
 //
 //	gradient64.bin, gradient32.bin  the gradient in training mode without dropout, little-endian, in double and in single precision
+//	trained64.bin                   the weights after N steps of plain SGD on the case, in double precision
 //	before_0.pb, ...                all outputs in inference mode
-//	trained.onnx                    the file after N steps of plain SGD on the case
+//	trained.onnx                    the file after N steps in single precision
 //	after_0.pb, ...                 its outputs in inference mode
 //	result.json                     the rest; see result
 package main
@@ -34,7 +35,7 @@ type result struct {
 	Loss64 float64   `json:"loss64"`
 	Loss32 float64   `json:"loss32"`
 	Losses []float64 `json:"losses"` // of the mini-batch at each step
-	Params []param   `json:"params"` // the gradients are in this order
+	Params []param   `json:"params"` // the gradients and trained64.bin are in this order
 }
 
 type param struct {
@@ -105,7 +106,7 @@ func (j *job) build(b *runner.Batch, dt tensor.Dtype) (*onnxload.Net, error) {
 	return j.model.Build(b.Inputs[0].Shape()[0], onnxload.Options{Training: true, Dropout: &zero, Dtype: dt, Shapes: shapes})
 }
 
-// double computes the gradient in double precision.
+// double computes the gradient and the steps in double precision.
 func (j *job) double(dir string) error {
 	b, err := readCase(dir, tensor.Float64)
 	if err != nil {
@@ -121,12 +122,26 @@ func (j *job) double(dir string) error {
 	for _, p := range net.Params {
 		j.result.Params = append(j.result.Params, param{p.Name, append([]int{}, p.Shape...)})
 	}
-	l, grad, err := runner.Gradient64(context.Background(), net, j.loss, b, 0)
+	ref, err := runner.NewReference(net, j.loss, b, 0)
 	if err != nil {
 		return err
 	}
-	j.result.Loss64 = l
-	return j.write("gradient64.bin", grad)
+	for k := range j.steps {
+		l, grad, err := ref.Grad(context.Background())
+		if err != nil {
+			return err
+		}
+		if k == 0 {
+			j.result.Loss64 = l
+			if err := j.write("gradient64.bin", grad); err != nil {
+				return err
+			}
+		}
+		for i, g := range grad {
+			ref.Weights()[i] -= j.lr * g
+		}
+	}
+	return j.write("trained64.bin", ref.Weights())
 }
 
 // single computes gradient and outputs in single precision, trains, and computes the outputs again.
