@@ -39,6 +39,8 @@ type Checkpoints struct {
 	// Extra, when not nil, gives what the caller wants to find again; Restore gets it before the run goes on.
 	Extra   func() ([]byte, error)
 	Restore func([]byte) error
+	// Best, when not nil, gets the report whenever a measurement was the best so far, in addition to best.ckpt.
+	Best func(*Report) error
 	// Warn, when not nil, is told of what did not stop the run: a checkpoint that could not be written, of
 	// which the one before remains, and one that is damaged and was passed over. The first checkpoint
 	// of a run must succeed.
@@ -198,8 +200,13 @@ func (r *run) saveBest(rep *Report) {
 		return
 	}
 	r.best = value
-	if err := r.save(rep, filepath.Join(r.cfg.Checkpoints.Dir, bestCheckpoint)); err != nil {
-		r.cfg.Checkpoints.warn(fmt.Errorf("runner: the best weights so far were not saved: %w", err))
+	c := r.cfg.Checkpoints
+	err := r.save(rep, filepath.Join(c.Dir, bestCheckpoint))
+	if c.Best != nil {
+		err = errors.Join(err, c.Best(rep))
+	}
+	if err != nil {
+		c.warn(fmt.Errorf("runner: the best weights so far were not saved: %w", err))
 	}
 }
 

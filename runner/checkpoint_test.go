@@ -177,6 +177,7 @@ func TestCheckpointOfAnotherRun(t *testing.T) {
 	half := 0.5
 	for what, change := range map[string]func(*optimizer.EntropySGD, *runner.Config, *runner.Options){
 		"method":   func(m *optimizer.EntropySGD, _ *runner.Config, _ *runner.Options) { m.Gamma = 0.01 },
+		"schedule": func(m *optimizer.EntropySGD, _ *runner.Config, _ *runner.Options) { m.Scope = optimizer.LinearScope },
 		"budget":   func(_ *optimizer.EntropySGD, c *runner.Config, _ *runner.Options) { c.Evals = 18 },
 		"batch":    func(_ *optimizer.EntropySGD, c *runner.Config, _ *runner.Options) { c.Batch = 10 },
 		"seed":     func(_ *optimizer.EntropySGD, c *runner.Config, _ *runner.Options) { c.Seed = 4 },

@@ -9,7 +9,9 @@ import (
 	"io"
 	"maps"
 	"math"
+	"reflect"
 	"slices"
+	"strings"
 
 	"github.com/onnx-entropy/onnx-entropy/internal/checkpoint"
 	"github.com/onnx-entropy/onnx-entropy/internal/dataset"
@@ -345,6 +347,7 @@ func (r *run) identify(x []float32) (map[string]string, error) {
 	if r.s.net.Options().FileStatistics {
 		id["normalisation"] = "with the file's statistics"
 	}
+	id[schedules] = digest(schedulesOf(r.m))
 	for k, v := range c.Checkpoints.Identity {
 		if _, taken := id[k]; taken {
 			return nil, fmt.Errorf("runner: Checkpoints.Identity has %q, which Train fills in itself", k)
@@ -352,6 +355,37 @@ func (r *run) identify(x []float32) (map[string]string, error) {
 		id[k] = v
 	}
 	return id, nil
+}
+
+// schedules is what identities call the functions among a method's settings.
+const schedules = "schedule"
+
+// schedulesOf is what the functions among the settings of m give at many places; empty if all are those that
+// nil stands for. JSON cannot hold them.
+func schedulesOf(m optimizer.Method) string {
+	var s strings.Builder
+	for _, of := range optimizer.Chain(m) {
+		v := reflect.Indirect(reflect.ValueOf(of))
+		if v.Kind() != reflect.Struct {
+			continue
+		}
+		for i := range v.NumField() {
+			if !v.Type().Field(i).IsExported() {
+				continue
+			}
+			switch f := v.Field(i).Interface().(type) {
+			case optimizer.Schedule:
+				for k := 0; f != nil && k <= 1000; k++ {
+					fmt.Fprintln(&s, f(1, float64(k)/1000))
+				}
+			case optimizer.Scope:
+				for t := uint64(1); f != nil && t < 1<<20; t += t/8 + 1 {
+					fmt.Fprintln(&s, f(1e-4, 1e-3, t))
+				}
+			}
+		}
+	}
+	return s.String()
 }
 
 func ratioOf(p *float64) string {
@@ -428,6 +462,9 @@ func sameIdentity(saved, given map[string]string) error {
 	all := maps.Clone(saved)
 	maps.Copy(all, given)
 	for _, k := range slices.Sorted(maps.Keys(all)) {
+		if _, known := saved[k]; k == schedules && !known {
+			continue // checkpoints once said nothing of schedules
+		}
 		if a, b := saved[k], given[k]; a != b {
 			return &MismatchError{k, cmp.Or(a, "none"), cmp.Or(b, "none")}
 		}

@@ -20,7 +20,8 @@ import (
 // checkpointFlags say how a run survives what may happen to it.
 type checkpointFlags struct {
 	CheckpointEvery string `group:"Run:" default:"1m" placeholder:"T|N" help:"Save the run after each time T (30s, 10m) or N gradients, to be resumed (default ${default}; 0: at the start and when interrupted)."`
-	Resume          string `group:"Run:" placeholder:"RUN" help:"Go on with the run in folder RUN, with its own settings; of others only --threads, --checkpoint-every and --max-memory may be given."`
+	Keep            int    `group:"Run:" default:"2" placeholder:"N" help:"How many of the last checkpoints stay, besides the best (default ${default})."`
+	Resume          string `group:"Run:" placeholder:"RUN" help:"Go on with the run in folder RUN, with its own settings; of others only --threads, --checkpoint-every, --keep and --max-memory may be given."`
 	OnNaN           string `group:"Run:" name:"on-nan" default:"stop" enum:"stop,rollback" placeholder:"NAME" help:"When the loss or gradient is NaN or infinite: stop, or go back to a good state and on with the next mini-batches (default ${default})."`
 }
 
@@ -35,6 +36,15 @@ func (f *checkpointFlags) interval() (every time.Duration, gradients uint64, err
 	return every, 0, nil
 }
 
+// check finds values that are wrong.
+func (f *checkpointFlags) check() error {
+	if f.Keep < 1 {
+		return usagef("--keep is %d; it must be at least 1", f.Keep)
+	}
+	_, _, err := f.interval()
+	return err
+}
+
 // resume goes on with a run that was stopped. A finished one is left as it is.
 func (c *trainCmd) resume(e *env, k *kong.Context) error {
 	if c.Model != "" {
@@ -47,7 +57,7 @@ func (c *trainCmd) resume(e *env, k *kong.Context) error {
 		}
 	}
 	for name := range given {
-		if name != "resume" && name != "threads" && name != "checkpoint-every" && name != "max-memory" {
+		if name != "resume" && name != "threads" && name != "checkpoint-every" && name != "keep" && name != "max-memory" {
 			return usagef("--%s has no effect with --resume, which keeps the run's own settings", name)
 		}
 	}
@@ -73,6 +83,9 @@ func (c *trainCmd) resume(e *env, k *kong.Context) error {
 	}
 	if given["checkpoint-every"] {
 		old.CheckpointEvery = c.CheckpointEvery
+	}
+	if given["keep"] || old.Keep == 0 { // runs once had no such number
+		old.Keep = c.Keep
 	}
 	if given["max-memory"] {
 		old.MaxMemory = c.MaxMemory
@@ -130,7 +143,8 @@ func (t *training) checkpoints(e *env, w *watch) (*runner.Checkpoints, error) {
 		id["head"] = fmt.Sprintf("%d classes", *t.Head)
 	}
 	return &runner.Checkpoints{
-		Dir: t.run.Path(report.CheckpointsName), Every: every, Gradients: gradients, Resume: t.Resume != "", Identity: id,
+		Dir: t.run.Path(report.CheckpointsName), Every: every, Gradients: gradients, Keep: t.Keep, Resume: t.Resume != "", Identity: id,
+		Best: func(rep *runner.Report) error { return t.export(rep, t.run.Path(report.BestName)) },
 		Extra: func() ([]byte, error) {
 			size, err := t.run.LogSize()
 			if err != nil {

@@ -67,7 +67,7 @@ func TestKillAndResume(t *testing.T) {
 	}
 	convDir(t)
 	must(t, append(killed, "--out", "whole.onnx")...)
-	whole, metrics := read(t, "whole.onnx"), withoutSeconds(t, "runs/1/metrics.jsonl")
+	whole, best, metrics := read(t, "whole.onnx"), read(t, "runs/1/best.onnx"), withoutSeconds(t, "runs/1/metrics.jsonl")
 	r := rand.New(rand.NewPCG(uint64(time.Now().UnixNano()), 0))
 	run := 1
 	for done := 0; done < kills; {
@@ -107,6 +107,9 @@ func TestKillAndResume(t *testing.T) {
 		if !bytes.Equal(read(t, "killed.onnx"), whole) || !bytes.Equal(read(t, filepath.Join(folder, "trained.onnx")), whole) {
 			t.Fatalf("after %d kills, %s ends at another model than the run that was never killed", done, folder)
 		}
+		if !bytes.Equal(read(t, filepath.Join(folder, "best.onnx")), best) {
+			t.Fatalf("%s has another best.onnx", folder)
+		}
 		if got := withoutSeconds(t, filepath.Join(folder, "metrics.jsonl")); got != metrics {
 			t.Fatalf("%s has another log:\n%s\nwant\n%s", folder, got, metrics)
 		}
@@ -132,6 +135,29 @@ func withoutSeconds(t *testing.T, path string) string {
 		out.Write(append(b, '\n'))
 	}
 	return out.String()
+}
+
+// The checkpoints that stay are as many as asked for, and best.onnx has the error of the best measurement.
+func TestBestIsKept(t *testing.T) {
+	workDir(t)
+	out := must(t, "train", "m.onnx", "--data", "data", "--batch", "16", "--optimizer", "sgd", "--lr", "0.5", "--epochs", "12", "--evaluations", "12", "--checkpoint-every", "5", "--keep", "4")
+	if all, _ := filepath.Glob("runs/1/checkpoints/0*.ckpt"); len(all) != 4 || !strings.Contains(out, "best.onnx") {
+		t.Errorf("%q stay:\n%s", all, out)
+	}
+	_, lines := lastRun(t, "1")
+	var least *evaluation
+	for _, m := range lines {
+		if m.Test != nil && (least == nil || *m.Test.Error < *least.Error) {
+			least = m.Test
+		}
+	}
+	var got evaluation
+	if err := json.Unmarshal([]byte(must(t, "eval", "runs/1/best.onnx", "--data", "data", "--json")), &got); err != nil {
+		t.Fatal(err)
+	}
+	if got.Loss != least.Loss || *got.Error != *least.Error {
+		t.Errorf("best.onnx has %v and an error of %v, the best measurement %v and %v", got.Loss, *got.Error, least.Loss, *least.Error)
+	}
 }
 
 func TestResumeFinished(t *testing.T) {
@@ -178,6 +204,7 @@ func TestResumeRefuses(t *testing.T) {
 		{[]string{"m.onnx", "--resume", "runs/1"}, "MODEL cannot be given", 2},
 		{[]string{"--resume", "runs/7"}, "runs/7 is not the folder of a run", 1},
 		{[]string{"--resume", "data"}, "data is not the folder of a run", 1},
+		{[]string{"m.onnx", "--data", "data", "--keep", "0"}, "--keep is 0", 2},
 		{[]string{"m.onnx", "--data", "data", "--checkpoint-every", "often"}, `--checkpoint-every is "often"`, 2},
 	} {
 		_, errs, code := call(t, append([]string{"train"}, c.args...)...)

@@ -214,7 +214,7 @@ func (c *trainCmd) check() error {
 	if err := c.finetuneFlags.check(); err != nil {
 		return err
 	}
-	if _, _, err := c.interval(); err != nil {
+	if err := c.checkpointFlags.check(); err != nil {
 		return err
 	}
 	if err := c.samplerFlags.check(c.NoShuffle); err != nil {
@@ -535,6 +535,9 @@ func (t *training) write(rep *runner.Report, seconds float64) ([]string, error) 
 		return nil, err
 	}
 	files := []string{path, t.run.Path(report.MetricsName), t.run.Path(report.ConfigName)}
+	if best := t.run.Path(report.BestName); exists(best) {
+		files = slices.Insert(files, 1, best)
+	}
 	r := result{Gradients: rep.Evals, Outer: rep.Outer, Loss: number(rep.Loss), Rollbacks: rep.Rollbacks, Seconds: math.Round(seconds*1e3) / 1e3, Out: t.Out, Pending: t.Out != ""}
 	if rep.Test != nil {
 		r.Test = t.text.evaluation(*rep.Test)

@@ -120,6 +120,7 @@ const (
 	MetricsName = "metrics.jsonl"
 	ConfigName  = "config"
 	TrainedName = "trained.onnx"
+	BestName    = "best.onnx" // at the best measurement so far
 	ResultName  = "result"
 
 	// CheckpointsName is a folder.
