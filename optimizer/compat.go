@@ -13,7 +13,8 @@ package optimizer
 //
 // where a is Alpha and g Scoping. In all three the inner momentum is 0 at the start of an outer step, the pull
 // to x and the noise are outside of it, and the outer step is by x - mu without the factor gamma, which the
-// paper's algorithm 1 has; see OuterGamma. An outer step of the programs costs L+1 gradients.
+// paper's algorithm 1 has; see OuterGamma. An outer step of the programs costs L+1 gradients. The programs let decay act on
+// biases and normalisation too; that is for the groups given to Init to say.
 type Compat string
 
 // The values of Compat.

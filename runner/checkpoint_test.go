@@ -176,14 +176,15 @@ func TestCheckpointOfAnotherRun(t *testing.T) {
 	c.Resume = true
 	half := 0.5
 	for what, change := range map[string]func(*optimizer.EntropySGD, *runner.Config, *runner.Options){
-		"method":   func(m *optimizer.EntropySGD, _ *runner.Config, _ *runner.Options) { m.Gamma = 0.01 },
-		"schedule": func(m *optimizer.EntropySGD, _ *runner.Config, _ *runner.Options) { m.Scope = optimizer.LinearScope },
-		"budget":   func(_ *optimizer.EntropySGD, c *runner.Config, _ *runner.Options) { c.Evals = 18 },
-		"batch":    func(_ *optimizer.EntropySGD, c *runner.Config, _ *runner.Options) { c.Batch = 10 },
-		"seed":     func(_ *optimizer.EntropySGD, c *runner.Config, _ *runner.Options) { c.Seed = 4 },
-		"sampling": func(_ *optimizer.EntropySGD, c *runner.Config, _ *runner.Options) { c.InOrder = true },
-		"dropout":  func(_ *optimizer.EntropySGD, _ *runner.Config, o *runner.Options) { o.Dropout = &half },
-		"start":    func(_ *optimizer.EntropySGD, c *runner.Config, _ *runner.Options) { c.Weights[3] = 1 },
+		"method":       func(m *optimizer.EntropySGD, _ *runner.Config, _ *runner.Options) { m.Gamma = 0.01 },
+		"schedule":     func(m *optimizer.EntropySGD, _ *runner.Config, _ *runner.Options) { m.Scope = optimizer.LinearScope },
+		"weight decay": func(_ *optimizer.EntropySGD, c *runner.Config, _ *runner.Options) { c.DecayAll = true },
+		"budget":       func(_ *optimizer.EntropySGD, c *runner.Config, _ *runner.Options) { c.Evals = 18 },
+		"batch":        func(_ *optimizer.EntropySGD, c *runner.Config, _ *runner.Options) { c.Batch = 10 },
+		"seed":         func(_ *optimizer.EntropySGD, c *runner.Config, _ *runner.Options) { c.Seed = 4 },
+		"sampling":     func(_ *optimizer.EntropySGD, c *runner.Config, _ *runner.Options) { c.InOrder = true },
+		"dropout":      func(_ *optimizer.EntropySGD, _ *runner.Config, o *runner.Options) { o.Dropout = &half },
+		"start":        func(_ *optimizer.EntropySGD, c *runner.Config, _ *runner.Options) { c.Weights[3] = 1 },
 		"model": func(_ *optimizer.EntropySGD, c *runner.Config, _ *runner.Options) {
 			c.Checkpoints.Identity = map[string]string{"model": "sha256 2"}
 		},

@@ -334,6 +334,9 @@ func (r *run) identify(x []float32) (map[string]string, error) {
 		"evaluate": fmt.Sprintf("every %d, statistics of %d, kept %v", c.EvalEvery, c.StatisticsSamples, c.KeepStatistics),
 		"on NaN":   c.OnNaN.String(),
 	}
+	if c.DecayAll {
+		id["weight decay"] = "of biases and normalisation too"
+	}
 	if n := len(r.s.net.Frozen); n > 0 {
 		names := ""
 		for _, p := range r.s.net.Frozen {

@@ -31,6 +31,8 @@ type Config struct {
 	Sampling       Sampling
 	OddballFloor   float64
 	OddballWeights bool
+	// DecayAll lets the method's weight decay act on biases and the weights of normalisation too, as torch.optim has it.
+	DecayAll bool
 	// Weights and Running are the start; nil means those of the network's file.
 	Weights, Running []float32
 	// Test, when not nil, is evaluated at the end, and every EvalEvery gradients if that is not 0.
@@ -139,7 +141,11 @@ func Train(ctx context.Context, s *Step, m optimizer.Method, src Source, cfg Con
 	if r.cfg.StatisticsSamples == 0 {
 		r.cfg.StatisticsSamples = 10000
 	}
-	r.state = m.Init(x, Groups(s.net))
+	groups := Groups(s.net)
+	if cfg.DecayAll {
+		groups = nil // one of all weights
+	}
+	r.state = m.Init(x, groups)
 	return r.train(ctx)
 }
 

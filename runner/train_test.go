@@ -105,6 +105,36 @@ func TestTrainUsesEachSampleOnceAnEpoch(t *testing.T) {
 	}
 }
 
+// With a gradient of 0, decay alone moves weights: those of products and convolutions, or all.
+func TestDecay(t *testing.T) {
+	s := compile(t, runner.Options{})
+	for _, all := range []bool{false, true} {
+		m := &still{optimizer.SGD{LR: 0.5, WeightDecay: 0.5}}
+		start := slices.Repeat([]float32{4}, s.Dim())
+		r, err := runner.Train(context.Background(), s, m, source(t, 20), runner.Config{Batch: 20, Evals: 1, Weights: start, DecayAll: all, KeepStatistics: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, p := range s.Net().Params {
+			want := float32(4)
+			if all || len(p.Shape) > 1 {
+				want = 3
+			}
+			if got := r.Weights[p.From]; got != want {
+				t.Errorf("decay of all %v: a weight of %s is %v, want %v", all, p.Name, got, want)
+			}
+		}
+	}
+}
+
+// still is SGD that is told no gradients.
+type still struct{ optimizer.SGD }
+
+func (m *still) Tell(s *optimizer.State, r []optimizer.Result) bool {
+	clear(r[0].Grad)
+	return m.SGD.Tell(s, r)
+}
+
 func TestTrainStops(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	src := &counted{Source: source(t, 50)}

@@ -139,6 +139,7 @@ func TestErrors(t *testing.T) {
 		{"train m.onnx --data data --compat lua --outer-momentum 0.1", 2, []string{"--outer-momentum is 0.1", "--compat"}},
 		{"train m.onnx --data data --optimizer entropy-adam --outer-momentum 0.1", 2, []string{"--outer-momentum is 0.1", "--adam-loops"}},
 		{"train m.onnx --data data --optimizer adamw --weight-decay 0", 2, []string{"--optimizer adam"}},
+		{"train m.onnx --data data --decay-all", 2, []string{"--decay-all has no effect with --weight-decay 0"}},
 		{"train m.onnx --data data --optimizer elastic-sgd --scoping 0.1", 2, []string{"--scoping has no effect", "--rho"}},
 		{"train m.onnx --data data --clip-norm 0", 2, []string{"--clip-norm", "clip nothing"}},
 		{"train m.onnx --data data --gamma 0 --scoping 0.1", 2, []string{"--scoping has no effect"}},

@@ -68,6 +68,9 @@ func (f *methodFlags) build(total, seed uint64, threads int) (optimizer.Settled,
 		return nil, err
 	}
 	total = optimizer.RoundBudget(m, total)
+	if f.DecayAll && chain(base)[0].FieldByName("WeightDecay").Float() == 0 {
+		return nil, usagef("--decay-all has no effect with --weight-decay 0")
+	}
 	for _, v := range chain(m) {
 		set(v, "Seed", seed)
 		set(v, "Threads", threads)

@@ -80,6 +80,7 @@ func TestEveryOptimizerTrains(t *testing.T) {
 		{"--optimizer sgd --plain-momentum --momentum 0.5", 40, 40, "plain_momentum=true momentum=0.5"},
 		{"--optimizer adam --lr 0.01 --beta1 0.8 --beta2 0.99 --epsilon 1e-6 --weight-decay 0.1", 40, 40, "lr=0.01 beta1=0.8 beta2=0.99 epsilon=1e-06 weight_decay=0.1"},
 		{"--optimizer adamw", 40, 40, "weight_decay=0.01"},
+		{"--optimizer adamw --decay-all", 40, 40, "weight_decay=0.01 decay_all=true"},
 		{"--optimizer parle -L 2 --replicas 2 --rho 0.5 --rho-max 2 --gamma 0.1 --gamma-max 0.2 --scoping 0.01", 40, 10, "replicas=2 rho=0.5 rho_max=2 gamma=0.1 gamma_max=0.2 scoping=0.01"},
 		{"--optimizer parle -L 5 --replicas 1", 40, 8, "replicas=1 rho=0"},
 		{"--optimizer elastic-sgd", 42, 14, "replicas=3 langevin_steps=1 gamma=0 rho=0.1"},

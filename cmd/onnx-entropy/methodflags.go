@@ -11,6 +11,7 @@ type methodFlags struct {
 	Momentum      *float64 `group:"Optimizer:" placeholder:"X" sets:"EntropySGD.Momentum SGD.Momentum Parle.Momentum" help:"Nesterov momentum, where there are inner steps that of them (default 0.9)."`
 	PlainMomentum bool     `group:"Optimizer:" help:"Momentum of sgd without Nesterov's look ahead."`
 	WeightDecay   *float64 `group:"Optimizer:" placeholder:"X" sets:"EntropySGD.WeightDecay SGD.WeightDecay Adam.WeightDecay Parle.WeightDecay" help:"Added to the gradient, times the weights; not for biases and normalisation (default 0; adamw 0.01, apart from the gradient)."`
+	DecayAll      bool     `group:"Optimizer:" help:"Weight decay of biases and normalisation too, as torch.optim and the authors' programs have it."`
 	Beta1         *float64 `group:"Optimizer:" name:"beta1" placeholder:"X" sets:"Adam.Beta1 EntropySGD.Beta1" help:"Adam's decay of the mean gradient (default 0.9)."`
 	Beta2         *float64 `group:"Optimizer:" name:"beta2" placeholder:"X" sets:"Adam.Beta2 EntropySGD.Beta2" help:"Adam's decay of the mean square (default 0.999)."`
 	Epsilon       *float64 `group:"Optimizer:" placeholder:"X" sets:"Adam.Epsilon EntropySGD.Epsilon" help:"Added to Adam's root mean square (default 1e-8)."`

@@ -139,6 +139,9 @@ func (f *methodFlags) settings(m optimizer.Settled) []setting {
 			add("plain-momentum", "true")
 		}
 	}
+	if f.DecayAll {
+		add("decay-all", "true")
+	}
 	add("lr-schedule", f.LRSchedule)
 	if f.WarmUp != nil && *f.WarmUp != 0 {
 		add("warm-up", report.Number(*f.WarmUp))

@@ -364,7 +364,7 @@ func (t *training) configure() error {
 	t.cfg = runner.Config{
 		Batch: t.Batch, Evals: evals, Seed: t.Seed, InOrder: t.NoShuffle,
 		Sampling: t.sampling(), OddballFloor: t.floor(), OddballWeights: t.OddballWeights,
-		OnNaN: onNaN[t.OnNaN], Test: t.test, EvalEvery: max(perEpoch, (evals+uint64(t.Evaluations)-1)/uint64(t.Evaluations)),
+		DecayAll: t.DecayAll, OnNaN: onNaN[t.OnNaN], Test: t.test, EvalEvery: max(perEpoch, (evals+uint64(t.Evaluations)-1)/uint64(t.Evaluations)),
 	}
 	if t.Reinit != nil {
 		t.cfg.Weights, t.cfg.Running = t.net.Reinit(*t.Reinit)

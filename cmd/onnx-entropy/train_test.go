@@ -30,12 +30,12 @@ func TestTrainEvalPredict(t *testing.T) {
 	out := must(t, "train", "m.onnx", "--data", "data", "--epochs", "40", "--batch", "16", "--out", "trained.onnx", "--threads", "1")
 	for _, want := range []string{"m.onnx (file), 111 weights", "60 training samples and 30 test samples of 1x6x6 in 3 classes",
 		"160 gradients of 16 samples on 1 thread", "test error 0.00 %", "160 gradient evaluations, 8 outer steps",
-		"trained.onnx  runs/1/trained.onnx  runs/1/metrics.jsonl  runs/1/config"} {
+		"trained.onnx  runs/1/trained.onnx  runs/1/best.onnx  runs/1/metrics.jsonl  runs/1/config"} {
 		if !strings.Contains(filepath.ToSlash(out), want) {
 			t.Errorf("the output lacks %q:\n%s", want, out)
 		}
 	}
-	if got, want := files(t, dir), before+" runs runs/1 runs/1/checkpoints runs/1/config runs/1/metrics.jsonl runs/1/result runs/1/trained.onnx trained.onnx"; got != want {
+	if got, want := files(t, dir), before+" runs runs/1 runs/1/best.onnx runs/1/checkpoints runs/1/config runs/1/metrics.jsonl runs/1/result runs/1/trained.onnx trained.onnx"; got != want {
 		t.Errorf("files %s, want %s", got, want)
 	}
 	if !bytes.Equal(read(t, "trained.onnx"), read(t, "runs/1/trained.onnx")) {
@@ -329,7 +329,7 @@ func TestDefaultRunLearns(t *testing.T) {
 	if !ok || err != nil || percent > 2 {
 		t.Errorf("test error %v %% after 4 epochs, want at most 2:\n%s", percent, out)
 	}
-	if got := files(t, dir); got != "runs runs/1 runs/1/checkpoints runs/1/config runs/1/metrics.jsonl runs/1/result runs/1/trained.onnx" {
+	if got := files(t, dir); got != "runs runs/1 runs/1/best.onnx runs/1/checkpoints runs/1/config runs/1/metrics.jsonl runs/1/result runs/1/trained.onnx" {
 		t.Errorf("files %s", got)
 	}
 }
