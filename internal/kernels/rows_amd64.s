@@ -162,7 +162,7 @@ next:
 	RET
 
 // func transpose4AVX2(dst *float32, ldd int, src *float32, lds int, blocks int)
-// Requires: AVX
+// Requires: AVX, MMX+
 TEXT ·transpose4AVX2(SB), NOSPLIT, $0-40
 	MOVQ dst+0(FP), AX
 	MOVQ ldd+8(FP), CX
@@ -172,29 +172,37 @@ TEXT ·transpose4AVX2(SB), NOSPLIT, $0-40
 	SHLQ $0x02, CX
 	SHLQ $0x02, BX
 	LEAQ (DX)(BX*2), DI
+	LEAQ (DX)(BX*8), R9
+	LEAQ (DI)(BX*8), R10
 
 block:
-	VMOVUPS   (DX), X0
-	VMOVUPS   (DX)(BX*1), X1
-	VMOVUPS   (DI), X2
-	VMOVUPS   (DI)(BX*1), X3
-	VUNPCKLPS X1, X0, X4
-	VUNPCKLPS X3, X2, X5
-	VUNPCKHPS X1, X0, X0
-	VUNPCKHPS X3, X2, X1
-	VUNPCKLPD X5, X4, X2
-	VUNPCKHPD X5, X4, X3
-	VUNPCKLPD X1, X0, X4
-	VUNPCKHPD X1, X0, X0
-	LEAQ      (AX)(CX*2), R8
-	VMOVUPS   X2, (AX)
-	VMOVUPS   X3, (AX)(CX*1)
-	VMOVUPS   X4, (R8)
-	VMOVUPS   X0, (R8)(CX*1)
-	ADDQ      $0x10, DX
-	ADDQ      $0x10, DI
-	LEAQ      (R8)(CX*2), AX
-	DECQ      SI
-	JNZ       block
+	PREFETCHT0 (R9)
+	PREFETCHT0 (R9)(BX*1)
+	PREFETCHT0 (R10)
+	PREFETCHT0 (R10)(BX*1)
+	ADDQ       $0x10, R9
+	ADDQ       $0x10, R10
+	VMOVUPS    (DX), X0
+	VMOVUPS    (DX)(BX*1), X1
+	VMOVUPS    (DI), X2
+	VMOVUPS    (DI)(BX*1), X3
+	VUNPCKLPS  X1, X0, X4
+	VUNPCKLPS  X3, X2, X5
+	VUNPCKHPS  X1, X0, X0
+	VUNPCKHPS  X3, X2, X1
+	VUNPCKLPD  X5, X4, X2
+	VUNPCKHPD  X5, X4, X3
+	VUNPCKLPD  X1, X0, X4
+	VUNPCKHPD  X1, X0, X0
+	LEAQ       (AX)(CX*2), R8
+	VMOVUPS    X2, (AX)
+	VMOVUPS    X3, (AX)(CX*1)
+	VMOVUPS    X4, (R8)
+	VMOVUPS    X0, (R8)(CX*1)
+	ADDQ       $0x10, DX
+	ADDQ       $0x10, DI
+	LEAQ       (R8)(CX*2), AX
+	DECQ       SI
+	JNZ        block
 	VZEROUPPER
 	RET

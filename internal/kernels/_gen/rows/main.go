@@ -113,7 +113,17 @@ func transpose4() {
 	s2, d2 := GP64(), GP64()
 	LEAQ(operand.Mem{Base: s0, Index: lds, Scale: 2}, s2)
 
+	// Rows are short, and begin anew before the processor's own prefetching has caught on.
+	n0, n2 := GP64(), GP64()
+	LEAQ(operand.Mem{Base: s0, Index: lds, Scale: 8}, n0)
+	LEAQ(operand.Mem{Base: s2, Index: lds, Scale: 8}, n2)
 	Label("block")
+	PREFETCHT0(operand.Mem{Base: n0})
+	PREFETCHT0(operand.Mem{Base: n0, Index: lds, Scale: 1})
+	PREFETCHT0(operand.Mem{Base: n2})
+	PREFETCHT0(operand.Mem{Base: n2, Index: lds, Scale: 1})
+	ADDQ(operand.Imm(16), n0)
+	ADDQ(operand.Imm(16), n2)
 	r := [4]reg.VecVirtual{XMM(), XMM(), XMM(), XMM()}
 	VMOVUPS(operand.Mem{Base: s0}, r[0])
 	VMOVUPS(operand.Mem{Base: s0, Index: lds, Scale: 1}, r[1])
