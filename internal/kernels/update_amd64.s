@@ -57,7 +57,7 @@ again:
 	RET
 
 // func innerNoiseAVX2(p *float32, mu *float32, v *float32, x *float32, grad *float32, n int, c *float32, schedule *[19]uint32, block uint32)
-// Requires: AVX, AVX2, SSE2
+// Requires: AVX, AVX2, MMX+, SSE2
 TEXT ·innerNoiseAVX2(SB), $632-68
 	MOVQ         p+0(FP), AX
 	MOVQ         mu+8(FP), CX
@@ -114,6 +114,16 @@ TEXT ·innerNoiseAVX2(SB), $632-68
 	VPADDD       vectorConstants<>+0(SB), Y0, Y0
 
 again:
+	PREFETCHT0   128(AX)
+	PREFETCHT0   192(AX)
+	PREFETCHT0   128(CX)
+	PREFETCHT0   192(CX)
+	PREFETCHT0   128(DX)
+	PREFETCHT0   192(DX)
+	PREFETCHT0   128(BX)
+	PREFETCHT0   192(BX)
+	PREFETCHT0   128(SI)
+	PREFETCHT0   192(SI)
 	VPADDD       vectorConstants<>+64(SB), Y0, Y1
 	VPMULUDQ     vectorConstants<>+128(SB), Y0, Y2
 	VPSRLQ       $0x20, Y2, Y3
@@ -841,7 +851,7 @@ again:
 	RET
 
 // func innerNoiseAVX512(p *float32, mu *float32, v *float32, x *float32, grad *float32, n int, c *float32, schedule *[19]uint32, block uint32)
-// Requires: AVX, AVX512DQ, AVX512F
+// Requires: AVX, AVX512DQ, AVX512F, MMX+
 TEXT ·innerNoiseAVX512(SB), $0-68
 	MOVQ         p+0(FP), AX
 	MOVQ         mu+8(FP), CX
@@ -865,6 +875,26 @@ TEXT ·innerNoiseAVX512(SB), $0-68
 	VPADDD       vectorConstants<>+1856(SB), Z7, Z7
 
 again:
+	PREFETCHT0      256(AX)
+	PREFETCHT0      320(AX)
+	PREFETCHT0      384(AX)
+	PREFETCHT0      448(AX)
+	PREFETCHT0      256(CX)
+	PREFETCHT0      320(CX)
+	PREFETCHT0      384(CX)
+	PREFETCHT0      448(CX)
+	PREFETCHT0      256(DX)
+	PREFETCHT0      320(DX)
+	PREFETCHT0      384(DX)
+	PREFETCHT0      448(DX)
+	PREFETCHT0      256(BX)
+	PREFETCHT0      320(BX)
+	PREFETCHT0      384(BX)
+	PREFETCHT0      448(BX)
+	PREFETCHT0      256(SI)
+	PREFETCHT0      320(SI)
+	PREFETCHT0      384(SI)
+	PREFETCHT0      448(SI)
 	VPADDD.BCST     vectorConstants<>+192(SB), Z7, Z8
 	VPMULUDQ.BCST   vectorConstants<>+128(SB), Z7, Z9
 	VPSRLQ          $0x20, Z9, Z10

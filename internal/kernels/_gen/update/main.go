@@ -92,6 +92,12 @@ func inner(level string, noise bool) {
 		return
 	}
 	loop(n, s, 4, func() {
+		// While these numbers are made, memory has time to bring what the next ones are for.
+		for _, name := range []string{"p", "mu", "v", "x", "grad"} {
+			for line := 0; line < 4*vector.Bytes(); line += 64 {
+				PREFETCHT0(operand.Mem{Base: s[name], Disp: 4*vector.Bytes() + line})
+			}
+		}
 		for i, xi := range g.Normals() {
 			step(i, func() vec { return mul(k(amplitude), xi) })
 		}
