@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"runtime"
 	"runtime/debug"
+	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -19,22 +20,43 @@ type Task interface {
 	Part(worker, part int)
 }
 
-// A Pool is a set of goroutines that wait for tasks. Run may be called from one goroutine at a time. A Pool
-// that is no longer referenced ends its goroutines.
+// A Pool has a crew of goroutines that wait for tasks. Run may be called from one goroutine at a time. Pools of as many threads share
+// a crew as long as they do not run at the same time: that of a gradient is still awake when the optimizer's turn comes. The crews
+// end when the last of these Pools is no longer referenced.
 //
 // Waking a goroutine that sleeps takes longer than many a task: 5 to 50 microseconds. So whoever waits looks
 // again and again for a while before it sleeps, if each thread has a processor of its own. And the caller
 // does not wait for a helper that has not begun: it takes the task back.
-type Pool struct{ *state }
+type Pool struct {
+	*crew // that ran the last task
+	crews *crews
+}
+
+// crews are those of the Pools of one number of threads.
+type crews struct {
+	key   crewKey
+	pools int // that are referenced
+	all   []*crew
+}
+
+type crewKey struct {
+	threads  int
+	patience time.Duration
+}
+
+var (
+	crewsLock sync.Mutex
+	crewsOf   = map[crewKey]*crews{}
+)
 
 // patience is how long a goroutine looks for a task, or for the end of one, before it sleeps: longer than
 // what comes between two tasks of a training step, so short that it costs nothing beside one.
 const patience = 50 * time.Microsecond
 
-type state struct {
-	threads  int
-	patience time.Duration
-	helpers  []*helper // one for each goroutine besides the caller's
+type crew struct {
+	crewKey
+	helpers []*helper   // one for each goroutine besides the caller's
+	busy    atomic.Bool // it runs a task
 
 	task    Task
 	ranges  []span      // of each worker
@@ -83,86 +105,130 @@ func New(threads int) *Pool {
 		threads = runtime.GOMAXPROCS(0)
 	}
 	threads = min(threads, max(64, 2*runtime.NumCPU()))
-	s := &state{threads: threads, ranges: make([]span, threads), done: make(chan struct{}, 1)}
+	key := crewKey{threads: threads}
 	if threads <= min(runtime.GOMAXPROCS(0), runtime.NumCPU()) {
-		s.patience = patience
+		key.patience = patience
 	}
-	for w := 1; w < threads; w++ {
-		h := &helper{wake: make(chan struct{}, 1)}
-		s.helpers = append(s.helpers, h)
-		go s.serve(w, h)
+	crewsLock.Lock()
+	defer crewsLock.Unlock()
+	cs := crewsOf[key]
+	if cs == nil {
+		cs = &crews{key: key, all: []*crew{newCrew(key)}}
+		crewsOf[key] = cs
 	}
-	p := &Pool{s}
-	runtime.AddCleanup(p, func(helpers []*helper) {
-		for _, h := range helpers {
-			close(h.wake)
-		}
-	}, s.helpers)
+	cs.pools++
+	p := &Pool{cs.all[0], cs}
+	runtime.AddCleanup(p, (*crews).leave, cs)
 	return p
 }
 
+// leave is called for each Pool that is no longer referenced.
+func (cs *crews) leave() {
+	crewsLock.Lock()
+	defer crewsLock.Unlock()
+	if cs.pools--; cs.pools > 0 {
+		return
+	}
+	delete(crewsOf, cs.key)
+	for _, c := range cs.all {
+		for _, h := range c.helpers {
+			close(h.wake)
+		}
+	}
+}
+
+func newCrew(key crewKey) *crew {
+	c := &crew{crewKey: key, ranges: make([]span, key.threads), done: make(chan struct{}, 1)}
+	for w := 1; w < key.threads; w++ {
+		h := &helper{wake: make(chan struct{}, 1)}
+		c.helpers = append(c.helpers, h)
+		go c.serve(w, h)
+	}
+	return c
+}
+
+// take makes p's crew one that runs no task of another Pool, and busy.
+func (p *Pool) take() *crew {
+	if p.busy.CompareAndSwap(false, true) {
+		return p.crew
+	}
+	crewsLock.Lock()
+	defer crewsLock.Unlock()
+	for _, p.crew = range p.crews.all {
+		if p.busy.CompareAndSwap(false, true) {
+			return p.crew
+		}
+	}
+	p.crew = newCrew(p.crews.key)
+	p.busy.Store(true)
+	p.crews.all = append(p.crews.all, p.crew)
+	return p.crew
+}
+
 // Threads is the number of parts that may run at the same time.
-func (s *state) Threads() int { return s.threads }
+func (c *crew) Threads() int { return c.threads }
 
 // Run runs the parts [0, parts) of t and returns when all are done. If a part panics, the remaining
 // parts are skipped and Run panics with a *Panic in the caller's goroutine.
 func (p *Pool) Run(parts int, t Task) {
-	s := p.state
 	if parts <= 0 {
 		return
 	}
-	if parts == 1 || s.threads == 1 {
+	if parts == 1 || p.threads == 1 {
 		for i := range parts {
 			t.Part(0, i)
 		}
 		return
 	}
-	s.task = t
-	workers := min(s.threads, parts)
-	for w := range s.ranges {
-		r := &s.ranges[w]
+	c := p.take()
+	c.task = t
+	workers := min(c.threads, parts)
+	for w := range c.ranges {
+		r := &c.ranges[w]
 		r.next.Store(int64(min(w, workers) * parts / workers))
 		r.end = int64(min(w+1, workers) * parts / workers)
 	}
-	helpers := s.helpers[:workers-1]
+	helpers := c.helpers[:workers-1]
 	for _, h := range helpers {
 		h.phase.Store(posted)
 		if h.asleep.Load() {
 			signal(h.wake)
 		}
 	}
-	s.work(0)
+	c.work(0)
 	for _, h := range helpers {
 		if !h.phase.CompareAndSwap(posted, idle) {
-			s.await(h)
+			c.await(h)
 		}
 	}
-	s.task = nil
+	c.task = nil
+	f := c.failure.Swap(nil)
+	c.busy.Store(false)
 	runtime.KeepAlive(p)
-	if f := s.failure.Swap(nil); f != nil {
+	if f != nil {
 		panic(f)
 	}
 }
 
 // await returns when h is idle.
-func (s *state) await(h *helper) {
-	if s.look(&h.phase, idle) {
+func (c *crew) await(h *helper) {
+	if c.look(&h.phase, idle) {
 		return
 	}
 	for {
-		s.waiting.Store(true)
+		c.waiting.Store(true)
 		if h.phase.Load() == idle {
 			break
 		}
-		<-s.done
+		<-c.done
 	}
-	s.waiting.Store(false)
+	c.waiting.Store(false)
 }
 
 // serve is the life of a helper.
-func (s *state) serve(worker int, h *helper) {
+func (c *crew) serve(worker int, h *helper) {
 	for {
-		if !s.look(&h.phase, posted) {
+		if !c.look(&h.phase, posted) {
 			// Whoever posts stores phase and then loads asleep, so one of the two sees the other.
 			h.asleep.Store(true)
 			if h.phase.Load() != posted {
@@ -173,24 +239,24 @@ func (s *state) serve(worker int, h *helper) {
 			h.asleep.Store(false)
 		}
 		if h.phase.CompareAndSwap(posted, working) {
-			s.work(worker)
+			c.work(worker)
 			h.phase.Store(idle)
-			if s.waiting.Load() {
-				signal(s.done)
+			if c.waiting.Load() {
+				signal(c.done)
 			}
 		}
 	}
 }
 
 // look waits until v is want, but not longer than the pool's patience, and tells whether it is.
-func (s *state) look(v *atomic.Uint32, want uint32) bool {
+func (c *crew) look(v *atomic.Uint32, want uint32) bool {
 	if v.Load() == want {
 		return true
 	}
-	if s.patience == 0 {
+	if c.patience == 0 {
 		return false
 	}
-	for start := time.Now(); time.Since(start) < s.patience; {
+	for start := time.Now(); time.Since(start) < c.patience; {
 		for range 100 {
 			if v.Load() == want {
 				return true
@@ -209,19 +275,19 @@ func signal(c chan struct{}) {
 }
 
 // work runs parts that nobody has begun: the worker's own, then the others'.
-func (s *state) work(worker int) {
+func (c *crew) work(worker int) {
 	defer func() {
 		if r := recover(); r != nil {
-			s.failure.CompareAndSwap(nil, &Panic{r, debug.Stack()})
-			for w := range s.ranges {
-				s.ranges[w].next.Store(s.ranges[w].end)
+			c.failure.CompareAndSwap(nil, &Panic{r, debug.Stack()})
+			for w := range c.ranges {
+				c.ranges[w].next.Store(c.ranges[w].end)
 			}
 		}
 	}()
-	for w := range s.ranges {
-		r := &s.ranges[(worker+w)%len(s.ranges)]
+	for w := range c.ranges {
+		r := &c.ranges[(worker+w)%len(c.ranges)]
 		for i := r.next.Add(1) - 1; i < r.end; i = r.next.Add(1) - 1 {
-			s.task.Part(worker, int(i))
+			c.task.Part(worker, int(i))
 		}
 	}
 }

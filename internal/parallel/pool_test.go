@@ -96,6 +96,44 @@ func TestAbandonedPoolEndsItsGoroutines(t *testing.T) {
 	t.Errorf("%d goroutines, %d before the pools", runtime.NumGoroutine(), before)
 }
 
+// sharing is a task that runs one of another Pool of as many threads inside a part.
+type sharing struct {
+	inner *Pool
+	task  Task
+	other *crew
+}
+
+func (s *sharing) Part(_, part int) {
+	if part == 0 {
+		s.inner.Run(4, s.task)
+		s.other = s.inner.crew
+	}
+}
+
+// TestPoolsShareACrew unless they run at the same time.
+func TestPoolsShareACrew(t *testing.T) {
+	a, b := New(3), New(3)
+	c := newCount(4, 3)
+	a.Run(4, c)
+	b.Run(4, c)
+	if a.crew != b.crew {
+		t.Error("two Pools in turns have a crew each")
+	}
+	nested := &sharing{inner: b, task: c}
+	a.Run(2, nested)
+	if nested.other == a.crew {
+		t.Error("a crew runs two tasks at once")
+	}
+	if New(2).crew == a.crew {
+		t.Error("Pools of different numbers of threads share a crew")
+	}
+	for i := range c.parts {
+		if n := c.parts[i].Load(); n != 3 {
+			t.Errorf("part %d ran %d times in 3 runs", i, n)
+		}
+	}
+}
+
 // TestManyRuns makes helpers sleep, wake late and be left behind.
 func TestManyRuns(t *testing.T) {
 	for _, threads := range []int{2, 3, 8} {
