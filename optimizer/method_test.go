@@ -215,6 +215,7 @@ func TestValidateNamesEveryField(t *testing.T) {
 			"L LR InnerLR Alpha Noise Gamma Scoping Momentum OuterMomentum WeightDecay OuterNoise Schedule Threads"},
 		{small(&EntropySGD{L: 1, AutoGamma: true, Gamma: 1}), "Gamma"},
 		{small(&EntropySGD{L: 1, Gamma: 1, Scoping: 0.1, Total: 100}), "Scoping"}, // 1.1^99 > 2/0.1
+		{small(&EntropySGD{L: 1, Gamma: 20, Total: 1}), "Gamma"},                  // 0.1*20 = 2
 		{small(&EntropySGD{L: 1, Beta1: 0.9}), "Beta1"},
 		{small(&EntropySGD{L: 1, InnerAdam: true, OuterAdam: true, Momentum: 0.1, OuterMomentum: 0.1}), "Momentum OuterMomentum Epsilon"},
 		{small(&EntropySGD{L: 1, DecayPlace: DecayLate}), "DecayPlace"},

@@ -62,9 +62,13 @@ func (m *EntropySGD) validateScoping(s *settings) {
 	if len(*s) > 0 || m.Total == 0 || m.AutoGamma || m.Compat == Torch {
 		return
 	}
+	if !(m.InnerLR*m.Gamma < 2) {
+		s.add("Gamma is %v; it must be lower, because the inner rate times gamma must stay below 2", m.Gamma)
+		return
+	}
 	last := &State{Outer: (m.Total - 1) / uint64(m.OuterEvals()), Scalars: make([]float64, scalarsCount)}
 	if g := m.gamma(last); !(m.InnerLR*g < 2) {
-		s.add("Scoping is %v; it must be lower, because gamma would grow to %.3g in the run's %d outer steps, and the inner rate times gamma must stay below 2; or bound gamma", m.Scoping, g, last.Outer+1)
+		s.add("Scoping is %v; it must be lower, because gamma would have grown to %.3g in outer step %d, the run's last, and the inner rate times gamma must stay below 2; or bound gamma", m.Scoping, g, last.Outer+1)
 	}
 }
 

@@ -278,6 +278,23 @@ func TestNaNIsNamed(t *testing.T) {
 			t.Errorf("%v", err)
 		}
 	})
+	t.Run("step", func(t *testing.T) { // whose gradient is finite, and the run's last
+		for name, m := range map[string]optimizer.Method{"sgd": &optimizer.SGD{LR: 1e39}, "entropy-sgd": func() *optimizer.EntropySGD {
+			m := entropy()
+			m.LR = 1e39
+			return m
+		}()} {
+			s := compile(t, runner.Options{})
+			r, err := runner.Train(context.Background(), s, m, source(t, 50), runner.Config{Batch: 20, Evals: 1, Test: source(t, 20)})
+			var d *runner.DivergedError
+			if !errors.As(err, &d) || !d.Weights || d.Outer != 0 || !strings.Contains(err.Error(), "step gave weights") || !strings.Contains(d.First, s.Net().Params[0].Name) {
+				t.Fatalf("%s: %v", name, err)
+			}
+			if r.Outer != 0 || !slices.Equal(r.Weights, s.Net().Weights()) {
+				t.Errorf("%s: the report is of outer step %d; its weights must be the last good ones", name, r.Outer)
+			}
+		}
+	})
 	t.Run("weights", func(t *testing.T) {
 		s := compile(t, runner.Options{})
 		x := s.Net().Weights()

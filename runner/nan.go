@@ -15,7 +15,7 @@ import (
 	"github.com/onnx-entropy/onnx-entropy/optimizer"
 )
 
-// OnNaN says what becomes of a run whose loss or gradient is NaN or infinite.
+// OnNaN says what becomes of a run whose loss, gradient or weights are NaN or infinite.
 type OnNaN uint8
 
 const (
@@ -41,12 +41,13 @@ const (
 	rememberEvery = 20
 )
 
-// A DivergedError ends a run in which a loss or gradient is no longer finite.
+// A DivergedError ends a run in which a loss, a gradient, or what a step makes of it is no longer finite.
 type DivergedError struct {
 	Evals, Outer uint64 // gradient evaluation, from 1, and outer step, from 0
 	Loss         float64
 	First        string // the first tensor that is not finite, and the node that computed it
 	Data         bool   // whether that is an input or a target
+	Weights      bool   // whether it is a weight that the method has computed from finite gradients
 	Retries      int    // rollbacks that did not help
 }
 
@@ -57,6 +58,9 @@ func (e *DivergedError) Error() string {
 	}
 	if !math.IsNaN(e.Loss) && !math.IsInf(e.Loss, 0) {
 		what = "the gradient is no longer finite"
+	}
+	if e.Weights {
+		what, remedy = "the step gave weights that are not finite", "try a smaller learning rate"
 	}
 	if e.Retries > 0 {
 		after = fmt.Sprintf(", after %d rollbacks to the same state", e.Retries)
@@ -133,10 +137,8 @@ func (s *Step) firstNonFinite(ctx context.Context, grad, x []float32, b *Batch, 
 	if row := firstRow(b.Targets[0]); row >= 0 {
 		return fmt.Sprintf("the data: the target of sample %d, in mini-batch %d", samples[row], at.Batch), true
 	}
-	for _, p := range s.net.Params {
-		if !exec.Finite(x[p.From:p.To]) {
-			return fmt.Sprintf("the weights %q at which the gradient was wanted", p.Name), false
-		}
+	if name := s.firstParam(x); name != "" {
+		return fmt.Sprintf("the weights %q at which the gradient was wanted", name), false
 	}
 	s.mu.Lock()
 	c, err := s.compile(forGradient, b)
@@ -161,12 +163,20 @@ func (s *Step) firstNonFinite(ctx context.Context, grad, x []float32, b *Batch, 
 	case err != nil:
 		return err.Error(), false
 	}
-	for _, p := range s.net.Params {
-		if !exec.Finite(grad[p.From:p.To]) {
-			return fmt.Sprintf("the gradient of %q", p.Name), false
-		}
+	if name := s.firstParam(grad); name != "" {
+		return fmt.Sprintf("the gradient of %q", name), false
 	}
 	return "no tensor when it was computed again; the memory of this computer may be at fault", false
+}
+
+// firstParam is the name of the first parameter whose part of a flat vector is not finite, or empty.
+func (s *Step) firstParam(x []float32) string {
+	for _, p := range s.net.Params {
+		if !exec.Finite(x[p.From:p.To]) {
+			return p.Name
+		}
+	}
+	return ""
 }
 
 // firstRow is the first along axis 0 of a tensor of floats with a number that is not finite, or -1.

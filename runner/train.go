@@ -278,7 +278,13 @@ func (r *run) step(ctx context.Context) (losses float64, outer bool, err error) 
 			r.cfg.Gradient(evals, loss)
 		}
 	}
-	return losses, r.m.Tell(r.state, r.results), nil
+	outer = r.m.Tell(r.state, r.results)
+	if x := r.m.Params(r.state); outer && !exec.Finite(x) {
+		e := &DivergedError{Evals: r.state.Evals, Outer: r.state.Outer - 1, Loss: losses / float64(len(r.queries)), Weights: true}
+		e.First = fmt.Sprintf("the weights %q", r.s.firstParam(x))
+		return 0, false, e
+	}
+	return losses, outer, nil
 }
 
 // keep puts the state after an outer step into the report.
