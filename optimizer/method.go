@@ -13,7 +13,10 @@
 // The package knows neither Gorgonia nor ONNX; package solver connects a Method to a Gorgonia program.
 package optimizer
 
-import "math"
+import (
+	"encoding/json"
+	"math"
+)
 
 // A Method is an optimizer written as a state machine. It never calls the model, so a run can stop and
 // resume between any two gradients. All memory between calls is in State: a Method holds settings only,
@@ -93,6 +96,19 @@ type Stats struct {
 	Gradient  float64 // |grad f(x)|
 	Cosine    float64 // of the angle between the gradients of the local entropy and of the loss; NaN if one is 0
 	Travelled float64 // length of the path of x since the start of the run
+}
+
+// MarshalJSON gives the names that metrics.jsonl of the command line has, and leaves out what is not finite, which JSON
+// cannot hold.
+func (s Stats) MarshalJSON() ([]byte, error) {
+	known := map[string]float64{}
+	for name, v := range map[string]float64{"lr": s.LR, "gamma": s.Gamma, "rho": s.Rho, "distance": s.Distance, "gradient": s.Gradient,
+		"cosine": s.Cosine, "travelled": s.Travelled} {
+		if !math.IsNaN(v) && !math.IsInf(v, 0) {
+			known[name] = v
+		}
+	}
+	return json.Marshal(known)
 }
 
 // noStats is the Stats of a method that has a rate alone.

@@ -31,7 +31,8 @@ type Checkpoints struct {
 	Every     time.Duration
 	// Keep is how many of the newest files stay; 0 means 2.
 	Keep int
-	// Resume goes on from the newest whole checkpoint. If there is none, Train fails.
+	// Resume goes on from the newest whole checkpoint. If there is none, Train fails, with ErrNoCheckpoint where the folder holds
+	// not even a damaged one: the run is then to be begun.
 	Resume bool
 	// Identity describes what the run is made of besides what Train sees, digests of the model and the data
 	// for example. A checkpoint of a run with another identity is refused with a *MismatchError.
@@ -46,6 +47,9 @@ type Checkpoints struct {
 	// of a run must succeed.
 	Warn func(error)
 }
+
+// ErrNoCheckpoint is in the error of a run that is to go on where there is nothing to go on from.
+var ErrNoCheckpoint = errors.New("there is no checkpoint")
 
 const (
 	checkpointSuffix = ".ckpt"
@@ -133,7 +137,7 @@ func (r *run) resume(rep *Report) error {
 	if len(all) > 0 {
 		return fmt.Errorf("runner: none of the %d checkpoints in %s is whole", len(all), c.Dir)
 	}
-	return fmt.Errorf("runner: there is no checkpoint in %s: the run was stopped before its first step; begin it anew", c.Dir)
+	return fmt.Errorf("runner: %w in %s: the run was stopped before its first step; begin it anew", ErrNoCheckpoint, c.Dir)
 }
 
 func openSnapshot(path string) (*snapshot, error) {

@@ -94,6 +94,14 @@ func TestResumeIsExact(t *testing.T) {
 	}
 }
 
+func TestNothingToResume(t *testing.T) {
+	c := &runner.Checkpoints{Dir: filepath.Join(t.TempDir(), "none"), Resume: true}
+	_, err := runner.Train(context.Background(), compile(t, runner.Options{}), momentum(), source(t, 50), checkpointed(t, c))
+	if !errors.Is(err, runner.ErrNoCheckpoint) {
+		t.Errorf("%v", err)
+	}
+}
+
 func TestCheckpointsThatStay(t *testing.T) {
 	c := &runner.Checkpoints{Dir: t.TempDir(), Gradients: 4, Keep: 3}
 	if _, err := runner.Train(context.Background(), compile(t, runner.Options{}), momentum(), source(t, 50), checkpointed(t, c)); err != nil {

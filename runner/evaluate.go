@@ -2,6 +2,7 @@ package runner
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"math"
 
@@ -16,6 +17,15 @@ type Metrics struct {
 	Loss  float64 // mean over the samples
 	Error float64 // fraction of positions whose largest output is not the target, of BCE whose decision is wrong; NaN if targets are values
 	Count int     // positions: samples, unless the network gives several answers a sample
+}
+
+// MarshalJSON is as Progress.MarshalJSON.
+func (m Metrics) MarshalJSON() ([]byte, error) {
+	return json.Marshal(struct {
+		Loss  *float64 `json:"loss"`
+		Error *float64 `json:"error"`
+		Count int      `json:"count"`
+	}{finite(m.Loss), finite(m.Error), m.Count})
 }
 
 // Predict returns the trained output for the inputs of b, in inference mode: dropout off, running statistics.

@@ -2,6 +2,7 @@ package runner
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"math"
@@ -64,6 +65,28 @@ type Progress struct {
 	Test          *Metrics // when the test source was evaluated after this step
 	// Stats is what the method says of the step, nil if it does not; it is valid during the call.
 	Stats *optimizer.Stats
+}
+
+// MarshalJSON gives numbers by the names of the fields in small letters; those that are not finite, which JSON cannot hold,
+// are null.
+func (p Progress) MarshalJSON() ([]byte, error) {
+	return json.Marshal(struct {
+		Evals  uint64           `json:"evals"`
+		Budget uint64           `json:"budget"`
+		Outer  uint64           `json:"outer"`
+		Epoch  float64          `json:"epoch"`
+		Loss   *float64         `json:"loss"`
+		Test   *Metrics         `json:"test,omitempty"`
+		Stats  *optimizer.Stats `json:"stats,omitempty"`
+	}{p.Evals, p.Budget, p.Outer, p.Epoch, finite(p.Loss), p.Test, p.Stats})
+}
+
+// finite is v, nil if it is NaN or infinite.
+func finite(v float64) *float64 {
+	if math.IsNaN(v) || math.IsInf(v, 0) {
+		return nil
+	}
+	return &v
 }
 
 // Report is the outcome of a run.

@@ -2,6 +2,7 @@ package runner_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"math"
 	"slices"
@@ -277,5 +278,31 @@ func TestEvaluateCountsMisses(t *testing.T) {
 	}
 	if m.Count != 300 || m.Error != float64(wrong)/300 || math.Abs(m.Loss-loss) > 1e-5*loss {
 		t.Errorf("%+v, by hand loss %v and %d of 300 wrong", m, loss, wrong)
+	}
+}
+
+// Progress becomes JSON at every moment, also before there is a loss and with numbers that a method does not have.
+func TestProgressAsJSON(t *testing.T) {
+	var lines []string
+	m := entropy()
+	m.Statistics = true
+	_, err := runner.Train(context.Background(), compile(t, runner.Options{}), m, source(t, 40), runner.Config{Batch: 20, Evals: 3, Test: source(t, 20),
+		Observe: func(p runner.Progress) {
+			b, err := json.Marshal(p)
+			if err != nil {
+				t.Fatal(err)
+			}
+			lines = append(lines, string(b))
+		}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := `{"evals":0,"budget":3,"outer":0,"epoch":0,"loss":null,"stats":{"gamma":0.0001,"lr":1}}`; lines[0] != want {
+		t.Errorf("%s, want %s", lines[0], want)
+	}
+	for _, part := range []string{`"evals":3`, `"loss":2.`, `"test":{"loss":0.`, `"error":0.`, `"count":20`, `"distance":`, `"travelled":`} {
+		if !strings.Contains(lines[1], part) {
+			t.Errorf("%s lacks %s", lines[1], part)
+		}
 	}
 }

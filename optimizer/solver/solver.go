@@ -28,14 +28,18 @@ import (
 // Finish, and Continue before the next run.
 //
 // A method may ask for several gradients before it moves: SAM for two of one mini-batch, Parle for one of each
-// replica. They are answered in turn, one a Step; Next says which is due. Methods that need the loss, such as
-// Entropy-SGD with AutoGamma, cannot work here and are refused.
+// replica. They are answered in turn, one a Step; Next says which is due.
+//
+// State is all memory of the run. A program that has kept it goes on with Resume in place of its first Step.
 //
 // Values are float32 or float64, tensors or scalars. The method works in float32: a float64 weight is
 // rounded by the first Step and stays a float32 number, and gradients are rounded as they are read.
 type Solver struct {
 	// Decay says whether weight decay applies to a node; nil: to those with more than one dimension.
 	Decay func(gorgonia.ValueGrad) bool
+	// Loss gives Step the mean loss of the mini-batch whose gradients the nodes have, which nodes do not know. Methods that
+	// use it, such as Entropy-SGD with AutoGamma, are refused without; else nil will do.
+	Loss func() float64
 
 	method   optimizer.Method
 	state    *optimizer.State // nil before the first Step
@@ -54,7 +58,7 @@ func New(m optimizer.Method) *Solver { return &Solver{method: m} }
 
 // Step takes the gradients of the nodes and sets the nodes to the point of the next gradient. It sets
 // the gradients to 0, as the solvers of Gorgonia do. The nodes are the same, in the same order, at each
-// call. The method is told a loss of NaN, since nodes do not have it.
+// call.
 func (s *Solver) Step(model []gorgonia.ValueGrad) error {
 	if s.state == nil {
 		if err := s.start(model); err != nil {
@@ -80,6 +84,9 @@ func (s *Solver) Step(model []gorgonia.ValueGrad) error {
 	})
 	if err != nil {
 		return err
+	}
+	if s.Loss != nil {
+		s.results[s.answered].Loss = s.Loss()
 	}
 	for _, vg := range s.model {
 		g, _ := vg.Grad()
@@ -122,14 +129,41 @@ func (s *Solver) Next() optimizer.Draw {
 // State is the state of the method, nil before the first Step. It belongs to the Solver.
 func (s *Solver) State() *optimizer.State { return s.state }
 
+// Resume begins where the solver of an equal method had the given state, and puts the point of the next gradient into the
+// nodes, which are those of that solver. The state belongs to s afterwards. Of a method with several queries those that were answered
+// since its last step are due again; Next says which.
+func (s *Solver) Resume(model []gorgonia.ValueGrad, state *optimizer.State) error {
+	if s.state != nil {
+		return errors.New("solver: Resume after Step; use a new Solver")
+	}
+	m, ok := s.method.(optimizer.Settled)
+	if !ok {
+		return fmt.Errorf("solver: a state of %T cannot be checked; the method must be an optimizer.Settled", s.method)
+	}
+	if err := s.start(model); err != nil {
+		return err
+	}
+	begun := s.state
+	s.state = nil
+	if err := m.CheckState(state, len(m.Params(begun))); err != nil {
+		return fmt.Errorf("solver: %w", err)
+	}
+	if !slices.Equal(state.Groups, begun.Groups) {
+		return errors.New("solver: the state is of nodes of other sizes, or with another Decay")
+	}
+	s.state = state
+	s.ask()
+	return s.put(s.queries[0].Point)
+}
+
 // start lays the nodes out in one vector and begins the run.
 func (s *Solver) start(model []gorgonia.ValueGrad) error {
 	if m, ok := s.method.(optimizer.Settled); ok {
 		if err := m.Validate(); err != nil {
 			return err
 		}
-		if m.NeedsLoss() {
-			return fmt.Errorf("solver: %T needs the loss of each gradient (AutoGamma), which nodes do not have; set Gamma instead", m)
+		if m.NeedsLoss() && s.Loss == nil {
+			return fmt.Errorf("solver: %T needs the loss of each gradient (AutoGamma), which nodes do not have; set the Solver's Loss, or Gamma", m)
 		}
 	}
 	var ends []int

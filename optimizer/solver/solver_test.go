@@ -1,6 +1,8 @@
 package solver_test
 
 import (
+	"bytes"
+	"encoding/gob"
 	"math"
 	"slices"
 	"strings"
@@ -312,8 +314,75 @@ func TestEveryMethodSolves(t *testing.T) {
 	}
 	auto := entropy()
 	auto.AutoGamma, auto.Gamma = true, 0
+	model := mixed()
+	s := solver.New(auto)
+	s.Loss = func() float64 { return 1000 }
+	for k := range 6 {
+		setGrads(t, model, k)
+		if err := s.Step(model); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if gamma := auto.Stats(s.State()).Gamma; !(gamma > 1) { // the loss is large, and where it goes near
+		t.Errorf("gamma is %v", gamma)
+	}
 	err := solver.New(&optimizer.Clip{Base: auto, Norm: 1}).Step(mixed())
 	if err == nil || !strings.Contains(err.Error(), "AutoGamma") {
 		t.Errorf("a method that needs the loss: %v", err)
+	}
+}
+
+// A run whose state was kept in a file goes on with the same bits, wherever it was stopped.
+func TestResume(t *testing.T) {
+	for name, method := range map[string]func() optimizer.Settled{
+		"entropy": func() optimizer.Settled { return entropy() },
+		"sam":     func() optimizer.Settled { return optimizer.DefaultSAM(optimizer.DefaultSGD()) },
+		"parle":   func() optimizer.Settled { return optimizer.DefaultParle() },
+	} {
+		steps := func(s *solver.Solver, model []gorgonia.ValueGrad, n int) {
+			for range n {
+				setGrads(t, model, int(s.Next().Batch))
+				if err := s.Step(model); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		whole := mixed()
+		s := solver.New(method())
+		steps(s, whole, 12)
+		if err := s.Resume(whole, s.State()); err == nil || !strings.Contains(err.Error(), "new Solver") {
+			t.Errorf("Resume after Step: %v", err)
+		}
+		for cut := 1; cut < 12; cut++ {
+			before := solver.New(method())
+			steps(before, mixed(), cut)
+			var b bytes.Buffer
+			if err := gob.NewEncoder(&b).Encode(before.State()); err != nil {
+				t.Fatal(err)
+			}
+			var state optimizer.State
+			if err := gob.NewDecoder(&b).Decode(&state); err != nil {
+				t.Fatal(err)
+			}
+			model, after := mixed(), solver.New(method())
+			if err := after.Resume(model, &state); err != nil {
+				t.Fatal(err)
+			}
+			steps(after, model, 12-int(state.Evals))
+			if !slices.Equal(flat(t, model), flat(t, whole)) {
+				t.Errorf("%s, stopped after %d gradients: %v, want %v", name, cut, flat(t, model), flat(t, whole))
+			}
+		}
+		if err := solver.New(method()).Resume(mixed()[1:], s.State()); err == nil {
+			t.Errorf("%s: a state of other nodes passes", name)
+		}
+		swapped := mixed()
+		swapped[0], swapped[1] = swapped[1], swapped[0]
+		if err := solver.New(method()).Resume(swapped, s.State()); err == nil || !strings.Contains(err.Error(), "other sizes") {
+			t.Errorf("%s: a state of nodes in another order: %v", name, err)
+		}
+		if err := solver.New(optimizer.DefaultAdam()).Resume(mixed(), s.State()); err == nil {
+			t.Errorf("%s: the state of another method passes", name)
+		}
 	}
 }
