@@ -203,9 +203,16 @@ func TestCheckpointOfAnotherRun(t *testing.T) {
 		change(m, &cfg, &o)
 		_, err := runner.Train(context.Background(), compile(t, o), m, source(t, 50), cfg)
 		var mismatch *runner.MismatchError
-		if !errors.As(err, &mismatch) || mismatch.What != what {
+		if !errors.As(err, &mismatch) || mismatch.What != what || len(mismatch.Also) != 0 {
 			t.Errorf("another %s: %v", what, err)
 		}
+	}
+	copied := *c
+	cfg := checkpointed(t, &copied)
+	cfg.Batch, cfg.Seed, cfg.OnNaN = 10, 9, runner.RollBackOnNaN
+	_, err := runner.Train(context.Background(), compile(t, runner.Options{Seed: 5}), momentum(), source(t, 49), cfg)
+	if err == nil || !strings.Contains(err.Error(), "another batch: 20, not 10; different are also on NaN, samples, seed") {
+		t.Errorf("%v", err)
 	}
 }
 
@@ -315,6 +322,16 @@ func TestNaNIsNamed(t *testing.T) {
 	})
 }
 
+// shifted draws what is due five gradients later.
+type shifted struct{ *optimizer.EntropySGD }
+
+func (m *shifted) Ask(s *optimizer.State, q []optimizer.Query) []optimizer.Query {
+	q = m.EntropySGD.Ask(s, q)
+	q[0].At.Batch += 5
+	q[0].At.Eval += 5
+	return q
+}
+
 // TestRollBack passes over mini-batches that hold NaN, and stays exact when it is stopped in between.
 func TestRollBack(t *testing.T) {
 	bad := map[int]bool{4: true, 7: true}
@@ -346,6 +363,19 @@ func TestRollBack(t *testing.T) {
 	}
 	if !slices.Equal(got.Weights, want.Weights) || got.Rollbacks != want.Rollbacks {
 		t.Errorf("the resumed run ends at other weights, after %d rollbacks", got.Rollbacks)
+	}
+
+	// After one failure it is a run whose mini-batches and dropout masks begin behind it.
+	one, err := runner.Train(context.Background(), compile(t, runner.Options{}), entropy(), &broken{Source: source(t, 50), bad: map[int]bool{4: true}}, config(nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	behind, err := runner.Train(context.Background(), compile(t, runner.Options{}), &shifted{entropy()}, source(t, 50), config(nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !slices.Equal(one.Weights, behind.Weights) {
+		t.Error("after a rollback, the run is not that with the mini-batches behind the one that failed")
 	}
 
 	always := &broken{Source: source(t, 50), bad: map[int]bool{}}

@@ -455,22 +455,37 @@ func digestFloats(xs ...[]float32) string {
 }
 
 // A MismatchError tells that a checkpoint belongs to another run.
-type MismatchError struct{ What, Saved, Given string }
+type MismatchError struct {
+	What, Saved, Given string   // of the first difference
+	Also               []string // what else is different
+}
 
 func (e *MismatchError) Error() string {
-	return fmt.Sprintf("the checkpoint was made with another %s: %s, not %s", e.What, e.Saved, e.Given)
+	also := ""
+	if len(e.Also) > 0 {
+		also = "; different are also " + strings.Join(e.Also, ", ")
+	}
+	return fmt.Sprintf("the checkpoint was made with another %s: %s, not %s%s", e.What, e.Saved, e.Given, also)
 }
 
 func sameIdentity(saved, given map[string]string) error {
 	all := maps.Clone(saved)
 	maps.Copy(all, given)
+	var found *MismatchError
 	for _, k := range slices.Sorted(maps.Keys(all)) {
 		if _, known := saved[k]; k == schedules && !known {
 			continue // checkpoints once said nothing of schedules
 		}
-		if a, b := saved[k], given[k]; a != b {
-			return &MismatchError{k, cmp.Or(a, "none"), cmp.Or(b, "none")}
+		switch a, b := saved[k], given[k]; {
+		case a == b:
+		case found == nil:
+			found = &MismatchError{What: k, Saved: cmp.Or(a, "none"), Given: cmp.Or(b, "none")}
+		default:
+			found.Also = append(found.Also, k)
 		}
 	}
-	return nil
+	if found == nil {
+		return nil
+	}
+	return found
 }

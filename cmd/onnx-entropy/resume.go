@@ -73,8 +73,11 @@ func (c *trainCmd) resume(e *env, k *kong.Context) error {
 		return errors.Join(err, run.Close())
 	}
 	var saved struct{ Command *trainCmd }
-	if err := run.ReadJSON(report.ConfigName, &saved); err != nil || saved.Command == nil {
-		return errors.Join(fmt.Errorf("%s does not say how the run was started; it cannot be resumed", run.Path(report.ConfigName)), err, run.Close())
+	if err := run.ReadJSON(report.ConfigName, &saved); err != nil {
+		return errors.Join(fmt.Errorf("%w; the run cannot be resumed without it", err), run.Close())
+	}
+	if saved.Command == nil {
+		return errors.Join(fmt.Errorf("%s does not say how the run was started; it cannot be resumed", run.Path(report.ConfigName)), run.Close())
 	}
 	old := saved.Command
 	old.Resume = c.Resume

@@ -227,6 +227,19 @@ func TestResumeRefuses(t *testing.T) {
 	if _, errs, code := call(t, "train", "--resume", "runs/1"); code != 1 || !strings.Contains(errs, "another model") {
 		t.Errorf("another model: exit code %d, %s", code, errs)
 	}
+	config := read(t, "runs/1/config")
+	for content, want := range map[string]string{"{": "unexpected end of JSON", "{}": "does not say how the run was started"} {
+		write(t, "runs/1/config", []byte(content))
+		if _, errs, code := call(t, "train", "--resume", "runs/1"); code != 1 || !strings.Contains(errs, want) || strings.Count(errs, "\n") != 1 {
+			t.Errorf("a config of %s: exit code %d, %s", content, code, errs)
+		}
+	}
+	write(t, "runs/1/config", bytes.Replace(config, []byte(`"Seed": 1`), []byte(`"Seed": 2`), 1))
+	write(t, "m.onnx", newLinear(6).onnx())
+	if _, errs, code := call(t, "train", "--resume", "runs/1"); code != 1 || !strings.Contains(errs, "different are also method, seed") {
+		t.Errorf("another seed: exit code %d, %s", code, errs)
+	}
+	write(t, "runs/1/config", config)
 	// All checkpoints but the first are damaged.
 	write(t, "m.onnx", newLinear(6).onnx())
 	all, _ := filepath.Glob("runs/1/checkpoints/0*.ckpt")
