@@ -2,6 +2,7 @@ package runner_test
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -120,6 +121,44 @@ func TestCheckpointsThatStay(t *testing.T) {
 	}
 	if _, err := runner.Train(context.Background(), compile(t, runner.Options{}), momentum(), source(t, 50), checkpointed(t, c)); err == nil || !strings.Contains(err.Error(), "another run") {
 		t.Errorf("a second run in the folder: %v", err)
+	}
+}
+
+// A run that goes on knows what was best before.
+func TestBestSurvivesAStop(t *testing.T) {
+	train := func(c *runner.Checkpoints, ctx context.Context, src runner.Source, best *[]uint64, all *[]float64) error {
+		c.Best = func(r *runner.Report) error { *best = append(*best, r.Evals); return nil }
+		_, err := runner.Train(ctx, compile(t, runner.Options{}), &optimizer.SGD{LR: 2, Momentum: 0.9}, src,
+			runner.Config{Batch: 20, Evals: 12, Seed: 3, KeepStatistics: true, Test: source(t, 30), EvalEvery: 1, Checkpoints: c,
+				Observe: func(p runner.Progress) {
+					if p.Test != nil {
+						*all = append(*all, p.Test.Error)
+					}
+				}})
+		return err
+	}
+	var want, got []uint64
+	var all, rest []float64
+	if err := train(&runner.Checkpoints{Dir: filepath.Join(t.TempDir(), "whole")}, context.Background(), source(t, 50), &want, &all); err != nil {
+		t.Fatal(err)
+	}
+	if slices.IsSortedFunc(all, func(a, b float64) int { return cmp.Compare(b, a) }) {
+		t.Fatalf("the errors %v only fall, so that the last is always the best", all)
+	}
+	for at := 2; at < 12; at++ {
+		got = nil
+		c := &runner.Checkpoints{Dir: filepath.Join(t.TempDir(), "stopped"), Gradients: 1}
+		ctx, src := cut(t, at)
+		if err := train(c, ctx, src, &got, &rest); !errors.Is(err, context.Canceled) {
+			t.Fatal(err)
+		}
+		c.Resume = true
+		if err := train(c, context.Background(), source(t, 50), &got, &rest); err != nil {
+			t.Fatal(err)
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("stopped at read %d: best were those after %v gradients, want %v", at, got, want)
+		}
 	}
 }
 
@@ -366,16 +405,27 @@ func TestRollBack(t *testing.T) {
 	}
 
 	// After one failure it is a run whose mini-batches and dropout masks begin behind it.
-	one, err := runner.Train(context.Background(), compile(t, runner.Options{}), entropy(), &broken{Source: source(t, 50), bad: map[int]bool{4: true}}, config(nil))
-	if err != nil {
-		t.Fatal(err)
+	var losses [2][]float64
+	var ends [2]*runner.Report
+	for i, m := range []optimizer.Method{entropy(), &shifted{entropy()}} {
+		cfg := config(nil)
+		cfg.Observe = func(p runner.Progress) { losses[i] = append(losses[i], p.Loss) }
+		src := &broken{Source: source(t, 50), bad: map[int]bool{4: i == 0}}
+		var err error
+		if ends[i], err = runner.Train(context.Background(), compile(t, runner.Options{}), m, src, cfg); err != nil {
+			t.Fatal(err)
+		}
 	}
-	behind, err := runner.Train(context.Background(), compile(t, runner.Options{}), &shifted{entropy()}, source(t, 50), config(nil))
-	if err != nil {
-		t.Fatal(err)
+	if got, want := losses[0][2:], losses[1][1:]; !slices.Equal(ends[0].Weights, ends[1].Weights) || !slices.Equal(got, want) { // one outer step had ended
+		t.Errorf("after a rollback, the run is not that with the mini-batches behind the one that failed: losses %v, want %v", got, want)
 	}
-	if !slices.Equal(one.Weights, behind.Weights) {
-		t.Error("after a rollback, the run is not that with the mini-batches behind the one that failed")
+
+	// Each state to go back to has its own count of failures.
+	often := &broken{Source: source(t, 50), bad: map[int]bool{2: true, 4: true, 6: true, 32: true, 34: true, 36: true, 38: true}}
+	cfg = config(nil)
+	cfg.Evals = 45
+	if r, err := runner.Train(context.Background(), compile(t, runner.Options{}), entropy(), often, cfg); err != nil || r.Rollbacks != 7 {
+		t.Errorf("%v; %+v", err, r)
 	}
 
 	always := &broken{Source: source(t, 50), bad: map[int]bool{}}
@@ -385,5 +435,24 @@ func TestRollBack(t *testing.T) {
 	_, err = runner.Train(context.Background(), compile(t, runner.Options{}), entropy(), always, config(nil))
 	if err == nil || !strings.Contains(err.Error(), "5 rollbacks") {
 		t.Errorf("a run that cannot go on: %v", err)
+	}
+	// A stop in between gives it no more tries.
+	c = &runner.Checkpoints{Dir: t.TempDir(), Gradients: 1}
+	ctx, cancel = context.WithCancel(context.Background())
+	rollbacks := 0
+	cfg = config(c)
+	cfg.RolledBack = func(*runner.DivergedError) {
+		if rollbacks++; rollbacks == 3 {
+			cancel()
+		}
+	}
+	always.reads = 0
+	if _, err := runner.Train(ctx, compile(t, runner.Options{}), entropy(), always, cfg); !errors.Is(err, context.Canceled) {
+		t.Fatal(err)
+	}
+	c.Resume = true
+	_, err = runner.Train(context.Background(), compile(t, runner.Options{}), entropy(), always, cfg)
+	if err == nil || !strings.Contains(err.Error(), "5 rollbacks") || rollbacks != 5 {
+		t.Errorf("after %d rollbacks: %v", rollbacks, err)
 	}
 }

@@ -42,7 +42,7 @@ func (r *run) carry(b *Batch, at optimizer.Draw) {
 	per, n := uint64(r.sampler.Batches()), uint64(replicasOf(r.m))
 	window := (at.Batch/n + uint64(at.Replica)*per/n) % per
 	c := &r.carried[at.Replica]
-	if c.before == nil {
+	if len(c.before) == 0 { // also of a copy
 		c.before, c.after = r.s.zeroStates(), r.s.zeroStates()
 	}
 	switch {

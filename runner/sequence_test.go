@@ -298,6 +298,37 @@ func TestTextResumeIsExact(t *testing.T) {
 	}
 }
 
+// stumbling once asks where there is nothing, at its fifth gradient.
+type stumbling struct {
+	*optimizer.EntropySGD
+	done bool
+}
+
+func (m *stumbling) Ask(s *optimizer.State, q []optimizer.Query) []optimizer.Query {
+	q = m.EntropySGD.Ask(s, q)
+	if s.Evals == 4 && !m.done {
+		m.done = true
+		q[0].Point = append([]float32{float32(math.NaN())}, q[0].Point[1:]...)
+	}
+	return q
+}
+
+// A run that goes back reads on behind the window that failed, and has the states that it had there where it goes back to.
+func TestTextRollsBack(t *testing.T) {
+	got, err := textRun(t, context.Background(), &stumbling{EntropySGD: entropy()}, trainingText(t), nil, 12)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want, err := textRun(t, context.Background(), &shifted{entropy()}, trainingText(t), nil, 12)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got.Rollbacks != 1 {
+		t.Errorf("%d rollbacks", got.Rollbacks)
+	}
+	same(t, got, want)
+}
+
 // Replicas read different windows, each its own from front to back.
 func TestReplicasReadOn(t *testing.T) {
 	parle := optimizer.DefaultParle()
