@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"math"
@@ -124,6 +125,51 @@ func TestCheckpointsThatStay(t *testing.T) {
 	}
 }
 
+// What a run that goes on reports of an outer step is what the run that was never stopped reports, and so is the outcome of one
+// that was finished.
+func TestResumedRunReportsTheSame(t *testing.T) {
+	want := map[uint64]string{}
+	describe := func(p runner.Progress) string {
+		b, err := json.Marshal(p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(b)
+	}
+	config := func(c *runner.Checkpoints) runner.Config {
+		cfg := checkpointed(t, c)
+		cfg.EvalEvery = 7 // not due after each outer step
+		return cfg
+	}
+	cfg := config(nil)
+	cfg.Observe = func(p runner.Progress) { want[p.Outer] = describe(p) }
+	whole, err := runner.Train(context.Background(), compile(t, runner.Options{}), momentum(), source(t, 50), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for at := 2; at < 20; at += 3 {
+		c := &runner.Checkpoints{Dir: filepath.Join(t.TempDir(), "stopped"), Gradients: 1}
+		ctx, src := cut(t, at)
+		if _, err := runner.Train(ctx, compile(t, runner.Options{}), momentum(), src, config(c)); !errors.Is(err, context.Canceled) {
+			t.Fatal(err)
+		}
+		c.Resume = true
+		cfg := config(c)
+		cfg.Observe = func(p runner.Progress) {
+			if got := describe(p); got != want[p.Outer] {
+				t.Errorf("stopped at read %d: %s, want %s", at, got, want[p.Outer])
+			}
+		}
+		for range 2 { // the second time nothing is left to do
+			r, err := runner.Train(context.Background(), compile(t, runner.Options{}), momentum(), source(t, 50), cfg)
+			if err != nil {
+				t.Fatal(err)
+			}
+			same(t, r, whole)
+		}
+	}
+}
+
 // A run that goes on knows what was best before.
 func TestBestSurvivesAStop(t *testing.T) {
 	train := func(c *runner.Checkpoints, ctx context.Context, src runner.Source, best *[]uint64, all *[]float64) error {
@@ -226,6 +272,7 @@ func TestCheckpointOfAnotherRun(t *testing.T) {
 		"method":       func(m *optimizer.EntropySGD, _ *runner.Config, _ *runner.Options) { m.Gamma = 0.01 },
 		"schedule":     func(m *optimizer.EntropySGD, _ *runner.Config, _ *runner.Options) { m.Scope = optimizer.LinearScope },
 		"weight decay": func(_ *optimizer.EntropySGD, c *runner.Config, _ *runner.Options) { c.DecayAll = true },
+		"evaluate":     func(_ *optimizer.EntropySGD, c *runner.Config, _ *runner.Options) { c.EvalEvery = 5 },
 		"budget":       func(_ *optimizer.EntropySGD, c *runner.Config, _ *runner.Options) { c.Evals = 18 },
 		"batch":        func(_ *optimizer.EntropySGD, c *runner.Config, _ *runner.Options) { c.Batch = 10 },
 		"seed":         func(_ *optimizer.EntropySGD, c *runner.Config, _ *runner.Options) { c.Seed = 4 },

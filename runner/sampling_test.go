@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 
+	"gorgonia.org/tensor"
+
 	"github.com/onnx-entropy/onnx-entropy/optimizer"
 	"github.com/onnx-entropy/onnx-entropy/runner"
 )
@@ -38,13 +40,11 @@ func hard(t *testing.T) *counted {
 // of an image say one thing and one another, a network that learns from draws in proportion to the errors ends where
 // q = 8(1-q) / (8(1-q) + 24q), with q = 0.37 of the draws from the odd ones.
 func TestOddballPrefersErrors(t *testing.T) {
-	share := func(s runner.Sampling) float64 {
+	share := func(s runner.Sampling, m optimizer.Settled) float64 {
 		src := hard(t)
-		m := optimizer.DefaultSGD()
-		m.LR, m.Momentum, m.Nesterov = 0.05, 0, false
 		none := 0.0
 		_, err := runner.Train(context.Background(), compile(t, runner.Options{Dropout: &none}), m, src,
-			runner.Config{Batch: 20, Evals: 240, Sampling: s, KeepStatistics: true})
+			runner.Config{Batch: 20, Evals: 240 * uint64(m.Replicas()), Sampling: s, KeepStatistics: true})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -59,9 +59,43 @@ func TestOddballPrefersErrors(t *testing.T) {
 		}
 		return float64(bad) / float64(all)
 	}
-	odd, uniform := share(runner.Oddball), share(runner.Uniform)
+	sgd := &optimizer.SGD{LR: 0.05}
+	odd, uniform := share(runner.Oddball, sgd), share(runner.Uniform, sgd)
+	// The errors are those that the replica had which drew the mini-batch.
+	if replicas := share(runner.Oddball, &optimizer.Parle{N: 2, L: 1, LR: 1, InnerLR: 0.05, Alpha: 1}); math.Abs(replicas-0.37) > 0.05 {
+		t.Errorf("with replicas, Oddball draws the odd labels in %.2f of its draws; about 0.37 are due", replicas)
+	}
 	if math.Abs(odd-0.37) > 0.05 || math.Abs(uniform-0.2) > 0.05 {
 		t.Errorf("Oddball draws the odd labels in %.2f of its draws, Uniform in %.2f; about 0.37 and 0.20 are due", odd, uniform)
+	}
+}
+
+// The error of a sample does not depend on how many there are in its mini-batch: of equal samples, those of the last one of
+// the first epoch, which is smaller, are not drawn more often.
+func TestOddballOfASmallBatch(t *testing.T) {
+	const n, batch = 300, 200
+	inputs, targets := stripes(1)
+	x := slices.Repeat(inputs[0].Float32s(), n)
+	y := slices.Repeat(targets[0].Int64s(), n)
+	memory, err := runner.NewMemory([]*tensor.Dense{tensor.New(tensor.WithShape(n, 1, 28, 28), tensor.WithBacking(x))},
+		[]*tensor.Dense{tensor.New(tensor.WithShape(n), tensor.WithBacking(y))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	src := &counted{Source: memory}
+	_, err = runner.Train(context.Background(), compile(t, runner.Options{Dropout: new(float64)}), &optimizer.SGD{LR: 1e-20}, src,
+		runner.Config{Batch: batch, Evals: 3, Sampling: runner.Oddball, KeepStatistics: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	drawn := 0.0
+	for _, i := range src.batches[2] {
+		if slices.Contains(src.batches[1], i) {
+			drawn++
+		}
+	}
+	if share, sd := drawn/batch, math.Sqrt(2.0/9/batch); math.Abs(share-1.0/3) > 4*sd {
+		t.Errorf("a third of the samples is drawn in %.2f of the draws", share)
 	}
 }
 
