@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"gorgonia.org/tensor"
 
@@ -93,6 +94,19 @@ func TestResumeIsExact(t *testing.T) {
 				same(t, r, want)
 			}
 		})
+	}
+}
+
+// Time makes checkpoints due as gradients do.
+func TestCheckpointsInTime(t *testing.T) {
+	for every, want := range map[time.Duration]int{time.Nanosecond: 16, time.Hour: 1} { // the first precedes the first gradient
+		c := &runner.Checkpoints{Dir: t.TempDir(), Every: every, Keep: 100}
+		if _, err := runner.Train(context.Background(), compile(t, runner.Options{}), momentum(), source(t, 50), checkpointed(t, c)); err != nil {
+			t.Fatal(err)
+		}
+		if all, _ := filepath.Glob(filepath.Join(c.Dir, "0*.ckpt")); len(all) != want {
+			t.Errorf("every %v: %d checkpoints of 15 gradients, want %d", every, len(all), want)
+		}
 	}
 }
 
