@@ -499,7 +499,7 @@ func (c *nodeCtx) complement() *value {
 		return nil
 	}
 	one, z := c.b.values[rest.Input[0]], c.b.values[p.Input[0]]
-	if one == nil || !one.constant() || len(one.roots) > 0 || z == nil || z.constant() || z.node == nil || z.node.Dims() != 2 || z.node.Shape()[1] != 1 {
+	if one == nil || !one.constant() || slices.ContainsFunc(one.roots, func(s *source) bool { return s.trainable(false) }) || z == nil || z.constant() || z.node == nil || z.node.Dims() != 2 || z.node.Shape()[1] != 1 {
 		return nil
 	}
 	h, err := one.numbers()

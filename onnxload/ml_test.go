@@ -13,6 +13,7 @@ import (
 	"gorgonia.org/tensor"
 
 	"github.com/onnx-entropy/onnx-entropy/internal/onnxpb"
+	"github.com/onnx-entropy/onnx-entropy/internal/ops"
 	"github.com/onnx-entropy/onnx-entropy/onnxload"
 )
 
@@ -263,5 +264,27 @@ func TestLinearModelsThatAreWrong(t *testing.T) {
 	m := mlModel("LabelEncoder", list("y"), "values_strings", list("a"))
 	if err := buildError(t, m, 1, onnxload.Options{}); !strings.Contains(err.Error(), "made of strings, which are not computed with, and there is no other") {
 		t.Error(err)
+	}
+}
+
+// The probabilities 1-p and p of two classes are a Softmax, be the 1 a Constant, or an initializer with the name that PyTorch gives numbers.
+func TestTwoClassesOfASigmoid(t *testing.T) {
+	for name, one := range map[string]float32{"initializer": 1, "constant": 1, "another number": 2} {
+		inits, nodes := list(floats("w", []int64{2, 1}, 1, -2)), protos{}
+		if c := floats("val_0", nil, one); name == "constant" {
+			nodes = append(nodes, node("Constant", nil, list("val_0"), "value", c))
+		} else {
+			inits = append(inits, c)
+		}
+		nodes = append(nodes, node("MatMul", list("x", "w"), list("z")), node("Sigmoid", list("z"), list("p")), node("Sub", list("val_0", "p"), list("q")),
+			node("Concat", list("q", "p"), list("y"), "axis", 1))
+		net := build(t, model(17, list(input("x", "N", 2)), inits, nodes, "y"), 3, onnxload.Options{Dtype: tensor.Float64})
+		if got := ops.EndsIn(net.Outputs[0], 1); (got == "Softmax") != (one == 1) {
+			t.Errorf("%s: it ends in %q", name, got)
+		}
+		p := 1 / (1 + math.Exp(-5))
+		if got := run(t, net, map[*gorgonia.Node]any{net.Inputs[0]: []float64{0, 0, 3, -1, 0, 0}}, net.Outputs...)[0]; !near(got[2], float64(one)-p, 1e-12) || !near(got[3], p, 1e-12) {
+			t.Errorf("%s: probabilities %v", name, got)
+		}
 	}
 }

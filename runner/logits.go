@@ -8,8 +8,8 @@ import (
 )
 
 // CrossEntropyOnLogits is CrossEntropy for outputs that may already be probabilities, or their logarithms: it is
-// computed from what the Softmax or LogSoftmax that makes output 0 reads, if that is along the axis of the classes. Reshape and
-// Transpose that keep this axis may follow, and a Clip to bounds within 0.001 of 0 and 1.
+// computed from what the Softmax or LogSoftmax that makes output 0 reads, if that is along the axis of the classes. It may be one operator or
+// written out as Exp, ReduceSum and Div. Reshape and Transpose that keep the axis may follow, Log, Exp, and a Clip to bounds within 0.001 of 0 and 1.
 // A loss of log(softmax) taken as a whole stays finite where a probability is rounded to 0, and so does its gradient.
 func CrossEntropyOnLogits(outputs gorgonia.Nodes, shapes []tensor.Shape) (*gorgonia.Node, gorgonia.Nodes, error) {
 	return OnLogits(CrossEntropy)(outputs, shapes)
@@ -48,10 +48,6 @@ func EndsIn(output *gorgonia.Node, labels tensor.Shape) string {
 func EndsInSigmoid(output *gorgonia.Node) bool {
 	return ops.EndsInSigmoid(output)
 }
-
-// Squashed returns the name of the Softmax, LogSoftmax or Sigmoid from which the output comes by operators on single elements, on their order and
-// on their choice, passed over by a loss or not; else "".
-func Squashed(output *gorgonia.Node) string { return ops.Squashed(output) }
 
 // read returns what the loss is computed from: the output, or its logits if the loss has passed the output over.
 func read(output, loss *gorgonia.Node) *gorgonia.Node {

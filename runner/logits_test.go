@@ -63,6 +63,45 @@ func TestCrossEntropyOnLogits(t *testing.T) {
 			}
 			return y, err
 		},
+		"Softmax, of Exp, ReduceSum and Div": func(x *gorgonia.Node, axis int) (*gorgonia.Node, error) {
+			return chain(x).exp().over(func(e link) link { return e.sum(axis, true) }).end()
+		},
+		"Softmax, of two Exp and a sum that is reshaped and expanded": func(x *gorgonia.Node, axis int) (*gorgonia.Node, error) {
+			return chain(x).exp().over(func(link) link { return chain(x).exp().sum(axis, false).reshape(3, 1).expand(3, 3) }).end()
+		},
+		"Softmax, with the greatest subtracted": func(x *gorgonia.Node, axis int) (*gorgonia.Node, error) {
+			return chain(x).less(chain(x).top(axis)).exp().over(func(e link) link { return e.sum(axis, true) }).end()
+		},
+		"Softmax, with the greatest subtracted twice": func(x *gorgonia.Node, axis int) (*gorgonia.Node, error) {
+			return chain(x).less(chain(x).top(axis)).exp().over(func(link) link { return chain(x).less(chain(x).top(axis)).exp().sum(axis, true) }).end()
+		},
+		"Softmax, rounded": func(x *gorgonia.Node, axis int) (*gorgonia.Node, error) {
+			return chain(x).softmax(axis).by(halves).end()
+		},
+		"Softmax, with a small number in the denominator": func(x *gorgonia.Node, axis int) (*gorgonia.Node, error) {
+			small := gorgonia.NewScalar(x.Graph(), x.Dtype(), gorgonia.WithName("small"), gorgonia.WithValue(gorgonia.NewF64(1e-8)))
+			return chain(x).exp().over(func(e link) link { return e.sum(axis, true).plus(chain(small)) }).end()
+		},
+		"Softmax, times the reciprocal": func(x *gorgonia.Node, axis int) (*gorgonia.Node, error) {
+			e := chain(x).exp()
+			return e.sum(axis, true).reciprocal().times(e).reshape(3, 3, 1).end()
+		},
+		"Softmax, as exp of x-logsumexp": func(x *gorgonia.Node, axis int) (*gorgonia.Node, error) {
+			return chain(x).less(chain(x).logSumExp(axis)).exp().end()
+		},
+		"Softmax, as exp of LogSoftmax": func(x *gorgonia.Node, axis int) (*gorgonia.Node, error) {
+			return chain(x).logSoftmax(axis).exp().clip(1e-7, 1).end()
+		},
+		"LogSoftmax, as log of Softmax": func(x *gorgonia.Node, axis int) (*gorgonia.Node, error) {
+			return chain(x).softmax(axis).clip(1e-9, 1).log().clip(-100, 0).end()
+		},
+		"LogSoftmax, as x-logsumexp": func(x *gorgonia.Node, axis int) (*gorgonia.Node, error) {
+			return chain(x).less(chain(x).logSumExp(axis)).end()
+		},
+		"LogSoftmax, as x-log(sum(exp(x))) with the greatest subtracted": func(x *gorgonia.Node, axis int) (*gorgonia.Node, error) {
+			z := chain(x).less(chain(x).top(axis))
+			return z.less(z.exp().sum(axis, true).log()).end()
+		},
 	} {
 		g := gorgonia.NewGraph()
 		in := gorgonia.NewMatrix(g, tensor.Float64, gorgonia.WithShape(3, 3), gorgonia.WithName("x"),
@@ -72,8 +111,8 @@ func TestCrossEntropyOnLogits(t *testing.T) {
 			t.Fatal(err)
 		}
 		of := append(tensor.Shape{3}, y.Shape()[2:]...) // the labels
-		if got, _, _ := strings.Cut(name, ","); runner.EndsIn(y, of) != got {
-			t.Errorf("it ends in %q, want %q", runner.EndsIn(y, of), got)
+		if want, _, _ := strings.Cut(name, ","); runner.EndsIn(y, of) != want {
+			t.Errorf("%s: it ends in %q, want %q", name, runner.EndsIn(y, of), want)
 		}
 		cost, targets, err := runner.CrossEntropyOnLogits(gorgonia.Nodes{y}, []tensor.Shape{of})
 		if err != nil {
@@ -124,7 +163,7 @@ func TestCrossEntropyOnLogits(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := runner.EndsIn(bounded, tensor.Shape{2, 4}); got != "" || runner.Squashed(bounded) != "Softmax" {
+	if got := runner.EndsIn(bounded, tensor.Shape{2, 4}); got != "" || ops.Squashed(bounded).Name != "Softmax" {
 		t.Errorf("a clipping that changes probabilities is passed over: %q", got)
 	}
 	for _, c := range []struct{ shape, labels tensor.Shape }{{tensor.Shape{2, 12}, tensor.Shape{2}}, {tensor.Shape{2, 6, 2}, tensor.Shape{2, 2}}, {tensor.Shape{6, 4}, tensor.Shape{6}}} {
@@ -136,4 +175,149 @@ func TestCrossEntropyOnLogits(t *testing.T) {
 			t.Errorf("softmax along 3 of shape %v is taken for one along the classes of shape %v", y.Shape(), c.shape)
 		}
 	}
+}
+
+// What only looks like a softmax is none, and what comes from one is known to.
+func TestNoSoftmax(t *testing.T) {
+	g := gorgonia.NewGraph()
+	input := func(name string, shape ...int) link {
+		return chain(gorgonia.NewTensor(g, tensor.Float64, len(shape), gorgonia.WithShape(shape...), gorgonia.WithName(name)))
+	}
+	number := func(name string, v float64) link {
+		return chain(gorgonia.NewScalar(g, tensor.Float64, gorgonia.WithName(name), gorgonia.WithValue(gorgonia.NewF64(v))))
+	}
+	x, z, weight := input("x", 3, 3), input("z", 3, 3), input("weight", 3)
+	two, half := number("two", 2), number("half", 0.5)
+	p := x.softmax(1)
+	byHand := x.exp().over(func(e link) link { return e.sum(1, true) })
+	for name, c := range map[string]struct {
+		y    link
+		want string // what it comes from
+		log  bool
+	}{
+		"exp(x)/sum(exp(z))":                   {x.exp().over(func(link) link { return z.exp().sum(1, true) }), "", false},
+		"exp(x)/sum(x)":                        {x.exp().over(func(link) link { return x.sum(1, true) }), "", false},
+		"x/sum(x)":                             {x.over(func(x link) link { return x.sum(1, true) }), "", false},
+		"sums broadcast along the wrong axis":  {x.exp().over(func(e link) link { return e.sum(1, false) }), "", false},
+		"another thing subtracted below":       {x.less(x.top(1)).exp().over(func(link) link { return x.exp().sum(1, true) }), "", false},
+		"half the sum":                         {x.exp().over(func(e link) link { return e.sum(1, true).times(half) }), "", false},
+		"x-logsumexp(z)":                       {x.less(z.logSumExp(1)), "", false},
+		"x-log(sum(x))":                        {x.less(x.sum(1, true).log()), "", false},
+		"along the other axis":                 {x.softmax(0), "Softmax", false},
+		"by hand along the other axis":         {x.exp().over(func(e link) link { return e.sum(0, true) }), "Softmax", false},
+		"scaled":                               {p.times(two), "Softmax", false},
+		"by hand, scaled":                      {byHand.times(two), "Softmax", false},
+		"added to":                             {p.plus(half), "Softmax", false},
+		"smoothed with a layer's numbers":      {p.plus(z), "", false},
+		"of learned scales":                    {p.times(weight), "", false},
+		"mean of two":                          {p.plus(z.softmax(1)).times(half), "Softmax", false},
+		"log of the mean of two":               {p.plus(z.softmax(1)).times(half).log(), "Softmax", true},
+		"log with a small number":              {p.plus(number("epsilon", 1e-8)).log(), "Softmax", true},
+		"log of log":                           {x.logSoftmax(1).log(), "", false},
+		"tempered":                             {x.logSoftmax(1).times(half), "LogSoftmax", true},
+		"tempered and back":                    {x.logSoftmax(1).times(half).exp(), "LogSoftmax", false},
+		"clipped too much":                     {p.clip(0.1, 1), "Softmax", false},
+		"logarithm clipped as if it were none": {x.logSoftmax(1).clip(1e-7, 1), "LogSoftmax", false},
+		"1-sigmoid":                            {number("one", 1).less(x.by(ops.Sigmoid)), "Sigmoid", false},
+		"gate":                                 {x.times(x.by(ops.Sigmoid)), "", false},
+		"gate of a gate":                       {x.by(ops.Sigmoid).times(z.by(ops.Sigmoid)), "Sigmoid", false},
+		"decisions":                            {x.by(decide), "Cast of integers", false},
+		"hard sigmoid":                         {x.by(func(x *gorgonia.Node) (*gorgonia.Node, error) { return ops.HardSigmoid(x, 0.2, 0.5) }), "HardSigmoid", false},
+		"in 16 bits":                           {p.times(two).by(halves), "Softmax", false},
+		"after a layer":                        {p.with(z, ops.MatMul), "", false},
+	} {
+		if c.y.err != nil {
+			t.Fatalf("%s: %v", name, c.y.err)
+		}
+		got := ops.Squashed(c.y.n)
+		if got.Name != c.want || got.Log != c.log {
+			t.Errorf("%s: it comes from %q (logarithm: %v), want %q (%v)", name, got.Name, got.Log, c.want, c.log)
+		}
+		if end := runner.EndsIn(c.y.n, tensor.Shape{3}); end != "" {
+			t.Errorf("%s: it ends in %s", name, end)
+		}
+	}
+	twice := p.softmax(1)
+	logits, name, err := ops.Logits(twice.n, 1)
+	if err != nil || name != "Softmax" || ops.Squashed(logits).Name != "Softmax" {
+		t.Errorf("the logits of a Softmax of a Softmax: %q, %v, %v", name, ops.Squashed(logits), err)
+	}
+}
+
+// decide is 1 where x is positive, as a float.
+func decide(x *gorgonia.Node) (*gorgonia.Node, error) {
+	y, err := ops.Test("Greater", x, func(v float64) bool { return v > 0 })
+	if err != nil {
+		return nil, err
+	}
+	return ops.Convert(y, x.Dtype())
+}
+
+// halves rounds to multiples of a half, as if to a type of few bits.
+func halves(x *gorgonia.Node) (*gorgonia.Node, error) {
+	return ops.Round16(x, func(v float64) float64 { return math.Round(2*v) / 2 })
+}
+
+// A link is a node of a chain of operators, and the first error on the way.
+type link struct {
+	n   *gorgonia.Node
+	err error
+}
+
+func chain(n *gorgonia.Node) link { return link{n: n} }
+
+func (l link) end() (*gorgonia.Node, error) { return l.n, l.err }
+
+func (l link) by(f func(x *gorgonia.Node) (*gorgonia.Node, error)) link {
+	if l.err == nil {
+		l.n, l.err = f(l.n)
+	}
+	return l
+}
+
+func (l link) with(m link, f func(a, b *gorgonia.Node) (*gorgonia.Node, error)) link {
+	if m.err != nil {
+		return m
+	}
+	return l.by(func(x *gorgonia.Node) (*gorgonia.Node, error) { return f(x, m.n) })
+}
+
+func (l link) exp() link                     { return l.by(ops.Exp) }
+func (l link) log() link                     { return l.by(ops.Log) }
+func (l link) reciprocal() link              { return l.by(ops.Reciprocal) }
+func (l link) less(m link) link              { return l.with(m, ops.Sub) }
+func (l link) plus(m link) link              { return l.with(m, ops.Add) }
+func (l link) times(m link) link             { return l.with(m, ops.Mul) }
+func (l link) over(f func(l link) link) link { return l.with(f(l), ops.Div) }
+
+func (l link) clip(lo, hi float64) link {
+	return l.by(func(x *gorgonia.Node) (*gorgonia.Node, error) { return ops.Clip(x, lo, hi) })
+}
+
+func (l link) reshape(shape ...int) link {
+	return l.by(func(x *gorgonia.Node) (*gorgonia.Node, error) { return ops.Reshape(x, shape) })
+}
+
+func (l link) expand(shape ...int) link {
+	return l.by(func(x *gorgonia.Node) (*gorgonia.Node, error) { return ops.Expand(x, shape) })
+}
+
+func (l link) sum(axis int, keep bool) link {
+	return l.by(func(x *gorgonia.Node) (*gorgonia.Node, error) { return ops.ReduceSum(x, []int{axis}, keep) })
+}
+
+func (l link) top(axis int) link {
+	return l.by(func(x *gorgonia.Node) (*gorgonia.Node, error) { return ops.ReduceMax(x, []int{axis}, true) })
+}
+
+func (l link) logSumExp(axis int) link {
+	return l.by(func(x *gorgonia.Node) (*gorgonia.Node, error) { return ops.ReduceLogSumExp(x, []int{axis}, true) })
+}
+
+func (l link) softmax(axis int) link {
+	return l.by(func(x *gorgonia.Node) (*gorgonia.Node, error) { return ops.Softmax(x, axis) })
+}
+
+func (l link) logSoftmax(axis int) link {
+	return l.by(func(x *gorgonia.Node) (*gorgonia.Node, error) { return ops.LogSoftmax(x, axis) })
 }

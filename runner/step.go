@@ -59,6 +59,8 @@ type Step struct {
 	crowd  crowd
 
 	vectors, replicas int // of the optimizer, see Fits
+
+	warnings []string
 }
 
 // use is what a graph is compiled for.
@@ -373,7 +375,7 @@ func (s *Step) differentiate(net *onnxload.Net, u use, b *Batch) (*compiled, err
 	var err error
 	if u.hasLoss() {
 		if y := net.Outputs[s.o.Output]; y.Dtype() == tensor.Int64 {
-			return nil, fmt.Errorf("runner: output %q holds integers, which no loss is for", net.OutputNames[s.o.Output])
+			return nil, fmt.Errorf("runner: output %q holds integers, which no loss is for; train the scores that they come from, as another output", net.OutputNames[s.o.Output])
 		}
 		loss := s.loss
 		if u == forLoss && s.o.Evaluation != nil {
@@ -384,6 +386,7 @@ func (s *Step) differentiate(net *onnxload.Net, u use, b *Batch) (*compiled, err
 		}
 		results = append(results, c.loss)
 	}
+	s.warn(net, u, c.loss, b)
 	switch u {
 	case forInference, forLoss:
 		results = append(results, net.Outputs[s.o.Output])
@@ -403,7 +406,7 @@ func (s *Step) differentiate(net *onnxload.Net, u use, b *Batch) (*compiled, err
 			}
 		}
 		if len(wrt) == 0 {
-			return nil, fmt.Errorf("runner: no trainable weight influences output %q", net.OutputNames[s.o.Output])
+			return nil, noWay(net, s.o.Output)
 		}
 		if direct, err = s.backpropagate(c, wrt); err != nil {
 			return nil, fmt.Errorf("runner: gradient: %w", err)
@@ -533,6 +536,37 @@ func handles(vm *exec.VM, nodes gorgonia.Nodes) []int {
 		hs = append(hs, h)
 	}
 	return hs
+}
+
+// noWay is the error for an output that no weight has a derivative for.
+func noWay(net *onnxload.Net, output int) error {
+	name := net.OutputNames[output]
+	above := map[*gorgonia.Node]bool{}
+	walk(net.Outputs[output], func(n *gorgonia.Node) bool { above[n] = true; return false })
+	for _, p := range net.Params {
+		if above[p.Node] {
+			return fmt.Errorf("runner: output %q depends on the weights only through operators without a derivative, such as comparisons and ArgMax; train what these read, as another output", name)
+		}
+	}
+	return fmt.Errorf("runner: no trainable weight influences output %q", name)
+}
+
+// walk calls found with n and the nodes that it is computed from, each once, until that says that it has what it wants.
+func walk(n *gorgonia.Node, found func(n *gorgonia.Node) bool) {
+	seen := map[*gorgonia.Node]bool{n: true}
+	for stack := []*gorgonia.Node{n}; len(stack) > 0; {
+		n := stack[len(stack)-1]
+		stack = stack[:len(stack)-1]
+		if found(n) {
+			return
+		}
+		for _, c := range operands(n) {
+			if !seen[c] {
+				seen[c] = true
+				stack = append(stack, c)
+			}
+		}
+	}
 }
 
 // below returns the nodes by which n has a derivative. An index or a comparison passes none on.

@@ -11,6 +11,8 @@ import (
 	"strings"
 
 	"github.com/alecthomas/kong"
+
+	"github.com/onnx-entropy/onnx-entropy/runner"
 )
 
 // version goes into --version, the config of a run and the metadata of a trained file.
@@ -39,6 +41,13 @@ type env struct {
 
 func (e *env) printf(format string, args ...any) { fmt.Fprintf(e.stdout, format+"\n", args...) }
 func (e *env) warn(format string, args ...any)   { fmt.Fprintf(e.stderr, "note: "+format+"\n", args...) }
+
+// warnOf passes on what a step has found about a model.
+func (e *env) warnOf(m *model, s *runner.Step) {
+	for _, w := range s.Warnings() {
+		e.warn("%s: %s.", m.label, w)
+	}
+}
 
 // run does what args, without the program's name, ask for. It prints results but never errors.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {

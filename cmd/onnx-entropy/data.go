@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 
@@ -158,7 +159,7 @@ func newSource(set *dataset.Set, m *model, net *onnxload.Net, loss string) (*sou
 	}
 	s := &source{set: set, feeds: fs}
 	if k := net.Output(); loss != "" && net.Outputs[k].Dtype() == tensor.Int64 {
-		return nil, fmt.Errorf("%s: its output %q holds integers, which no loss is for%s", m.label, net.OutputNames[k], m.others())
+		return nil, fmt.Errorf("%s: its output %q holds integers, which no loss is for%s", m.label, net.OutputNames[k], cmp.Or(m.others(), "; export the scores that they come from as an output too"))
 	}
 	switch loss {
 	case "":

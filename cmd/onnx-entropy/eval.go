@@ -134,6 +134,7 @@ func (c *evalCmd) samples(e *env, m *model) (*evaluation, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", m.label, err)
 	}
+	e.warnOf(m, step)
 	return evaluationOf(metrics), nil
 }
 
@@ -189,6 +190,7 @@ func (c *evalCmd) text(e *env, m *model, t *text) (*evaluation, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", m.label, err)
 	}
+	e.warnOf(m, step)
 	return t.evaluation(metrics), nil
 }
 

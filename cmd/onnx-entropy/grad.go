@@ -84,6 +84,7 @@ func (c *gradCmd) Run(e *env) error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", m.label, err)
 	}
+	e.warnOf(m, step)
 	g := gradients{Loss: number(l), Gradients: map[string]gradient{}}
 	rows := [][]string{{"Parameter", "Shape", "l2", "Sum"}}
 	for _, p := range net.Params {

@@ -52,6 +52,7 @@ func (c *predictCmd) Run(e *env) error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", m.label, err)
 	}
+	e.warnOf(m, step)
 	if c.Out == "" {
 		return dataset.WriteCSV(e.stdout, columns(net.OutputNames[net.Output()], shape), values)
 	}

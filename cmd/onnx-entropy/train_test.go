@@ -235,33 +235,6 @@ func TestStoppedEarly(t *testing.T) {
 	}
 }
 
-func TestLossWarnings(t *testing.T) {
-	workDir(t)
-	for _, c := range []struct{ last, loss, want string }{
-		{"LogSoftmax", "cross-entropy", ""},
-		{"LogSoftmax", "nll", ""},
-		{"Softmax", "cross-entropy", ""},
-		{"Softmax", "nll", "use cross-entropy"},
-		{"", "nll", "does not end in LogSoftmax"},
-		{"", "cross-entropy", ""},
-	} {
-		l := newLinear(6)
-		l.last = c.last
-		write(t, "l.onnx", l.onnx())
-		out, errs, code := call(t, "train", "l.onnx", "--data", "data", "--max-outer", "1", "-L", "1", "--batch", "16", "--loss", c.loss)
-		if strings.Contains(out, "before the final "+c.last+", from its logits") != (c.last != "" && c.loss == "cross-entropy") {
-			t.Errorf("%s and %s: %s", c.last, c.loss, out)
-		}
-		if code != 0 {
-			t.Fatal(errs)
-		}
-		warned := strings.Contains(errs, "ends in") || strings.Contains(errs, "does not end in")
-		if warned != (c.want != "") || !strings.Contains(errs, c.want) {
-			t.Errorf("%s and %s: %q", c.last, c.loss, errs)
-		}
-	}
-}
-
 // The errors of samples, which choose the next ones, are those of the logits where the loss is taken from these.
 func TestOddballBeforeSoftmax(t *testing.T) {
 	workDir(t)

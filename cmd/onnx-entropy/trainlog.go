@@ -20,7 +20,7 @@ func (t *training) introduce(e *env) {
 	for _, w := range t.model.Warnings() {
 		e.warn("%s: %s", t.model.label, w)
 	}
-	t.warnAboutLoss(e)
+	e.warnOf(t.model, t.step)
 	if t.model.TrainingMode() {
 		if t.Export == "same" {
 			e.warn("%s came in training mode and keeps it: wherever the written file is run, it drops out and uses batch statistics.", t.model.label)
@@ -127,28 +127,6 @@ func transformOf(s *dataset.Set) string {
 		scale += ", divided by " + d
 	}
 	return "values " + scale
-}
-
-// warnAboutLoss tells of an output that the loss does not expect.
-func (t *training) warnAboutLoss(e *env) {
-	last, node := "", t.net.NodeName(t.net.Outputs[t.net.Output()])
-	for _, l := range t.net.Layers {
-		if l.Name == node {
-			last = l.Op
-		}
-	}
-	switch {
-	case t.loss == "cross-entropy" || t.loss == "bce" && last != "Softmax" && last != "LogSoftmax":
-		if name := runner.Squashed(t.net.Outputs[t.net.Output()]); name != "" && t.passedOver() == "" {
-			e.warn("%s gives what a %s has made, and the loss %s takes that for scores, which trains badly; export the network without its %s.", t.model.label, name, t.loss, name)
-		}
-	case (last == "Softmax" || last == "LogSoftmax") && t.loss == "bce":
-		e.warn("%s ends in %s, and bce wants logits or their Sigmoid; cross-entropy is meant for it.", t.model.label, last)
-	case last == "Softmax" && t.loss == "nll":
-		e.warn("%s ends in Softmax, and nll wants logarithms; export the network without its Softmax and use cross-entropy.", t.model.label)
-	case last != "LogSoftmax" && t.loss == "nll":
-		e.warn("%s does not end in LogSoftmax, and nll wants logarithms of probabilities; cross-entropy is meant for plain outputs.", t.model.label)
-	}
 }
 
 // passedOver is the final Softmax, LogSoftmax or Sigmoid that the loss does without, else empty.

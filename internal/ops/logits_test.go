@@ -43,6 +43,33 @@ func TestBinaryLogits(t *testing.T) {
 	x := randn(1, 3, 2)
 	checkValues(t, logits, func(i int) float64 { return at64(x, i%3*2+i/3) }, x)
 
+	// Written out, with and without a node for -x.
+	for name, minus := range map[string]func(*gorgonia.Node) (*gorgonia.Node, error){
+		"1/(1+exp(-x))":   Neg,
+		"1/(1+exp(-1*x))": func(x *gorgonia.Node) (*gorgonia.Node, error) { return Scale(x, -1) },
+	} {
+		checkValues(t, of1(func(x *gorgonia.Node) (*gorgonia.Node, error) {
+			one := gorgonia.NewScalar(x.Graph(), x.Dtype(), gorgonia.WithName("one"), gorgonia.WithValue(oneOf(x.Dtype())))
+			z, err := minus(x)
+			if err == nil {
+				z, err = Exp(z)
+			}
+			if err == nil {
+				z, err = Add(one, z)
+			}
+			if err == nil {
+				z, err = Div(one, z)
+			}
+			if err != nil {
+				return nil, err
+			}
+			if !EndsInSigmoid(z) {
+				t.Errorf("%s is not found", name)
+			}
+			return BinaryLogits(z)
+		}), func(i int) float64 { return at64(x, i) }, x)
+	}
+
 	g := gorgonia.NewGraph()
 	y, err := chain(Tanh)(g, []*gorgonia.Node{newInput(g, tensor.Float64, "x", []int{3, 2})})
 	if err != nil {
@@ -87,4 +114,11 @@ func TestOutputOrder(t *testing.T) {
 		}
 		return OutputOrder(loss, d[0])
 	}, func(i int) float64 { return want[i] }, x, target)
+}
+
+func oneOf(dt tensor.Dtype) gorgonia.Value {
+	if dt == tensor.Float64 {
+		return gorgonia.NewF64(1)
+	}
+	return gorgonia.NewF32(1)
 }
