@@ -26,10 +26,12 @@ func (c *nodeCtx) graphAttr(name string) (*onnxpb.GraphProto, error) {
 	return a.G, nil
 }
 
-// ifNode is If with a condition that shapes and constants determine: the branch takes its place.
+// ifNode is If. Where shapes and constants determine the condition, the branch takes its place. Where the data do, both branches
+// are computed, which must give the same types and shapes, and the condition chooses between what they give: neither a NaN of the
+// other branch nor one of its derivatives gets out of it. An error of the other branch, as an index out of range, ends the run all the same.
 func ifNode(c *nodeCtx) error {
 	if !c.in[0].constant() {
-		return unsupportedf("its condition %q depends on the data; only conditions that shapes and constants determine are supported", c.in[0].name)
+		return c.chooseBranch()
 	}
 	cond, err := c.scalar(0)
 	if err != nil {
@@ -43,11 +45,41 @@ func ifNode(c *nodeCtx) error {
 	if err != nil {
 		return err
 	}
-	out, err := c.subgraph(g, branch, nil)
+	out, err := c.subgraph(g, branch, nil, nil)
 	if err != nil {
 		return err
 	}
 	return c.setAll(out)
+}
+
+// chooseBranch is If of a condition that the data determine.
+func (c *nodeCtx) chooseBranch() error {
+	cond, err := c.condition(c.in[0])
+	if err != nil {
+		return err
+	}
+	var out [2][]*value
+	for k, branch := range []string{"then_branch", "else_branch"} {
+		g, err := c.graphAttr(branch)
+		if err != nil {
+			return err
+		}
+		if out[k], err = c.subgraph(g, branch, nil, chosen(cond, k == 0)); err != nil {
+			return err
+		}
+	}
+	if len(out[0]) != len(out[1]) {
+		return fmt.Errorf("its branches have %d and %d outputs", len(out[0]), len(out[1]))
+	}
+	for k := range out[0] {
+		if k < len(c.out) && c.out[k] == nil {
+			continue
+		}
+		if out[0][k], err = c.choose(cond, out[0][k], out[1][k]); err != nil {
+			return err
+		}
+	}
+	return c.setAll(out[0])
 }
 
 // setAll makes the outputs of the node stand for values.
@@ -65,7 +97,8 @@ func (c *nodeCtx) setAll(out []*value) error {
 
 // loop is Loop unrolled: its body takes its place as often as it runs. Inputs are the number of rounds and the condition, both optional, and
 // the variables; the body has the round, the condition and the variables as inputs, and as outputs the condition, the variables, and
-// what every round adds to the other outputs.
+// what every round adds to the other outputs. Where the data determine the condition, all rounds are computed, as many as the number says,
+// and those behind the end change nothing, as the branch of an If that is not taken.
 func loop(c *nodeCtx) error {
 	g, err := c.graphAttr("body")
 	if err != nil {
@@ -91,8 +124,13 @@ func loop(c *nodeCtx) error {
 		return fmt.Errorf("its body has %d inputs and %d outputs for %d variables", len(g.Input), len(g.Output), len(vars))
 	}
 	scans := make([][]*value, len(g.Output)-1-len(vars))
+	var running *gorgonia.Node // where the data determine it: whether the loop has not ended
 	for round := 0; round < rounds; round++ {
-		if go_, err := c.holds(cond); err != nil {
+		if cond != nil && !cond.constant() {
+			if running, err = c.goesOn(running, cond, rounds, len(g.Node)); err != nil {
+				return err
+			}
+		} else if go_, err := holds(cond); err != nil {
 			return err
 		} else if !go_ {
 			break
@@ -104,11 +142,27 @@ func loop(c *nodeCtx) error {
 		if cond == nil {
 			cond = c.b.fromHost(c.b.innerName("cond"), &host{elem: elemBOOL, shape: []int{}, i: []int64{1}})
 		}
-		out, err := c.subgraph(g, "body", append([]*value{i, cond}, vars...))
+		bind := append([]*value{i, cond}, vars...)
+		var bound *boundary
+		if running != nil {
+			bound = chosen(running, true)
+			for k, v := range bind {
+				bind[k] = bound.pass(v)
+			}
+		}
+		out, err := c.subgraph(g, "body", bind, bound)
 		if err != nil {
 			return err
 		}
 		cond = out[0]
+		for k, v := range vars {
+			if running == nil {
+				break
+			}
+			if out[1+k], err = c.choose(running, out[1+k], v); err != nil {
+				return err
+			}
+		}
 		copy(vars, out[1:])
 		for k := range scans {
 			scans[k] = append(scans[k], out[1+len(vars)+k])
@@ -117,6 +171,10 @@ func loop(c *nodeCtx) error {
 	for k, list := range scans {
 		if 0 <= len(vars)+k && len(vars)+k < len(c.out) && c.out[len(vars)+k] == nil {
 			vars = append(vars, nil)
+			continue
+		}
+		if running != nil {
+			vars = append(vars, &value{missing: "every round of the loop adds to it, and the data decide how many rounds there are"})
 			continue
 		}
 		v, err := c.stack(list, 0)
@@ -128,13 +186,23 @@ func loop(c *nodeCtx) error {
 	return c.setAll(vars)
 }
 
-// holds tells whether a condition, true if absent, is true.
-func (c *nodeCtx) holds(cond *value) (bool, error) {
+// goesOn returns whether a loop goes on that did so far, or always if that is nil, as a condition says that the data determine.
+func (c *nodeCtx) goesOn(running *gorgonia.Node, cond *value, rounds, nodes int) (*gorgonia.Node, error) {
+	if c.in[0] == nil || rounds > maxInlined/max(1, nodes) {
+		return nil, unsupportedf("its condition %q depends on the data, and its first input does not bound the rounds to what can be unrolled, %d nodes; "+
+			"export it with the number of rounds that it takes at the most", cond.name, maxInlined)
+	}
+	n, err := c.condition(cond)
+	if err != nil || running == nil {
+		return n, err
+	}
+	return ops.Where(running, n, running)
+}
+
+// holds tells whether a constant condition, true if absent, is true.
+func holds(cond *value) (bool, error) {
 	if cond == nil {
 		return true, nil
-	}
-	if !cond.constant() {
-		return false, unsupportedf("its condition %q depends on the data; only conditions that shapes and constants determine are supported", cond.name)
 	}
 	h, err := cond.numbers()
 	if err != nil {
@@ -309,7 +377,7 @@ func (c *nodeCtx) scanned(s scanning) (vars []*value, rounds [][]*value, err err
 			}
 			bind = append(bind, v)
 		}
-		out, err := c.subgraph(s.body, "body", bind)
+		out, err := c.subgraph(s.body, "body", bind, nil)
 		if err != nil {
 			return nil, nil, err
 		}

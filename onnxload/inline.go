@@ -21,6 +21,7 @@ type scope struct {
 	what   string // where it is, for errors
 	path   string // and in the file, for names: of a function, or of a node and its attribute
 	calls  []string
+	bounds []*boundary // what values pass on their way into it, from the graph on
 }
 
 // maxInlined bounds the nodes that all bodies together may become: calls within calls multiply, and Gorgonia looks through all
@@ -29,12 +30,13 @@ const maxInlined = 1 << 14
 
 // lookup returns what a name stands for, nil if nothing does.
 func (b *builder) lookup(s *scope, name string) *value {
+	bounds := s.bounds
 	for ; s != nil; s = s.outer {
 		if v := s.values[name]; v != nil {
-			return v
+			return enter(v, bounds[len(s.bounds):])
 		}
 		if s.graph {
-			return b.values[name]
+			return enter(b.values[name], bounds)
 		}
 	}
 	return nil
@@ -119,7 +121,7 @@ func (c *nodeCtx) inner(n *onnxpb.NodeProto, k int, s *scope) error {
 		if reason != "" || len(n.Output) != 1 {
 			return unsupportedf("%s", cmpOr(reason, "a constant with several outputs"))
 		}
-		return define(n.Output[0], c.innerTensor(n.Output[0], t, s, false))
+		return define(n.Output[0], enter(c.innerTensor(n.Output[0], t, s, false), s.bounds))
 	}
 	for _, name := range n.Input {
 		var v *value
@@ -223,7 +225,7 @@ func (c *nodeCtx) call(f *onnxpb.FunctionProto) error {
 	key := f.GetDomain() + "." + f.GetName() + "." + f.GetOverload()
 	s := &scope{values: map[string]*value{}, attrs: map[string]*onnxpb.AttributeProto{}, what: fmt.Sprintf("function %q", f.GetName()), path: f.GetName(), opset: c.b.model.Opset}
 	if c.scope != nil {
-		s.calls = slices.Clone(c.scope.calls)
+		s.calls, s.bounds = slices.Clone(c.scope.calls), c.scope.bounds
 	}
 	if slices.Contains(s.calls, key) {
 		return fmt.Errorf("function %q calls itself", f.GetName())
@@ -273,14 +275,18 @@ func (c *nodeCtx) results(names []string, s *scope) error {
 	return nil
 }
 
-// subgraph applies the body of an attribute of node c: bind gives values to its inputs. It returns the values of its outputs.
-func (c *nodeCtx) subgraph(g *onnxpb.GraphProto, what string, bind []*value) ([]*value, error) {
+// subgraph applies the body of an attribute of node c: bind gives values to its inputs, behind all boundaries, of which bound is the
+// innermost, or nil. It returns the values of its outputs.
+func (c *nodeCtx) subgraph(g *onnxpb.GraphProto, what string, bind []*value, bound *boundary) ([]*value, error) {
 	if len(bind) != len(g.Input) {
 		return nil, fmt.Errorf("%s has %d inputs; %d are given", what, len(g.Input), len(bind))
 	}
 	s := &scope{values: map[string]*value{}, outer: c.scope, graph: c.scope == nil, opset: c.opset, what: what, path: shownName(c.n, c.index) + "." + what}
 	if c.scope != nil {
-		s.attrs, s.calls, s.path = c.scope.attrs, c.scope.calls, c.scope.path+"/"+s.path
+		s.attrs, s.calls, s.path, s.bounds = c.scope.attrs, c.scope.calls, c.scope.path+"/"+s.path, c.scope.bounds
+	}
+	if bound != nil {
+		s.bounds = append(slices.Clip(s.bounds), bound)
 	}
 	for i, v := range g.Input {
 		s.values[v.GetName()] = bind[i]
@@ -292,7 +298,7 @@ func (c *nodeCtx) subgraph(g *onnxpb.GraphProto, what string, bind []*value) ([]
 		if err := t.Check(); err != nil {
 			return nil, fmt.Errorf("inside %s: initializer %q: %w", what, t.GetName(), err)
 		}
-		s.values[t.GetName()] = c.innerTensor(t.GetName(), t, s, true)
+		s.values[t.GetName()] = enter(c.innerTensor(t.GetName(), t, s, true), s.bounds)
 	}
 	if err := c.body(g.Node, s); err != nil {
 		return nil, err

@@ -53,6 +53,9 @@ func batchNorm(c *nodeCtx) error {
 	if err != nil {
 		return err
 	}
+	if c.batchStatistics() && c.scope != nil && len(c.scope.bounds) > 0 {
+		return unsupportedf("BatchNormalization in a branch or loop of which the data decide whether it counts would measure statistics of mini-batches that are none of its own")
+	}
 	if c.batchStatistics() {
 		return c.batchNormTrain(x, scale, bias, eps, momentum)
 	}

@@ -141,7 +141,7 @@ func sequenceMap(c *nodeCtx) error {
 				bind[i] = v.list[k]
 			}
 		}
-		out, err := c.subgraph(g, "body", bind)
+		out, err := c.subgraph(g, "body", bind, nil)
 		if err != nil {
 			return err
 		}
