@@ -6,6 +6,7 @@ import (
 	"gorgonia.org/gorgonia"
 
 	"github.com/onnx-entropy/onnx-entropy/internal/exec"
+	"github.com/onnx-entropy/onnx-entropy/internal/ops"
 	"github.com/onnx-entropy/onnx-entropy/onnxload"
 	"github.com/onnx-entropy/onnx-entropy/optimizer"
 )
@@ -63,10 +64,10 @@ func nameOf(net *onnxload.Net, n *gorgonia.Node) string {
 	}
 	for it := n.Graph().From(n.ID()); it.Next(); {
 		if name := net.NodeName(it.Node().(*gorgonia.Node)); name != "" {
-			return fmt.Sprintf("%v after node %q", n.Op(), name)
+			return fmt.Sprintf("%s after node %q", ops.Name(n), name)
 		}
 	}
-	return fmt.Sprint(n.Op())
+	return ops.Name(n)
 }
 
 // Fits finds out whether there is room for the state of a method, within Options.MaxMemory of the net. From then on that

@@ -203,10 +203,10 @@ func (c *compiled) describe(n *gorgonia.Node) string {
 		return "the loss"
 	}
 	if i := slices.Index(c.derivatives, n); i >= 0 {
-		return fmt.Sprintf("the gradient of %q (%v)", c.trained[i].Name(), n.Op())
+		return fmt.Sprintf("the gradient of %q (%s)", c.trained[i].Name(), ops.Name(n))
 	}
 	if name := c.net.NodeName(n); name != "" {
-		return fmt.Sprintf("the output of node %q (%v), shape %v", name, n.Op(), n.Shape())
+		return fmt.Sprintf("the output of node %q (%s), shape %v", name, ops.Name(n), n.Shape())
 	}
-	return fmt.Sprintf("a step of the backward pass (%v), shape %v", n.Op(), n.Shape())
+	return fmt.Sprintf("a step of the backward pass (%s), shape %v", ops.Name(n), n.Shape())
 }

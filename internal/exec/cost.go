@@ -21,7 +21,7 @@ type Cost struct {
 func (p *Plan) Costs() []Cost {
 	costs := make([]Cost, len(p.code)-p.setup)
 	for i, c := range p.code[p.setup:] {
-		costs[i] = Cost{Node: c.node, Op: c.node.Op().String(), FLOPs: ops.FLOPs(c.node.Op())}
+		costs[i] = Cost{Node: c.node, Op: ops.Name(c.node), FLOPs: ops.FLOPs(c.node.Op())}
 		slots := append([]int{c.out}, c.in...)
 		slices.Sort(slots)
 		for _, s := range slices.Compact(slots) {

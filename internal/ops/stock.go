@@ -19,6 +19,18 @@ func StockAdd(n *gorgonia.Node) Op {
 	return o
 }
 
+// Name is the name of what a node computes.
+func Name(n *gorgonia.Node) string {
+	op := n.Op()
+	if op == nil {
+		return n.Name() // an input
+	}
+	if name := op.String(); name != "+ false" { // Gorgonia's sum where derivatives meet
+		return name
+	}
+	return "Add"
+}
+
 func (o *stockAdd) Phases() []int  { return []int{chunks(len0(o.out))} }
 func (o *stockAdd) InPlace() []int { return []int{0, 1} }
 
