@@ -193,9 +193,61 @@ func TestBoundedLoopOfDataErrors(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	m := doubling(5, "y")
-	m.Graph.Node[2].Input[0] = ""
-	if err := buildError(t, m, 1, onnxload.Options{}); !strings.Contains(err.Error(), "does not bound the rounds") {
+	if err := buildError(t, unbounded(), 1, onnxload.Options{}); !strings.Contains(err.Error(), "--loop-rounds") {
 		t.Error(err)
+	}
+	if err := buildError(t, unbounded(), 1, onnxload.Options{LoopRounds: 1 << 14}); !strings.Contains(err.Error(), "does not bound the rounds") {
+		t.Error(err)
+	}
+}
+
+// unbounded is doubling without a number of rounds, which also counts the rounds.
+func unbounded() *onnxpb.ModelProto {
+	m := doubling(5, "y", "count")
+	loop := m.Graph.Node[2]
+	loop.Input[0] = ""
+	loop.Input, loop.Output = append(loop.Input, "zero"), list("y", "count")
+	m.Graph.Initializer = append(m.Graph.Initializer, ints("zero", 0), ints("one", 1))
+	body := loop.Attribute[0].G
+	body.Input = append(body.Input, input("n", 1))
+	body.Node = append(body.Node, node("Add", list("n", "one"), list("n_out")))
+	body.Output = append(body.Output[:2], input("n_out", 1))
+	return m
+}
+
+// A loop that nothing but the data ends takes as many rounds as they say, up to those that are asked for; to go on behind them is an error.
+func TestLoopRounds(t *testing.T) {
+	w := wide([]float32{1.2, 0.3, 0.4, 1.5})
+	for _, x := range [][]float64{{3, 4}, {1, 1}, {0.2, 0.1}} {
+		rounds := 0
+		h := slices.Clone(x)
+		for ; h[0]+h[1] < 5; rounds++ {
+			h = []float64{w[0]*h[0] + w[2]*h[1], w[1]*h[0] + w[3]*h[1]}
+		}
+		for _, most := range []int{rounds + 3, rounds + 1, rounds} {
+			if most == 0 {
+				continue
+			}
+			net := build(t, unbounded(), 1, onnxload.Options{Dtype: tensor.Float64, LoopRounds: most})
+			got := run(t, net, map[*gorgonia.Node]any{net.Inputs[0]: x}, net.Outputs...)
+			if !near(got[0][0], h[0], 1e-14) || !near(got[0][1], h[1], 1e-14) || got[1][0] != float64(rounds) {
+				t.Errorf("%v, at most %d rounds: %v, want %v after %d", x, most, got, h, rounds)
+			}
+			bounded := build(t, doubling(5, "y"), 1, onnxload.Options{Dtype: tensor.Float64, Training: true})
+			net = build(t, unbounded(), 1, onnxload.Options{Dtype: tensor.Float64, Training: true, LoopRounds: most, Output: "y"})
+			lossA, gradA := gradients(t, net, x, []int64{1})
+			if rounds > 6 {
+				continue
+			}
+			if lossB, gradB := gradients(t, bounded, x, []int64{1}); lossA != lossB || !slices.Equal(gradA[0], gradB[0]) {
+				t.Errorf("%v, at most %d rounds: loss %v and gradient %v, with a bound in the file %v and %v", x, most, lossA, gradA, lossB, gradB)
+			}
+		}
+		if rounds > 1 {
+			net := build(t, unbounded(), 1, onnxload.Options{Dtype: tensor.Float64, LoopRounds: rounds - 1})
+			if _, err := tryRun(t, net, map[*gorgonia.Node]any{net.Inputs[0]: x}, net.Outputs...); err == nil || !strings.Contains(err.Error(), "has not ended after") {
+				t.Error(err)
+			}
+		}
 	}
 }

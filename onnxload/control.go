@@ -98,7 +98,8 @@ func (c *nodeCtx) setAll(out []*value) error {
 // loop is Loop unrolled: its body takes its place as often as it runs. Inputs are the number of rounds and the condition, both optional, and
 // the variables; the body has the round, the condition and the variables as inputs, and as outputs the condition, the variables, and
 // what every round adds to the other outputs. Where the data determine the condition, all rounds are computed, as many as the number says,
-// and those behind the end change nothing, as the branch of an If that is not taken.
+// and those behind the end change nothing, as the branch of an If that is not taken. If it says none, or too many, Options.LoopRounds does, and
+// a run whose data want more is an error.
 func loop(c *nodeCtx) error {
 	g, err := c.graphAttr("body")
 	if err != nil {
@@ -125,9 +126,20 @@ func loop(c *nodeCtx) error {
 	}
 	scans := make([][]*value, len(g.Output)-1-len(vars))
 	var running *gorgonia.Node // where the data determine it: whether the loop has not ended
+	short := false             // whether the data may want more rounds
 	for round := 0; round < rounds; round++ {
 		if cond != nil && !cond.constant() {
-			if running, err = c.goesOn(running, cond, rounds, len(g.Node)); err != nil {
+			if most := c.b.opts.LoopRounds; most > 0 && rounds > most {
+				rounds, short = most, true
+				if round == rounds {
+					break
+				}
+			}
+			if c.in[0] == nil && !short || rounds > maxInlined/max(1, len(g.Node)) {
+				return unsupportedf("its condition %q depends on the data, and its first input does not bound the rounds to what can be unrolled, %d nodes; "+
+					"say how many rounds it takes at the most by --loop-rounds (Options.LoopRounds)", cond.name, maxInlined)
+			}
+			if running, err = c.goesOn(running, cond); err != nil {
 				return err
 			}
 		} else if go_, err := holds(cond); err != nil {
@@ -168,6 +180,11 @@ func loop(c *nodeCtx) error {
 			scans[k] = append(scans[k], out[1+len(vars)+k])
 		}
 	}
+	if short {
+		if err := c.ended(running, cond, vars, rounds); err != nil {
+			return err
+		}
+	}
 	for k, list := range scans {
 		if 0 <= len(vars)+k && len(vars)+k < len(c.out) && c.out[len(vars)+k] == nil {
 			vars = append(vars, nil)
@@ -187,16 +204,38 @@ func loop(c *nodeCtx) error {
 }
 
 // goesOn returns whether a loop goes on that did so far, or always if that is nil, as a condition says that the data determine.
-func (c *nodeCtx) goesOn(running *gorgonia.Node, cond *value, rounds, nodes int) (*gorgonia.Node, error) {
-	if c.in[0] == nil || rounds > maxInlined/max(1, nodes) {
-		return nil, unsupportedf("its condition %q depends on the data, and its first input does not bound the rounds to what can be unrolled, %d nodes; "+
-			"export it with the number of rounds that it takes at the most", cond.name, maxInlined)
-	}
+func (c *nodeCtx) goesOn(running *gorgonia.Node, cond *value) (*gorgonia.Node, error) {
 	n, err := c.condition(cond)
 	if err != nil || running == nil {
 		return n, err
 	}
 	return ops.Where(running, n, running)
+}
+
+// ended makes it an error of the run if a loop that was cut off goes on, as running and the condition after the last round say.
+func (c *nodeCtx) ended(running *gorgonia.Node, cond *value, vars []*value, rounds int) error {
+	if !cond.constant() {
+		var err error
+		if running, err = c.goesOn(running, cond); err != nil {
+			return err
+		}
+	} else if ok, err := holds(cond); err != nil || !ok {
+		return err
+	}
+	for k, v := range vars {
+		if v == nil || v.constant() && len(v.roots) == 0 {
+			continue
+		}
+		n, err := v.graphNode(false)
+		if err != nil {
+			return err
+		}
+		if n, err = ops.Ended(running, n, c.n.GetName(), rounds); err != nil {
+			return err
+		}
+		vars[k] = &value{name: c.b.innerName("ended"), elem: v.elem, node: n, shape: n.Shape()}
+	}
+	return nil
 }
 
 // holds tells whether a constant condition, true if absent, is true.

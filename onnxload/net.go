@@ -43,6 +43,10 @@ type Options struct {
 	// FileStatistics lets a training graph normalise with the running statistics, BatchNormalization being an affine function
 	// of each channel; else it takes the mini-batch's. Net.Stats is empty then.
 	FileStatistics bool
+	// LoopRounds is how many rounds are computed of a Loop that the data end and whose own bound is missing or larger; those behind the
+	// end change nothing, and a run in which it would go on is an error. With 0 a Loop without a bound that can be unrolled is an
+	// *UnsupportedError.
+	LoopRounds int
 	// MaxElements bounds the elements of each tensor of the graph; 0 stands for 2^31. A file of a few bytes
 	// can ask for more memory than there is.
 	MaxElements int

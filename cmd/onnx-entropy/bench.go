@@ -28,6 +28,7 @@ type benchCmd struct {
 	Inference bool `help:"Measure outputs in inference mode, as predict computes them, not gradients."`
 
 	outputFlag `embed:""`
+	graphFlags `embed:""`
 }
 
 // benchmark is what bench prints as JSON.
@@ -68,6 +69,9 @@ func (c *benchCmd) Run(e *env) error {
 	}
 	m, err := openModel(c.Model)
 	if err != nil {
+		return err
+	}
+	if err := c.bound(m); err != nil {
 		return err
 	}
 	if err := c.choose(m); err != nil {

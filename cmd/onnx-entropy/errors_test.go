@@ -68,6 +68,7 @@ func TestErrors(t *testing.T) {
 		// Memory.
 		{"inspect m.onnx --max-memory much", 2, []string{"--max-memory", `"much"`, "4GiB"}},
 		{"inspect m.onnx --max-memory 0", 2, []string{"--max-memory", `"0"`}},
+		{"inspect m.onnx --loop-rounds 0", 2, []string{"--loop-rounds is 0", "at least 1"}},
 		{"train m.onnx --data data --max-memory 1KiB", 1, []string{"m.onnx", "the limit is 1.0 KiB"}},
 		{"eval m.onnx --data data --max-memory 1KiB", 1, []string{"m.onnx", "the limit is 1.0 KiB"}},
 		{"predict m.onnx --data data --max-memory 1KiB", 1, []string{"m.onnx", "the limit is 1.0 KiB"}},

@@ -22,10 +22,10 @@ type evalCmd struct {
 	Loss      string `group:"Data:" default:"" enum:",cross-entropy,nll,bce,mse" placeholder:"NAME" help:"cross-entropy, nll, bce or mse (default: what the model was trained with here, else as for train)."`
 	Batch     int    `group:"Data:" default:"256" placeholder:"N" help:"Samples at a time (default ${default}); fewer take less memory."`
 
-	outputFlag  `embed:"" group:"Data:"`
-	Threads     int `placeholder:"N" help:"Threads (default: one a processor)."`
-	memoryFlags `embed:""`
-	JSON        bool `name:"json" help:"Print one JSON object: loss, error (a fraction), count."`
+	outputFlag `embed:"" group:"Data:"`
+	Threads    int `placeholder:"N" help:"Threads (default: one a processor)."`
+	graphFlags `embed:""`
+	JSON       bool `name:"json" help:"Print one JSON object: loss, error (a fraction), count."`
 }
 
 // evaluation is what eval prints as JSON.
@@ -72,7 +72,9 @@ func (c *evalCmd) Run(e *env) error {
 	if err != nil {
 		return err
 	}
-	m.limit = c.limit()
+	if err := c.bound(m); err != nil {
+		return err
+	}
 	if err := c.choose(m); err != nil {
 		return err
 	}

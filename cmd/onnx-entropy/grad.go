@@ -20,7 +20,7 @@ type gradCmd struct {
 	outputFlag  `embed:""`
 	freezeFlags `embed:""`
 	Threads     int `placeholder:"N" help:"Threads (default: one a processor)."`
-	memoryFlags `embed:""`
+	graphFlags  `embed:""`
 	JSON        bool `name:"json" help:"Print one JSON object: loss, and shape, l2 and sum of the gradient of each parameter."`
 }
 
@@ -45,7 +45,9 @@ func (c *gradCmd) Run(e *env) error {
 	if err != nil {
 		return err
 	}
-	m.limit = c.limit()
+	if err := c.bound(m); err != nil {
+		return err
+	}
 	if err := c.choose(m); err != nil {
 		return err
 	}

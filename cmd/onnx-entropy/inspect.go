@@ -18,7 +18,7 @@ type inspectCmd struct {
 	Parameters  bool `help:"List the parameters, with the names that --freeze and --trainable match."`
 	outputFlag  `embed:""`
 	freezeFlags `embed:""`
-	memoryFlags `embed:""`
+	graphFlags  `embed:""`
 }
 
 // inspection is what inspect shows.
@@ -87,7 +87,9 @@ func (c *inspectCmd) Run(e *env) error {
 	if err != nil {
 		return err
 	}
-	m.limit = c.limit()
+	if err := c.bound(m); err != nil {
+		return err
+	}
 	if err := c.choose(m); err != nil {
 		return err
 	}

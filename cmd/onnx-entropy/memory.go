@@ -11,6 +11,24 @@ import (
 	"github.com/onnx-entropy/onnx-entropy/onnxload"
 )
 
+// graphFlags say what a model's graph may take.
+type graphFlags struct {
+	memoryFlags `embed:""`
+	LoopRounds  *int `placeholder:"N" help:"Compute N rounds of a Loop that only the data end; more are an error."`
+}
+
+// bound makes the flags those of a model's graphs.
+func (f *graphFlags) bound(m *model) error {
+	m.limit = f.limit()
+	if f.LoopRounds == nil {
+		return nil
+	}
+	if m.rounds = *f.LoopRounds; m.rounds < 1 {
+		return usagef("--loop-rounds is %d; it must be at least 1", m.rounds)
+	}
+	return nil
+}
+
 // memoryFlags say how much memory a model may take.
 type memoryFlags struct {
 	MaxMemory byteSize `json:"-" placeholder:"SIZE" help:"Refuse a model that would take more memory, such as 4GiB, before it does (default: four fifths of what the machine or its container has)."`

@@ -20,6 +20,8 @@ type model struct {
 	meta  map[string]string // metadata_props
 	limit int64             // of memory, see onnxload.Options.MaxMemory
 
+	rounds int // of loops that only the data end, see onnxload.Options.LoopRounds
+
 	output string // the one of several that is meant, see outputFlag; "" if there is one
 }
 
@@ -66,7 +68,7 @@ func newModel(label string, m *onnxload.Model) *model {
 
 // build makes the model's graph for a batch.
 func (m *model) build(batch int, o onnxload.Options) (*onnxload.Net, error) {
-	o.MaxMemory, o.Output = m.limit, m.output
+	o.MaxMemory, o.Output, o.LoopRounds = m.limit, m.output, m.rounds
 	net, err := m.Build(batch, o)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", m.label, err)

@@ -25,8 +25,8 @@ type predictCmd struct {
 	Out     string `short:"o" placeholder:"FILE" help:"y.npy, float32 of the output's shape, or y.csv, a line a sample (default: CSV on the standard output)."`
 	Threads int    `placeholder:"N" help:"Threads (default: one a processor)."`
 
-	outputFlag  `embed:""`
-	memoryFlags `embed:""`
+	outputFlag `embed:""`
+	graphFlags `embed:""`
 }
 
 // Run writes the outputs in inference mode, for the test samples if there are any.
@@ -89,7 +89,9 @@ func (c *predictCmd) open(e *env) (*model, *dataset.Set, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	m.limit = c.limit()
+	if err := c.bound(m); err != nil {
+		return nil, nil, err
+	}
 	if err := c.choose(m); err != nil {
 		return nil, nil, err
 	}

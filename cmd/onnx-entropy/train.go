@@ -48,7 +48,7 @@ type trainCmd struct {
 	Evaluations int `group:"Run:" default:"8" placeholder:"N" help:"About how often to measure the test samples, at most once an epoch (default ${default})."`
 
 	checkpointFlags `embed:""`
-	memoryFlags     `embed:"" group:"Run:"`
+	graphFlags      `embed:"" group:"Run:"`
 
 	outputFlag    `embed:"" group:"Fine-tuning:"`
 	finetuneFlags `embed:""`
@@ -125,7 +125,9 @@ func (c *trainCmd) prepare(e *env) (*training, error) {
 	if err != nil {
 		return nil, err
 	}
-	t.model.limit = c.limit()
+	if err := c.bound(t.model); err != nil {
+		return nil, err
+	}
 	if err := c.choose(t.model); err != nil {
 		return nil, err
 	}
