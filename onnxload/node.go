@@ -54,7 +54,7 @@ func unsupportedf(format string, a ...any) error { return unsupportedError(fmt.S
 
 // maxNodes bounds the nodes that the nodes of the file become: for each that is added, Gorgonia looks through all that are
 // there, which takes seconds for so many and a minute for five times as many.
-const maxNodes = 1 << 15
+const maxNodes = 3 << 13
 
 // applyNode is called by onnx-go for every node but Constants, after those that the node reads.
 func (b *builder) applyNode(index int64, inputs, outputs []string) error {
