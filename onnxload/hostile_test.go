@@ -190,6 +190,12 @@ func TestHostileGraphs(t *testing.T) {
 		n.Name = proto.String("loop")
 		return model(13, x, list(scalar("trips", trips)), protos{n}, "y")
 	}
+	// Each slice is a few of Gorgonia's nodes besides the one of the body.
+	scans := func(slices int) *onnxpb.ModelProto {
+		n := graph("body", node("Scan", list("v", "s"), list("y"), "num_scan_inputs", 1), append(vi("h"), vi("e")...), nil, protos{node("Add", list("h", "e"), list("h2"))}, "h2")
+		n.Name = proto.String("scan")
+		return model(13, list(input("v", 1), input("s", slices, 1)), nil, protos{n}, "y")
+	}
 	for name, c := range map[string]struct {
 		m    *onnxpb.ModelProto
 		want string
@@ -228,9 +234,10 @@ func TestHostileGraphs(t *testing.T) {
 		}()...), `node "n_y" (local.F0`},
 		"two functions of one name": {withFunctions(model(13, x, nil, protos{calling(node("F", list("x"), list("y")))}, "y"),
 			function("F", 13, list("a"), list("b"), nil, node("Relu", list("a"), list("b"))), function("F", 13, list("a"), list("b"), nil, node("Neg", list("a"), list("b")))), `two functions are named "F"`},
-		"a chain of 50,000 nodes": {model(13, x, nil, chain(50_000), "y"), `node "n_h24`},
+		"a chain of 50,000 nodes": {model(13, x, nil, chain(50_000), "y"), `node "n_h20000`},
 		"a loop of 2^62 rounds":   {loop(1 << 62), `node "loop" (Loop`},
 		"a loop of 10^9 rounds":   {loop(1e9), `node "loop" (Loop`},
+		"a scan of 10^5 slices":   {scans(100_000), `node "scan" (Scan, opset 13): up to here the network makes more than`},
 		"a negative dimension":    {model(13, x, list(ints("s", -2, 4)), protos{node("Reshape", list("x", "s"), list("y"))}, "y"), `node "n_y" (Reshape`},
 		"a shape that overflows":  {model(13, x, list(ints("s", math.MaxInt64, math.MaxInt64, math.MaxInt64)), protos{node("Reshape", list("x", "s"), list("y"))}, "y"), `node "n_y" (Reshape`},
 		"a size that overflows":   {model(13, x, list(ints("s", math.MaxInt64, math.MaxInt64)), protos{node("Expand", list("x", "s"), list("y"))}, "y"), `node "n_y" (Expand`},

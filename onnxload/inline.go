@@ -48,6 +48,9 @@ func (c *nodeCtx) body(nodes []*onnxpb.NodeProto, s *scope) error {
 		if c.b.inlined++; c.b.inlined > maxInlined {
 			return unsupportedf("functions and loops would make more than %d nodes", maxInlined)
 		}
+		if err := c.b.full(); err != nil {
+			return err
+		}
 		n, err := s.resolve(n)
 		if err == nil {
 			err = c.inner(n, k, s)

@@ -53,8 +53,8 @@ func (e unsupportedError) Error() string { return string(e) }
 func unsupportedf(format string, a ...any) error { return unsupportedError(fmt.Sprintf(format, a...)) }
 
 // maxNodes bounds the nodes that the nodes of the file become: for each that is added, Gorgonia looks through all that are
-// there, which takes seconds for so many and a minute for five times as many.
-const maxNodes = 3 << 13
+// there, which takes most of a second for so many and a minute for eight times as many.
+const maxNodes = 20_000
 
 // applyNode is called by onnx-go for every node but Constants, after those that the node reads.
 func (b *builder) applyNode(index int64, inputs, outputs []string) error {
@@ -99,10 +99,8 @@ func (b *builder) applyNode(index int64, inputs, outputs []string) error {
 		c.poison()
 		return nil
 	}
-	var err error
-	if len(b.net.Graph.AllNodes()) > maxNodes {
-		err = fmt.Errorf("the nodes before it make more than %d of Gorgonia's, which is as many as it can take in seconds; train a part of the network, or export it with its steps as a loop or a recurrent operator", maxNodes)
-	} else {
+	err := b.full()
+	if err == nil {
 		err = c.apply(op)
 	}
 	if err == nil && len(b.inserted) > 0 {
@@ -118,6 +116,15 @@ func (b *builder) applyNode(index int64, inputs, outputs []string) error {
 		c.poison()
 	}
 	return nil
+}
+
+// full is an error if the graph takes no more nodes.
+func (b *builder) full() error {
+	if len(b.net.Graph.AllNodes()) <= maxNodes {
+		return nil
+	}
+	return fmt.Errorf("up to here the network makes more than %d of Gorgonia's nodes, which is as many as it can take in seconds; "+
+		"train a part of the network, or export it with its steps as a recurrent operator", maxNodes)
 }
 
 // operatorOf returns what the node's operator is, or why it is unsupported.
