@@ -98,6 +98,7 @@ type training struct {
 	loss    string
 	method  optimizer.Settled
 	cfg     runner.Config
+	asked   uint64 // gradients that the epochs come to, before outer steps are made whole
 	threads int
 	run     *report.Run
 	tested  *evaluation // of final
@@ -352,6 +353,7 @@ func (t *training) configure() error {
 	if t.text != nil && !runner.ReadsOn(method) {
 		return usagef("--accumulate with --optimizer %s does not read text from front to back; give a larger --batch instead", t.Optimizer)
 	}
+	t.asked = evals
 	evals = optimizer.RoundBudget(method, evals)
 	if t.MaxOuter != nil {
 		if most := *t.MaxOuter * uint64(method.OuterEvals()); *t.MaxOuter < evals && most < evals {

@@ -306,3 +306,14 @@ func TestDefaultRunLearns(t *testing.T) {
 		t.Errorf("files %s", got)
 	}
 }
+
+// Epochs of fewer gradients than an outer step takes are said to be more.
+func TestFewGradients(t *testing.T) {
+	workDir(t)
+	const note = "note: 2 epochs would be 2 gradients, and an outer step of entropy-sgd takes 20: the run is as long as that; a smaller --batch makes an epoch of more gradients.\n"
+	for batch, want := range map[string]bool{"60": true, "6": false} {
+		if _, errs, code := call(t, "train", "m.onnx", "--data", "data", "--epochs", "2", "--batch", batch); code != 0 || strings.Contains(errs, note) != want {
+			t.Errorf("--batch %s: %d, %s", batch, code, errs)
+		}
+	}
+}

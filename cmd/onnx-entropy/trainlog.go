@@ -48,12 +48,16 @@ func (t *training) introduce(e *env) {
 		}
 	}
 	e.printf("Optimizer  %s: %s", t.Optimizer, strings.Join(s, ", "))
-	epochs := float64(t.cfg.Evals) / float64(runner.Budget(t.source.Len(), t.Batch, 1))
+	perEpoch := float64(runner.Budget(t.source.Len(), t.Batch, 1))
 	drawn := ""
 	for _, v := range t.sampled() {
 		drawn += ", " + v.name + " " + v.value
 	}
-	e.printf("Run        %s = %s of %s on %s, loss %s, seed %d%s", epochsOf(epochs), report.Plural(t.cfg.Evals, "gradient", "gradients"),
+	if t.asked < t.cfg.Evals/2 {
+		e.warn("%s would be %s, and an outer step of %s takes %d: the run is as long as that; a smaller --batch makes an epoch of more gradients.",
+			epochsOf(float64(t.asked)/perEpoch), report.Plural(t.asked, "gradient", "gradients"), t.Optimizer, t.method.OuterEvals())
+	}
+	e.printf("Run        %s = %s of %s on %s, loss %s, seed %d%s", epochsOf(float64(t.cfg.Evals)/perEpoch), report.Plural(t.cfg.Evals, "gradient", "gradients"),
 		report.Plural(t.Batch, "sample", "samples"), report.Plural(t.threads, "thread", "threads"), t.loss, t.Seed, drawn)
 }
 
