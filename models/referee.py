@@ -123,9 +123,13 @@ def furthest(got, want):
 
 
 def distance(moved, start, trained, rounding):
-    """Of the way from start to trained from that of `moved`, as a part of its length, apart from rounding at each step."""
-    off = sum(max(0, np.linalg.norm(trained[n] - start[n] - d) - STEPS * rounding * np.linalg.norm(trained[n])) ** 2 for n, d in moved.items())
-    return (off / sum(np.linalg.norm(d) ** 2 for d in moved.values())) ** 0.5
+    """Of the way from start to trained from that of `moved`, as a part of its length, apart from rounding at each step. A file of two
+    classes may have the weights of both, one the negative of the other, where the program trains those of the second."""
+    off = 0
+    for name, way in moved.items():
+        end = trained[name].ravel()
+        off += max(0, np.linalg.norm(end - (start[name] + way).ravel()[-end.size:]) - STEPS * rounding * np.linalg.norm(end)) ** 2
+    return (off / sum(np.linalg.norm(way) ** 2 for way in moved.values())) ** 0.5
 
 
 def read_flat(path, dtype, params):
