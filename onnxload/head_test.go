@@ -412,3 +412,20 @@ func TestHeadRefusals(t *testing.T) {
 		}
 	}
 }
+
+// A dimension that is named as the batch of another input is the batch, as in a state of shape (layers, batch, hidden).
+func TestOpenShapesOfStates(t *testing.T) {
+	m := must(onnxload.Parse(marshal(model(17, list(input("x", "batch", "time", 4), input("state", 2, "batch", 3)), list(floats("w", []int64{4, 7}), floats("v", []int64{3, 5})), protos{
+		node("MatMul", list("x", "w"), list("y")), node("MatMul", list("state", "v"), list("z")),
+	}, "y", "z"))))
+	got := m.OpenShapes(2, 16)
+	if !slices.Equal(got["x"], []int{2, 16, 4}) || !slices.Equal(got["state"], []int{2, 2, 3}) {
+		t.Errorf("the shapes are %v", got)
+	}
+	if _, err := m.Build(2, onnxload.Options{Shapes: got}); err != nil {
+		t.Error(err)
+	}
+	if _, err := m.WithHead(onnxload.HeadOptions{Classes: 3, Output: "y"}); err != nil {
+		t.Error(err)
+	}
+}

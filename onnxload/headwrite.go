@@ -99,10 +99,16 @@ func (m *Model) valuesOf(memory int64) (map[string]*value, error) {
 }
 
 // OpenShapes are shapes of the inputs in which each dimension behind the first that the file leaves open has the given size; nil
-// for size 0.
+// for size 0. One that is named as the first of some input is the batch too, as in states of shape (layers, batch, hidden).
 func (m *Model) OpenShapes(batch, size int) map[string][]int {
 	if size == 0 {
 		return nil
+	}
+	first := map[string]bool{}
+	for _, v := range m.Inputs {
+		if len(v.Shape) > 0 && v.Shape[0] != "?" {
+			first[v.Shape[0]] = true
+		}
 	}
 	shapes := map[string][]int{}
 	for _, v := range m.Inputs {
@@ -114,7 +120,7 @@ func (m *Model) OpenShapes(batch, size int) map[string][]int {
 			n := size
 			if isNumber(d) {
 				fmt.Sscan(d, &n)
-			} else if i == 0 {
+			} else if i == 0 || first[d] {
 				n = batch
 			}
 			s = append(s, n)
