@@ -355,6 +355,9 @@ func (s *Step) check(b *Batch) (batch int, err error) {
 	}
 	for i, t := range b.Inputs {
 		name, want, got := s.net.Inputs[i].Name(), s.net.Inputs[i].Shape(), t.Shape()
+		if len(want) == 0 {
+			return 0, fmt.Errorf("runner: input %q is one number for all samples, which no batch has", name)
+		}
 		if len(got) == 0 || len(want) != len(got) || !want[1:].Eq(got[1:]) {
 			return 0, fmt.Errorf("runner: input %q takes samples of shape %v; the data's are %v", name, want[1:], got[min(1, len(got)):])
 		}

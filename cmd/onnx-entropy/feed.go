@@ -30,8 +30,11 @@ func feeds(set *dataset.Set, m *model, net *onnxload.Net) ([]feed, error) {
 	}
 	var fs []feed
 	for k, in := range net.Inputs {
-		f := feed{set: sets[k], sample: in.Shape(), dtype: in.Dtype()}
-		f.sample = f.sample[min(1, len(f.sample)):]
+		if in.Dims() == 0 {
+			return nil, fmt.Errorf("%s: its input %q is one number for all samples, and data hold one for each; export the network with that number "+
+				"as a constant, or as an input of shape (batch, 1)", m.label, in.Name())
+		}
+		f := feed{set: sets[k], sample: in.Shape()[1:], dtype: in.Dtype()}
 		if !fits(f.set.Shape, f.sample) {
 			return nil, m.unfit(f, in.Name())
 		}

@@ -311,3 +311,26 @@ func TestInputsErrors(t *testing.T) {
 		t.Error("a run that could not begin has left a folder")
 	}
 }
+
+// An input without a dimension has no sample for each row of the data.
+func TestInputOfOneNumber(t *testing.T) {
+	workDir(t)
+	var m onnxpb.ModelProto
+	if err := proto.Unmarshal(read(t, "m.onnx"), &m); err != nil {
+		t.Fatal(err)
+	}
+	last := m.Graph.Node[len(m.Graph.Node)-1]
+	last.Output[0] = "scores"
+	m.Graph.Node = append(m.Graph.Node, &onnxpb.NodeProto{Name: proto.String("div"), OpType: proto.String("Div"), Input: []string{"scores", "temperature"}, Output: []string{"y"}})
+	m.Graph.Input = append(m.Graph.Input, info("temperature"))
+	write(t, "warm.onnx", marshal(t, &m))
+	write(t, "warm.npz", fixture.NPZ(map[string][]byte{
+		"x_train": fixture.NPY(make([]float32, 4*36), 4, 1, 6, 6), "temperature_train": fixture.NPY(make([]float32, 4), 4), "y_train": fixture.NPY(make([]int64, 4), 4),
+	}))
+	must(t, "inspect", "warm.onnx")
+	for _, args := range [][]string{{"train", "warm.onnx", "--data", "warm.npz"}, {"predict", "warm.onnx", "--data", "warm.npz"}, {"bench", "warm.onnx", "--time", "1ms"}} {
+		if _, errs, code := call(t, args...); code != 1 || !strings.Contains(errs, `input "temperature" is one number for all samples`) {
+			t.Errorf("%q: exit code %d: %s", args, code, errs)
+		}
+	}
+}
