@@ -199,6 +199,9 @@ func (s *source) classes(m *model, net *onnxload.Net, loss string) error {
 		if s.set.Targets != nil {
 			return fmt.Errorf("%s: its targets are floats, and the loss %s wants class numbers; try --loss mse, or bce for targets from 0 to 1", s.set.Name, loss)
 		}
+		if name := dataset.TargetName(m.dataInputs()); name != "y" {
+			return fmt.Errorf("%s has no labels; the array y is for the input of that name, so call theirs %s", s.set.Name, name)
+		}
 		return fmt.Errorf("%s has no labels; put the file with the labels beside it", s.set.Name)
 	}
 	s.target = s.set.LabelShape

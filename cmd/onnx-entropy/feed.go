@@ -180,7 +180,7 @@ func (m *model) arraysHint() string {
 	for _, v := range m.Inputs {
 		names = append(names, v.Name+"_train")
 	}
-	return fmt.Sprintf("give --data FILE.npz, or a directory of NPY files, with arrays named %s, y_train, and %s_test and so on", strings.Join(names, ", "), m.Inputs[0].Name)
+	return fmt.Sprintf("give --data FILE.npz, or a directory of NPY files, with arrays named %s, %s_train, and %s_test and so on", strings.Join(names, ", "), dataset.TargetName(m.dataInputs()), m.Inputs[0].Name)
 }
 
 // shapesOf are the shapes of a network's samples, or of those of a set.

@@ -334,3 +334,31 @@ func TestInputOfOneNumber(t *testing.T) {
 		}
 	}
 }
+
+// An array y is for an input y, as PyTorch's exporter calls the second argument of many a network, and not for the labels.
+func TestInputNamedY(t *testing.T) {
+	workDir(t)
+	var m onnxpb.ModelProto
+	if err := proto.Unmarshal(read(t, "m.onnx"), &m); err != nil {
+		t.Fatal(err)
+	}
+	last := m.Graph.Node[len(m.Graph.Node)-1]
+	last.Output[0] = "scores"
+	m.Graph.Node = append(m.Graph.Node, &onnxpb.NodeProto{Name: proto.String("add"), OpType: proto.String("Add"), Input: []string{"scores", "y"}, Output: []string{"z"}})
+	m.Graph.Input = append(m.Graph.Input, info("y", "batch", 1))
+	m.Graph.Output[0].Name = proto.String("z")
+	write(t, "two.onnx", marshal(t, &m))
+	arrays := map[string][]byte{"x_train": fixture.NPY(make([]float32, 4*36), 4, 1, 6, 6), "y_train": fixture.NPY(make([]float32, 4), 4, 1)}
+	write(t, "unlabelled.npz", fixture.NPZ(arrays))
+	for _, c := range []struct{ data, want string }{
+		{"unlabelled.npz", "unlabelled.npz: x_train.npy, y_train.npy has no labels; the array y is for the input of that name, so call theirs labels"},
+		{builtinDigits, "with arrays named x_train, y_train, labels_train, and x_test and so on"},
+	} {
+		if _, errs, code := call(t, "train", "two.onnx", "--data", c.data); code != 1 || !strings.Contains(errs, c.want) {
+			t.Errorf("exit code %d: %s", code, errs)
+		}
+	}
+	arrays["labels_train"] = fixture.NPY(make([]int64, 4), 4)
+	write(t, "labelled.npz", fixture.NPZ(arrays))
+	must(t, "train", "two.onnx", "--data", "labelled.npz", "--max-outer", "1")
+}

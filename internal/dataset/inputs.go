@@ -110,7 +110,7 @@ func (o Options) arrange(path string, names []string) (map[string]part, error) {
 	return parts, nil
 }
 
-// wanted lists the names of the inputs and y.
+// wanted lists the names of the inputs and that of the targets.
 func (o Options) wanted() string {
 	var names []string
 	for _, in := range o.Inputs {
@@ -119,7 +119,17 @@ func (o Options) wanted() string {
 	if len(names) == 1 {
 		names[0] += " or x"
 	}
-	return strings.Join(names, ", ") + " and y"
+	return strings.Join(names, ", ") + " and " + TargetName(o.Inputs)
+}
+
+// TargetName is a name for the array of labels or targets that is none of the inputs', which come first.
+func TargetName(inputs []Input) string {
+	for _, name := range []string{"y", "labels", "targets"} {
+		if !slices.ContainsFunc(inputs, func(in Input) bool { return in.Name == name }) {
+			return name
+		}
+	}
+	return "outputs"
 }
 
 // assemble makes the data of named arrays that path holds.
@@ -253,5 +263,5 @@ func openInputs(path string, info os.FileInfo, o Options) (*Data, error) {
 	}
 	in := o.Inputs[0].Name
 	return nil, fmt.Errorf("dataset: %s: the network has %d inputs, %s; give an NPZ file or a directory of NPY files with an array for each: %s_train.npy or train-%s.npy and so on, and y_train for the labels",
-		path, len(o.Inputs), strings.TrimSuffix(o.wanted(), " and y"), fileName(in), fileName(in))
+		path, len(o.Inputs), strings.TrimSuffix(o.wanted(), " and "+TargetName(o.Inputs)), fileName(in), fileName(in))
 }
