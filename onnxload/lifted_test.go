@@ -62,3 +62,23 @@ func TestWhatTheExporterLifted(t *testing.T) {
 		t.Errorf("with metadata of the graph %q are trained, not %q", got, want)
 	}
 }
+
+// The zeros that a state starts with are no weights, though a cell multiplies them with its own. PyTorch's exporters write torch.zeros as a
+// Constant where the batch is fixed, or (dynamo=True, optimize=False) its number as one that Expand gives a shape.
+func TestZerosOfAState(t *testing.T) {
+	for _, zeros := range []protos{
+		{node("Constant", nil, list("state"), "value", floats("", []int64{2, 4}, make([]float32, 8)...))},
+		{node("Constant", nil, list("zero"), "value", floats("", nil, 0)), node("Expand", list("zero", "shape"), list("state"))},
+	} {
+		for _, product := range []string{"MatMul", "Gemm"} {
+			m := model(17, list(input("x", "N", 3)), list(floats("w", []int64{3, 4}), floats("v", []int64{4, 4}), ints("shape", 2, 4)), append(slices.Clone(zeros),
+				node(product, list("state", "v"), list("a")),
+				node("MatMul", list("x", "w"), list("b")),
+				node("Add", list("a", "b"), list("y")),
+			), "y")
+			if ps := build(t, m, 2, onnxload.Options{}).Params; len(ps) != 2 || ps[0].Name != "w" || ps[1].Name != "v" {
+				t.Errorf("%s of the state of %s: %v are trained", product, zeros[len(zeros)-1].GetOpType(), ps)
+			}
+		}
+	}
+}

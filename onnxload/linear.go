@@ -24,7 +24,7 @@ func gemm(c *nodeCtx) error {
 	if err != nil {
 		return err
 	}
-	a, err := c.operand(0, true)
+	a, err := c.operand(0, !c.neutral(0, roleWeight))
 	if err != nil {
 		return err
 	}
@@ -53,7 +53,7 @@ func gemm(c *nodeCtx) error {
 
 // matMul is MatMul. Linear layers on inputs of rank 3 reach it, with their bias in an Add behind it.
 func matMul(c *nodeCtx) error {
-	a, err := c.operand(0, true)
+	a, err := c.operand(0, !c.neutral(0, roleWeight))
 	if err != nil {
 		return err
 	}

@@ -387,7 +387,7 @@ func (c *nodeCtx) data(i int) (*gorgonia.Node, error) { return c.operand(i, c.tr
 
 // weight returns input i, which is a place for weights of the given role, as a floating-point node.
 func (c *nodeCtx) weight(i int, r role) (*gorgonia.Node, error) {
-	n, err := c.operand(i, !c.neutral(i, r))
+	n, err := c.operand(i, r.kind == roleWeight || !c.neutral(i, r.kind))
 	if err != nil {
 		return nil, err
 	}

@@ -31,11 +31,13 @@ func (r role) decay(rank int) bool {
 }
 
 // neutral tells whether input i is a scale of ones or a shift of zeros that the exporter wrote because the operator wants one and the
-// layer has none. PyTorch's makes an InstanceNormalization with such Constants, and a Mul and an Add with the layer's weights, of
-// GroupNorm: trained too, they would be a second scale and shift, and every step another than PyTorch's. Only Constants are taken for
-// that, as weights may start so, and only in files whose other numbers are initializers: in others Constants are the weights.
-func (c *nodeCtx) neutral(i int, r role) bool {
-	if !c.has(i) || c.in[i].src == nil || r.kind != roleScale && r.kind != roleShift {
+// layer has none, or the zeros, in the place of a weight, that a state starts with. PyTorch's exporter makes an InstanceNormalization
+// with such Constants, and a Mul and an Add with the layer's weights, of GroupNorm: trained too, they would be a second scale and shift,
+// and every step another than PyTorch's. It makes a Constant of torch.zeros where the batch is fixed, and a cell multiplies that with its
+// weights. Only Constants are taken for that, as weights may start so, and only in files whose other numbers are initializers: in others
+// Constants are the weights.
+func (c *nodeCtx) neutral(i int, kind roleKind) bool {
+	if !c.has(i) || c.in[i].src == nil || kind != roleScale && kind != roleShift && kind != roleWeight {
 		return false
 	}
 	s := c.in[i].src
@@ -45,7 +47,7 @@ func (c *nodeCtx) neutral(i int, r role) bool {
 		return false
 	}
 	want := float32(0)
-	if r.kind == roleScale {
+	if kind == roleScale {
 		want = 1
 	}
 	x, err := s.tensor.Floats()

@@ -163,6 +163,9 @@ func (s *source) trainable(slot bool) bool {
 	if s.initializer < 0 && s.constant < 0 && s.inner == 0 {
 		return false // it has no place in the file that could be written to
 	}
+	if s.constant >= 0 && s.attribute == "" && len(s.shape) == 0 {
+		return false // a number of the program: expanded to the zeros that a state starts with, it can reach the place of a weight
+	}
 	return slot || s.declared && !s.isMask()
 }
 
