@@ -113,6 +113,14 @@ func (m *Model) Warnings() []string {
 		w = append(w, fmt.Sprintf("Tensors are equal, one transposed, but trained apart: %s. If they were one in the framework (tied), the exporter has "+
 			"made two of it%s.", shortened(transposed), remedy))
 	}
+	if b := m.perhapsBuffers(); len(b) > 0 {
+		w = append(w, fmt.Sprintf("Tensors that may be buffers are trained: %s. This exporter does not tell buffers, such as fixed positional encodings, from parameters; "+
+			"hold them still with --freeze NAME, or export with dynamo=True, which tells.", shortened(b)))
+	}
+	if c := m.computed(); len(c) > 0 {
+		w = append(w, fmt.Sprintf("Weights were computed of parameters by the exporter: %s. They are trained in the place of these, which gives other steps than PyTorch's, and "+
+			"apart from other tensors of the same parameters; to have the parameters trained, export with dynamo=True and optimize=False.", shortened(c)))
+	}
 	if len(m.Inputs) > 0 && !m.DynamicBatch() && len(m.Inputs[0].Shape) > 0 {
 		w = append(w, fmt.Sprintf("The batch is fixed: dimension 0 of input %q is %s. Other batch sizes work if no node depends on it; "+
 			"to be safe export with dynamic_axes={%q: {0: \"batch\"}}.", m.Inputs[0].Name, m.Inputs[0].Shape[0], m.Inputs[0].Name))

@@ -19,8 +19,8 @@ const (
 )
 
 var (
-	parameterTarget = regexp.MustCompile(`: PARAMETER target='([^']*)'`)
-	quoted          = regexp.MustCompile(`'([^']*)'`)
+	target = regexp.MustCompile(`: (PARAMETER|BUFFER) target='([^']*)'`)
+	quoted = regexp.MustCompile(`'([^']*)'`)
 )
 
 // lifted returns the initializers that the file says are no parameters of the module it was exported from: buffers
@@ -33,20 +33,19 @@ func (m *Model) lifted() map[string]bool {
 		}
 		return found
 	}
-	parameters := map[string]bool{}
-	for _, e := range slices.Concat(m.proto.MetadataProps, m.proto.Graph.MetadataProps) {
-		if e.GetKey() != metaSignature {
-			continue
-		}
-		for _, match := range parameterTarget.FindAllStringSubmatch(e.GetValue(), -1) {
-			parameters[match[1]] = true
-		}
-	}
+	parameters, _ := m.signature()
 	found := map[string]bool{}
 	if len(parameters) > 0 {
 		for _, t := range m.proto.Graph.Initializer { // numbers of which nothing is said below
 			n, _ := onnxpb.Count(t.GetDims())
 			found[t.GetName()] = n == 1 && !parameters[t.GetName()]
+		}
+	}
+	for _, t := range m.proto.Graph.Initializer { // torch.nn.utils.spectral_norm keeps two vectors beside the weight it divides
+		for _, end := range []string{"_u", "_v"} {
+			if of, ok := strings.CutSuffix(t.GetName(), end); ok && m.isInitializer(of+"_orig") {
+				found[t.GetName()] = true
+			}
 		}
 	}
 	for _, v := range m.proto.Graph.ValueInfo {
@@ -64,6 +63,24 @@ func (m *Model) lifted() map[string]bool {
 		}
 	}
 	return found
+}
+
+// signature returns what the file says the parameters and the buffers of the module are called.
+func (m *Model) signature() (parameters, buffers map[string]bool) {
+	parameters, buffers = map[string]bool{}, map[string]bool{}
+	for _, e := range slices.Concat(m.proto.MetadataProps, m.proto.Graph.MetadataProps) {
+		if e.GetKey() != metaSignature {
+			continue
+		}
+		for _, match := range target.FindAllStringSubmatch(e.GetValue(), -1) {
+			if match[1] == "PARAMETER" {
+				parameters[match[2]] = true
+			} else {
+				buffers[match[2]] = true
+			}
+		}
+	}
+	return parameters, buffers
 }
 
 // weightRule tells the weights among the initializers of a file whose exporter makes initializers of the numbers of a program too;
@@ -106,4 +123,70 @@ func (s *source) isMask() bool {
 		limit = 6e4
 	}
 	return err == nil && slices.ContainsFunc(x, func(v float32) bool { return math.Abs(float64(v)) >= float64(limit) })
+}
+
+// ofLayer recognises the names of the parameters of PyTorch's layers, and those that its exporter makes: onnx::MatMul_12, or 12.
+var ofLayer = regexp.MustCompile(`(weight|bias)[^.]*$|^onnx::|^[0-9]+$`)
+
+// perhapsBuffers lists the trained tensors of a file of PyTorch's that may be buffers: it does not say which are, and they are not called as
+// parameters of layers are.
+func (m *Model) perhapsBuffers() []string {
+	if parameters, _ := m.signature(); m.exporter() != "pytorch" || len(parameters) > 0 {
+		return nil
+	}
+	var out []string
+	ends, lifted := m.ends(), m.lifted()
+	for i, t := range m.proto.Graph.Initializer {
+		s := sourceOf(t.GetName(), t, i, -1)
+		s.lifted = lifted[s.name]
+		if _, read := ends[s.name]; read && len(s.shape) > 0 && s.trainable(false) && !ofLayer.MatchString(s.name) {
+			out = append(out, fmt.Sprintf("%q", s.name))
+		}
+	}
+	return out
+}
+
+var (
+	numbered = regexp.MustCompile(`_\d+$`)
+	// arrangement has what torch.export calls the values of operators that only put numbers elsewhere or make constants, and val, which the
+	// exporter calls those of its own.
+	arrangement = regexp.MustCompile(`^(val|t|transpose|permute|numpy_T|view|_unsafe_view|reshape|unsqueeze|squeeze|select|slice|getitem|unbind|split|chunk|` +
+		`flatten|unflatten|expand|embedding|contiguous|clone|alias|detach|to|_to_copy|zeros|ones|full|arange)$`)
+)
+
+// computed lists the weights that torch.onnx.export (dynamo=True) has computed of parameters of the module, each with these:
+// its optimizer folds whatever no input goes into. Matrices that it only transposed, or took a part of, are not among them. The names are
+// a guess, as an operator that it takes apart has values called val.
+func (m *Model) computed() []string {
+	parameters, buffers := m.signature()
+	for _, in := range m.Inputs { // of which only the shape can have been known
+		buffers[in.Name] = true
+	}
+	var out []string
+	lifted, ends := m.lifted(), m.ends()
+	for _, v := range m.proto.Graph.ValueInfo {
+		i, ok := m.info.initializer[v.GetName()]
+		_, read := ends[v.GetName()]
+		if !ok || !read || lifted[v.GetName()] || !onnxpb.IsFloat(m.proto.Graph.Initializer[i].GetDataType()) {
+			continue
+		}
+		for _, e := range v.MetadataProps {
+			if e.GetKey() != metaFoldedFrom {
+				continue
+			}
+			of, calculated := []string{}, false
+			for _, s := range append(quoted.FindAllStringSubmatch(e.GetValue(), -1), []string{"", v.GetName()}) {
+				switch name := s[1]; {
+				case parameters[name]:
+					of = append(of, name)
+				case !buffers[name]:
+					calculated = calculated || !arrangement.MatchString(numbered.ReplaceAllString(name, ""))
+				}
+			}
+			if len(of) > 0 && calculated {
+				out = append(out, fmt.Sprintf("%q of %s", v.GetName(), strings.Join(of, " and ")))
+			}
+		}
+	}
+	return out
 }

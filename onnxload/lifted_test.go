@@ -1,8 +1,10 @@
 package onnxload_test
 
 import (
+	"cmp"
 	"math"
 	"slices"
+	"strings"
 	"testing"
 
 	"google.golang.org/protobuf/proto"
@@ -79,6 +81,75 @@ func TestZerosOfAState(t *testing.T) {
 			if ps := build(t, m, 2, onnxload.Options{}).Params; len(ps) != 2 || ps[0].Name != "w" || ps[1].Name != "v" {
 				t.Errorf("%s of the state of %s: %v are trained", product, zeros[len(zeros)-1].GetOpType(), ps)
 			}
+		}
+	}
+}
+
+// The optimizer of torch.onnx.export (dynamo=True) computes what no input goes into. A weight that it has computed of others is trained in their place, which is
+// said; of one that it has transposed, taken a part of, or put together from gates, nothing is.
+func TestComputedWeights(t *testing.T) {
+	weights := list("exp", "val_7", "val_8", "t_1", "t_2", "unsqueeze", "rotated", "output")
+	inits := []*onnxpb.TensorProto{}
+	nodes := protos{}
+	at := "x"
+	for _, w := range weights[:len(weights)-1] {
+		inits = append(inits, floats(w, []int64{1, 3}))
+		nodes = append(nodes, node("Mul", list(at, w), list("x_"+w)))
+		at = "x_" + w
+	}
+	m := model(17, list(input("x", "N", 3)), append(inits, floats("output", []int64{3})), nodes, at, "output")
+	for name, from := range map[string]string{
+		"exp": "['scale']", "val_7": "['w', 'x', 'val_1', 'zeros']", "val_8": "['linalg_vector_norm', 'mul_2', 'v', 'w', 'val_1']", "t_1": "['w']", "t_2": "['div_1', 'w']",
+		"unsqueeze": "['index', 'table', 'rotation']", "rotated": "['rotation', 'sin_1']", "output": "['scale', 'exp_2']",
+	} {
+		v := input(name)
+		v.MetadataProps = []*onnxpb.StringStringEntryProto{{Key: proto.String("pkg.onnxscript.optimizer.folded_from"), Value: proto.String(from)}}
+		m.Graph.ValueInfo = append(m.Graph.ValueInfo, v)
+	}
+	slices.SortFunc(m.Graph.ValueInfo, func(a, b *onnxpb.ValueInfoProto) int { return cmp.Compare(a.GetName(), b.GetName()) })
+	said := func() string {
+		w := must(onnxload.Parse(marshal(m))).Warnings()
+		if i := slices.IndexFunc(w, func(s string) bool { return strings.Contains(s, "computed") }); i >= 0 {
+			return w[i]
+		}
+		return ""
+	}
+	if s := said(); s != "" {
+		t.Errorf("without a signature: %s", s)
+	}
+	m.Graph.MetadataProps = []*onnxpb.StringStringEntryProto{{Key: proto.String("pkg.torch.export.ExportedProgram.graph_signature"), Value: proto.String(
+		"p_scale: PARAMETER target='scale'\np_w: PARAMETER target='w'\np_v: PARAMETER target='v'\np_table: PARAMETER target='table'\nb_rotation: BUFFER target='rotation' persistent=True\nx: USER_INPUT\n")}}
+	if s, want := said(), `Weights were computed of parameters by the exporter: "exp" of scale; "t_2" of w; "unsqueeze" of table; "val_8" of v and w. `; !strings.HasPrefix(s, want) || !strings.Contains(s, "optimize=False") {
+		t.Errorf("got  %s\nwant %s", s, want)
+	}
+}
+
+// TorchScript's exporter does not say which tensors are buffers. Those that are not called as parameters of layers are listed; the two vectors of
+// torch.nn.utils.spectral_norm, beside a weight called weight_orig, are known to be none.
+func TestPerhapsBuffers(t *testing.T) {
+	inits := []*onnxpb.TensorProto{}
+	nodes := protos{}
+	at := "x"
+	for _, w := range list("pe", "fc.weight", "self_attn.in_proj_bias", "rnn.weight_ih_l0", "onnx::Mul_12", "57", "net.cls_token", "a.weight_orig", "a.weight_u", "a.weight_v", "b.weight_v", "val_bias_table") {
+		inits = append(inits, floats(w, []int64{1, 3}))
+		nodes = append(nodes, node("Mul", list(at, w), list("x_"+w)))
+		at = "x_" + w
+	}
+	m := model(17, list(input("x", "N", 3)), append(inits, floats("unread", []int64{3})), nodes, at)
+	const want = `Tensors that may be buffers are trained: "pe"; "net.cls_token". `
+	said := func() bool {
+		return slices.ContainsFunc(must(onnxload.Parse(marshal(m))).Warnings(), func(s string) bool { return strings.HasPrefix(s, want) && strings.Contains(s, "--freeze") })
+	}
+	if said() {
+		t.Error("it is said of a file of another exporter")
+	}
+	m.ProducerName = proto.String("pytorch")
+	if !said() {
+		t.Errorf("no %q in %q", want, must(onnxload.Parse(marshal(m))).Warnings())
+	}
+	for _, p := range build(t, m, 1, onnxload.Options{}).Params {
+		if p.Name == "a.weight_u" || p.Name == "a.weight_v" {
+			t.Errorf("%s is trained", p.Name)
 		}
 	}
 }
