@@ -3,6 +3,8 @@ package main
 import (
 	"bytes"
 	"fmt"
+	"os"
+	"strings"
 	"testing"
 
 	"google.golang.org/protobuf/proto"
@@ -61,5 +63,16 @@ func TestExternalData(t *testing.T) {
 		if got := must(t, "eval", path, "--data", "data", "--json"); got != want {
 			t.Errorf("%s: %s, want %s", path, got, want)
 		}
+	}
+}
+
+// A folder does not hide the embedded model of its name.
+func TestFolderOfAModelsName(t *testing.T) {
+	workDir(t)
+	if err := os.Mkdir("mnistconv", 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if out := must(t, "inspect", "mnistconv"); !strings.Contains(out, "Model    mnistconv: opset") {
+		t.Error(out)
 	}
 }

@@ -29,6 +29,8 @@ type model struct {
 func openModel(arg string) (*model, error) {
 	info, err := os.Stat(arg)
 	switch {
+	case err == nil && info.IsDir() && slices.Contains(models.Names(), arg): // reproduce makes folders of these names
+		return openEmbedded(arg)
 	case err == nil && info.IsDir():
 		return nil, fmt.Errorf("%s is a directory; name the ONNX file in it", arg)
 	case err == nil:
