@@ -75,4 +75,15 @@ func TestFolderOfAModelsName(t *testing.T) {
 	if out := must(t, "inspect", "mnistconv"); !strings.Contains(out, "Model    mnistconv: opset") {
 		t.Error(out)
 	}
+	squaresDir(t, "pictures", 28)
+	train := []string{"train", "mnistconv", "--data", "pictures", "--max-outer", "1", "-L", "2", "--batch", "16"}
+	if out := must(t, train...); !strings.Contains(out, "mnistconv (embedded)") {
+		t.Error(out)
+	}
+	if out := must(t, "train", "--resume", "runs/1"); !strings.Contains(out, "finished") {
+		t.Error(out)
+	}
+	if c := string(read(t, "runs/1/config")); strings.Contains(c, "/mnistconv\"") {
+		t.Error("the config names the folder: ", c)
+	}
 }

@@ -312,18 +312,24 @@ func TestInputsErrors(t *testing.T) {
 	}
 }
 
-// An input without a dimension has no sample for each row of the data.
-func TestInputOfOneNumber(t *testing.T) {
-	workDir(t)
+// withSecond is m.onnx with an operator that joins the scores with a second input.
+func withSecond(t *testing.T, op string, second *onnxpb.ValueInfoProto, output string) []byte {
+	t.Helper()
 	var m onnxpb.ModelProto
 	if err := proto.Unmarshal(read(t, "m.onnx"), &m); err != nil {
 		t.Fatal(err)
 	}
-	last := m.Graph.Node[len(m.Graph.Node)-1]
-	last.Output[0] = "scores"
-	m.Graph.Node = append(m.Graph.Node, &onnxpb.NodeProto{Name: proto.String("div"), OpType: proto.String("Div"), Input: []string{"scores", "temperature"}, Output: []string{"y"}})
-	m.Graph.Input = append(m.Graph.Input, info("temperature"))
-	write(t, "warm.onnx", marshal(t, &m))
+	m.Graph.Node[len(m.Graph.Node)-1].Output[0] = "scores"
+	m.Graph.Node = append(m.Graph.Node, &onnxpb.NodeProto{Name: proto.String("join"), OpType: proto.String(op), Input: []string{"scores", second.GetName()}, Output: []string{output}})
+	m.Graph.Input = append(m.Graph.Input, second)
+	m.Graph.Output[0].Name = proto.String(output)
+	return marshal(t, &m)
+}
+
+// An input without a dimension has no sample for each row of the data.
+func TestInputOfOneNumber(t *testing.T) {
+	workDir(t)
+	write(t, "warm.onnx", withSecond(t, "Div", info("temperature"), "y"))
 	write(t, "warm.npz", fixture.NPZ(map[string][]byte{
 		"x_train": fixture.NPY(make([]float32, 4*36), 4, 1, 6, 6), "temperature_train": fixture.NPY(make([]float32, 4), 4), "y_train": fixture.NPY(make([]int64, 4), 4),
 	}))
@@ -338,16 +344,7 @@ func TestInputOfOneNumber(t *testing.T) {
 // An array y is for an input y, as PyTorch's exporter calls the second argument of many a network, and not for the labels.
 func TestInputNamedY(t *testing.T) {
 	workDir(t)
-	var m onnxpb.ModelProto
-	if err := proto.Unmarshal(read(t, "m.onnx"), &m); err != nil {
-		t.Fatal(err)
-	}
-	last := m.Graph.Node[len(m.Graph.Node)-1]
-	last.Output[0] = "scores"
-	m.Graph.Node = append(m.Graph.Node, &onnxpb.NodeProto{Name: proto.String("add"), OpType: proto.String("Add"), Input: []string{"scores", "y"}, Output: []string{"z"}})
-	m.Graph.Input = append(m.Graph.Input, info("y", "batch", 1))
-	m.Graph.Output[0].Name = proto.String("z")
-	write(t, "two.onnx", marshal(t, &m))
+	write(t, "two.onnx", withSecond(t, "Add", info("y", "batch", 1), "z"))
 	arrays := map[string][]byte{"x_train": fixture.NPY(make([]float32, 4*36), 4, 1, 6, 6), "y_train": fixture.NPY(make([]float32, 4), 4, 1)}
 	write(t, "unlabelled.npz", fixture.NPZ(arrays))
 	for _, c := range []struct{ data, want string }{

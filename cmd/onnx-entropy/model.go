@@ -25,18 +25,23 @@ type model struct {
 	output string // the one of several that is meant, see outputFlag; "" if there is one
 }
 
+// embedded tells whether a MODEL argument means an embedded model. A file of that name goes before it, a folder, as reproduce makes
+// them, does not.
+func embedded(arg string) bool {
+	info, err := os.Stat(arg)
+	return slices.Contains(models.Names(), arg) && (err != nil || info.IsDir())
+}
+
 // openModel reads a file or, if there is none of that name, an embedded model.
 func openModel(arg string) (*model, error) {
 	info, err := os.Stat(arg)
 	switch {
-	case err == nil && info.IsDir() && slices.Contains(models.Names(), arg): // reproduce makes folders of these names
+	case embedded(arg):
 		return openEmbedded(arg)
 	case err == nil && info.IsDir():
 		return nil, fmt.Errorf("%s is a directory; name the ONNX file in it", arg)
 	case err == nil:
 		return openFile(arg)
-	case slices.Contains(models.Names(), arg):
-		return openEmbedded(arg)
 	}
 	if p, ok := err.(*fs.PathError); ok && !os.IsNotExist(err) {
 		return nil, fmt.Errorf("%s cannot be opened: %w", arg, p.Err)

@@ -105,7 +105,7 @@ func (c *trainCmd) resume(e *env, k *kong.Context) error {
 func (c *trainCmd) command() *trainCmd {
 	abs := *c
 	for _, p := range []*string{&abs.Model, &abs.Data, &abs.Out, &abs.Whitening} {
-		if *p == "" || p != &abs.Out && !exists(*p) {
+		if *p == "" || p != &abs.Out && !exists(*p) || p == &abs.Model && embedded(*p) {
 			continue
 		}
 		if full, err := filepath.Abs(*p); err == nil {

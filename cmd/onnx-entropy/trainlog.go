@@ -29,7 +29,7 @@ func (t *training) introduce(e *env) {
 		}
 	}
 	kind := "file"
-	if t.Model == "" || !exists(t.Model) {
+	if t.Model == "" || embedded(t.Model) {
 		kind = "embedded"
 	}
 	e.printf("Model      %s (%s), %s, %s -> %s", t.model.label, kind, report.Plural(t.net.NumWeights(), "weight", "weights"),
