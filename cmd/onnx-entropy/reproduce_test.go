@@ -7,6 +7,7 @@ import (
 	"math"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -96,6 +97,25 @@ func TestCommittedResults(t *testing.T) {
 		seen[r.Command] = true
 		if last := r.Curve[len(r.Curve)-1]; r.Count == 0 || r.Gradients == 0 || r.Valid == nil && last[1] != r.Error {
 			t.Errorf("%q: %d test samples, %d gradients, error %v, at the end of the curve %v", r.Command, r.Count, r.Gradients, r.Error, last)
+		}
+	}
+}
+
+// A label says where its tick is: of the validation losses of charlstm, 1.25 was labelled 1.2 and 1.45 1.4.
+func TestTicksAreLabelledExactly(t *testing.T) {
+	for _, bounds := range [][2]float64{{1.2164, 1.652}, {0.0113, 0.0871}, {0.48, 2.1}, {1, 50}, {100, 6543210}} {
+		labels := 0
+		for _, tick := range (exactTicks{}).Ticks(bounds[0], bounds[1]) {
+			if tick.Label == "" {
+				continue
+			}
+			labels++
+			if v, err := strconv.ParseFloat(tick.Label, 64); err != nil || math.Abs(v-tick.Value) > 1e-6*math.Abs(tick.Value) {
+				t.Errorf("from %g to %g: %q stands at %g", bounds[0], bounds[1], tick.Label, tick.Value)
+			}
+		}
+		if labels < 2 {
+			t.Errorf("from %g to %g: %d labels", bounds[0], bounds[1], labels)
 		}
 	}
 }

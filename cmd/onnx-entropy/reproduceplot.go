@@ -28,6 +28,7 @@ func (c *reproduceCmd) picture(x experiment, all []reproduced) error {
 	p.Title.Text = fmt.Sprintf("%s (%s)", c.Name, x.paper)
 	p.X.Label.Text = "epochs, counted in gradient evaluations"
 	p.Y.Label.Text = x.measure.curve
+	p.X.Tick.Marker, p.Y.Tick.Marker = exactTicks{}, exactTicks{}
 	p.Legend.Top = true
 	p.Add(plotter.NewGrid())
 	for i, a := range x.arms {
@@ -61,6 +62,19 @@ func (c *reproduceCmd) picture(x experiment, all []reproduced) error {
 		_, err := w.WriteTo(f)
 		return err
 	})
+}
+
+// exactTicks are the default ones, each with its whole number: plot rounds 1.25 to 1.2 where the next one is 1.45.
+type exactTicks struct{}
+
+func (exactTicks) Ticks(low, high float64) []plot.Tick {
+	ticks := plot.DefaultTicks{}.Ticks(low, high)
+	for i, t := range ticks {
+		if t.Label != "" {
+			ticks[i].Label = fmt.Sprintf("%.6g", t.Value)
+		}
+	}
+	return ticks
 }
 
 // curve reads the test errors of a log, or the losses of the validation part.
