@@ -115,14 +115,14 @@ TEXT ·innerNoiseAVX2(SB), $632-68
 
 again:
 	PREFETCHT0   128(AX)
-	PREFETCHT0   192(AX)
 	PREFETCHT0   128(CX)
-	PREFETCHT0   192(CX)
 	PREFETCHT0   128(DX)
-	PREFETCHT0   192(DX)
 	PREFETCHT0   128(BX)
-	PREFETCHT0   192(BX)
 	PREFETCHT0   128(SI)
+	PREFETCHT0   192(AX)
+	PREFETCHT0   192(CX)
+	PREFETCHT0   192(DX)
+	PREFETCHT0   192(BX)
 	PREFETCHT0   192(SI)
 	VPADDD       vectorConstants<>+64(SB), Y0, Y1
 	VPMULUDQ     vectorConstants<>+128(SB), Y0, Y2
@@ -277,8 +277,9 @@ again:
 	VPBLENDD     $0xaa, Y5, Y4, Y4
 	VPSRLD       $0x01, Y2, Y2
 	VCVTDQ2PS    Y2, Y2
-	VMULPS       vectorConstants<>+320(SB), Y2, Y2
-	VADDPS       vectorConstants<>+384(SB), Y2, Y2
+	VBROADCASTSS vectorConstants<>+320(SB), Y5
+	VMULPS       vectorConstants<>+384(SB), Y2, Y2
+	VADDPS       Y2, Y5, Y2
 	VPSUBD       vectorConstants<>+448(SB), Y2, Y5
 	VPSRAD       $0x17, Y5, Y5
 	VPSLLD       $0x17, Y5, Y6
@@ -309,39 +310,11 @@ again:
 	VSQRTPS      Y2, Y2
 	VANDPS       vectorConstants<>+1216(SB), Y3, Y5
 	VXORPS       Y5, Y2, Y2
-	VPSLLD       $0x02, Y3, Y5
-	VPOR         vectorConstants<>+1280(SB), Y5, Y5
-	VCVTDQ2PS    Y5, Y5
-	VMULPS       vectorConstants<>+1344(SB), Y5, Y5
-	VMULPS       Y5, Y5, Y6
-	VMULPS       vectorConstants<>+1408(SB), Y6, Y7
-	VADDPS       vectorConstants<>+1472(SB), Y7, Y7
-	VMULPS       Y6, Y7, Y7
-	VSUBPS       vectorConstants<>+1536(SB), Y7, Y7
-	VMULPS       Y5, Y6, Y8
-	VMULPS       Y8, Y7, Y7
-	VADDPS       Y5, Y7, Y5
-	VMULPS       vectorConstants<>+1600(SB), Y6, Y7
-	VSUBPS       vectorConstants<>+1664(SB), Y7, Y7
-	VMULPS       Y6, Y7, Y7
-	VADDPS       vectorConstants<>+1728(SB), Y7, Y7
-	VMULPS       vectorConstants<>+1792(SB), Y6, Y8
-	VBROADCASTSS vectorConstants<>+512(SB), Y9
-	VMULPS       Y6, Y6, Y6
-	VMULPS       Y6, Y7, Y6
-	VSUBPS       Y8, Y9, Y7
-	VADDPS       Y7, Y6, Y6
-	VPSLLD       $0x01, Y3, Y3
-	VBLENDVPS    Y3, Y5, Y6, Y7
-	VBLENDVPS    Y3, Y6, Y5, Y3
-	VMULPS       Y2, Y7, Y5
-	VMULPS       Y2, Y3, Y2
-	VUNPCKLPS    Y2, Y5, Y3
-	VUNPCKHPS    Y2, Y5, Y2
 	VPSRLD       $0x01, Y1, Y1
 	VCVTDQ2PS    Y1, Y1
-	VMULPS       vectorConstants<>+320(SB), Y1, Y1
-	VADDPS       vectorConstants<>+384(SB), Y1, Y1
+	VBROADCASTSS vectorConstants<>+320(SB), Y5
+	VMULPS       vectorConstants<>+384(SB), Y1, Y1
+	VADDPS       Y1, Y5, Y1
 	VPSUBD       vectorConstants<>+448(SB), Y1, Y5
 	VPSRAD       $0x17, Y5, Y5
 	VPSLLD       $0x17, Y5, Y6
@@ -372,7 +345,7 @@ again:
 	VSQRTPS      Y1, Y1
 	VANDPS       vectorConstants<>+1216(SB), Y4, Y5
 	VXORPS       Y5, Y1, Y1
-	VPSLLD       $0x02, Y4, Y5
+	VPSLLD       $0x02, Y3, Y5
 	VPOR         vectorConstants<>+1280(SB), Y5, Y5
 	VCVTDQ2PS    Y5, Y5
 	VMULPS       vectorConstants<>+1344(SB), Y5, Y5
@@ -388,23 +361,52 @@ again:
 	VSUBPS       vectorConstants<>+1664(SB), Y7, Y7
 	VMULPS       Y6, Y7, Y7
 	VADDPS       vectorConstants<>+1728(SB), Y7, Y7
-	VMULPS       vectorConstants<>+1792(SB), Y6, Y8
-	VBROADCASTSS vectorConstants<>+512(SB), Y9
-	VMULPS       Y6, Y6, Y6
-	VMULPS       Y6, Y7, Y6
-	VSUBPS       Y8, Y9, Y7
-	VADDPS       Y7, Y6, Y6
+	VMULPS       Y6, Y6, Y8
+	VMULPS       Y8, Y7, Y7
+	VBROADCASTSS vectorConstants<>+512(SB), Y8
+	VMULPS       vectorConstants<>+1792(SB), Y6, Y6
+	VADDPS       Y6, Y8, Y6
+	VADDPS       Y6, Y7, Y6
+	VPSLLD       $0x02, Y4, Y7
+	VPOR         vectorConstants<>+1280(SB), Y7, Y7
+	VCVTDQ2PS    Y7, Y7
+	VMULPS       vectorConstants<>+1344(SB), Y7, Y7
+	VMULPS       Y7, Y7, Y8
+	VMULPS       vectorConstants<>+1408(SB), Y8, Y9
+	VADDPS       vectorConstants<>+1472(SB), Y9, Y9
+	VMULPS       Y8, Y9, Y9
+	VSUBPS       vectorConstants<>+1536(SB), Y9, Y9
+	VMULPS       Y7, Y8, Y10
+	VMULPS       Y10, Y9, Y9
+	VADDPS       Y7, Y9, Y7
+	VMULPS       vectorConstants<>+1600(SB), Y8, Y9
+	VSUBPS       vectorConstants<>+1664(SB), Y9, Y9
+	VMULPS       Y8, Y9, Y9
+	VADDPS       vectorConstants<>+1728(SB), Y9, Y9
+	VMULPS       Y8, Y8, Y10
+	VMULPS       Y10, Y9, Y9
+	VBROADCASTSS vectorConstants<>+512(SB), Y10
+	VMULPS       vectorConstants<>+1792(SB), Y8, Y8
+	VADDPS       Y8, Y10, Y8
+	VADDPS       Y8, Y9, Y8
+	VPSLLD       $0x01, Y3, Y9
+	VBLENDVPS    Y9, Y5, Y6, Y3
+	VBLENDVPS    Y9, Y6, Y5, Y5
+	VMULPS       Y2, Y3, Y3
+	VMULPS       Y2, Y5, Y2
+	VUNPCKLPS    Y2, Y3, Y5
+	VUNPCKHPS    Y2, Y3, Y2
 	VPSLLD       $0x01, Y4, Y4
-	VBLENDVPS    Y4, Y5, Y6, Y7
-	VBLENDVPS    Y4, Y6, Y5, Y4
-	VMULPS       Y1, Y7, Y5
+	VBLENDVPS    Y4, Y7, Y8, Y3
+	VBLENDVPS    Y4, Y8, Y7, Y4
+	VMULPS       Y1, Y3, Y3
 	VMULPS       Y1, Y4, Y1
-	VUNPCKLPS    Y1, Y5, Y4
-	VUNPCKHPS    Y1, Y5, Y1
-	VMOVUPS      (AX), Y5
+	VUNPCKLPS    Y1, Y3, Y4
+	VUNPCKHPS    Y1, Y3, Y1
+	VMOVUPS      (AX), Y3
 	VMOVUPS      (SI), Y6
 	VBROADCASTSS 12(R8), Y7
-	VMULPS       Y5, Y7, Y7
+	VMULPS       Y3, Y7, Y7
 	VADDPS       Y7, Y6, Y6
 	VBROADCASTSS 8(R8), Y7
 	VMOVUPS      (DX), Y8
@@ -413,7 +415,7 @@ again:
 	VMOVUPS      Y7, (DX)
 	VBROADCASTSS 4(R8), Y8
 	VMOVUPS      (BX), Y9
-	VSUBPS       Y5, Y9, Y9
+	VSUBPS       Y3, Y9, Y9
 	VMULPS       Y9, Y8, Y8
 	VBROADCASTSS 8(R8), Y9
 	VMULPS       Y7, Y9, Y7
@@ -421,10 +423,10 @@ again:
 	VSUBPS       Y8, Y6, Y6
 	VBROADCASTSS (R8), Y7
 	VMULPS       Y6, Y7, Y6
-	VSUBPS       Y6, Y5, Y5
+	VSUBPS       Y6, Y3, Y3
 	VBROADCASTSS 24(R8), Y6
-	VMULPS       Y3, Y6, Y3
-	VADDPS       Y3, Y5, Y3
+	VMULPS       Y5, Y6, Y5
+	VADDPS       Y5, Y3, Y3
 	VMOVUPS      Y3, (AX)
 	VBROADCASTSS 20(R8), Y5
 	VMOVUPS      (CX), Y6
@@ -851,50 +853,30 @@ again:
 	RET
 
 // func innerNoiseAVX512(p *float32, mu *float32, v *float32, x *float32, grad *float32, n int, c *float32, schedule *[19]uint32, block uint32)
-// Requires: AVX, AVX512DQ, AVX512F, MMX+
+// Requires: AVX, AVX512F, MMX+
 TEXT ·innerNoiseAVX512(SB), $0-68
-	MOVQ         p+0(FP), AX
-	MOVQ         mu+8(FP), CX
-	MOVQ         v+16(FP), DX
-	MOVQ         x+24(FP), BX
-	MOVQ         grad+32(FP), SI
-	MOVQ         n+40(FP), DI
-	MOVQ         c+48(FP), R8
-	VBROADCASTSS (R8), Z0
-	VBROADCASTSS 4(R8), Z1
-	VBROADCASTSS 8(R8), Z2
-	VBROADCASTSS 12(R8), Z3
-	VBROADCASTSS 16(R8), Z4
-	VBROADCASTSS 20(R8), Z5
-	VBROADCASTSS 24(R8), Z6
-	MOVQ         schedule+56(FP), R8
-	MOVL         block+64(FP), R9
-	MOVL         $0x0000aaaa, R10
-	KMOVW        R10, K1
-	VPBROADCASTD R9, Z7
-	VPADDD       vectorConstants<>+1856(SB), Z7, Z7
-
-again:
-	PREFETCHT0      256(AX)
-	PREFETCHT0      320(AX)
-	PREFETCHT0      384(AX)
-	PREFETCHT0      448(AX)
-	PREFETCHT0      256(CX)
-	PREFETCHT0      320(CX)
-	PREFETCHT0      384(CX)
-	PREFETCHT0      448(CX)
-	PREFETCHT0      256(DX)
-	PREFETCHT0      320(DX)
-	PREFETCHT0      384(DX)
-	PREFETCHT0      448(DX)
-	PREFETCHT0      256(BX)
-	PREFETCHT0      320(BX)
-	PREFETCHT0      384(BX)
-	PREFETCHT0      448(BX)
-	PREFETCHT0      256(SI)
-	PREFETCHT0      320(SI)
-	PREFETCHT0      384(SI)
-	PREFETCHT0      448(SI)
+	MOVQ            p+0(FP), AX
+	MOVQ            mu+8(FP), CX
+	MOVQ            v+16(FP), DX
+	MOVQ            x+24(FP), BX
+	MOVQ            grad+32(FP), SI
+	MOVQ            n+40(FP), DI
+	MOVQ            c+48(FP), R8
+	VBROADCASTSS    (R8), Z0
+	VBROADCASTSS    4(R8), Z1
+	VBROADCASTSS    8(R8), Z2
+	VBROADCASTSS    12(R8), Z3
+	VBROADCASTSS    16(R8), Z4
+	VBROADCASTSS    20(R8), Z5
+	VBROADCASTSS    24(R8), Z6
+	MOVQ            schedule+56(FP), R8
+	MOVL            block+64(FP), R9
+	MOVL            $0x0000aaaa, R10
+	KMOVW           R10, K1
+	MOVL            $0x00005555, R10
+	KMOVW           R10, K2
+	VPBROADCASTD    R9, Z7
+	VPADDD          vectorConstants<>+1856(SB), Z7, Z7
 	VPADDD.BCST     vectorConstants<>+192(SB), Z7, Z8
 	VPMULUDQ.BCST   vectorConstants<>+128(SB), Z7, Z9
 	VPSRLQ          $0x20, Z9, Z10
@@ -998,249 +980,384 @@ again:
 	VPTERNLOGD.BCST $0x96, 64(R8), Z10, Z18
 	VPMULUDQ.BCST   vectorConstants<>+128(SB), Z21, Z10
 	VPMULUDQ.BCST   vectorConstants<>+256(SB), Z19, Z16
-	VPSRLQ          $0x20, Z10, Z19
-	VPSRLQ          $0x20, Z16, Z21
-	VPTERNLOGD.BCST $0x96, 68(R8), Z15, Z21
-	VPTERNLOGD.BCST $0x96, 72(R8), Z9, Z19
+	VMOVAPS         Z16, Z19
+	VMOVSLDUP       Z10, K1, Z19
+	VMOVSHDUP       Z16, K2, Z10
+	VMOVSLDUP       Z9, K1, Z15
+	VPTERNLOGQ.BCST $0x96, 68(R8), Z15, Z10
 	VPMULUDQ.BCST   vectorConstants<>+128(SB), Z20, Z9
 	VPMULUDQ.BCST   vectorConstants<>+256(SB), Z18, Z15
-	VPSRLQ          $0x20, Z9, Z18
-	VPSRLQ          $0x20, Z15, Z20
-	VPTERNLOGD.BCST $0x96, 68(R8), Z17, Z20
-	VPTERNLOGD.BCST $0x96, 72(R8), Z8, Z18
-	VMOVSLDUP       Z19, K1, Z21
-	VMOVSLDUP       Z10, K1, Z16
-	VMOVSLDUP       Z18, K1, Z20
-	VMOVSLDUP       Z9, K1, Z15
-	VPSRLD          $0x01, Z21, Z8
-	VCVTDQ2PS       Z8, Z8
-	VMULPS.BCST     vectorConstants<>+320(SB), Z8, Z8
-	VADDPS.BCST     vectorConstants<>+384(SB), Z8, Z8
-	VPSUBD.BCST     vectorConstants<>+448(SB), Z8, Z9
-	VPSRAD          $0x17, Z9, Z9
-	VPSLLD          $0x17, Z9, Z10
-	VPSUBD          Z10, Z8, Z8
-	VSUBPS.BCST     vectorConstants<>+512(SB), Z8, Z8
-	VCVTDQ2PS       Z9, Z9
-	VMULPS          Z8, Z8, Z10
-	VMULPS.BCST     vectorConstants<>+576(SB), Z8, Z17
-	VADDPS.BCST     vectorConstants<>+640(SB), Z17, Z17
-	VMULPS.BCST     vectorConstants<>+704(SB), Z8, Z18
-	VADDPS.BCST     vectorConstants<>+768(SB), Z18, Z18
-	VMULPS          Z10, Z18, Z18
-	VADDPS          Z17, Z18, Z17
-	VMULPS.BCST     vectorConstants<>+832(SB), Z8, Z18
-	VADDPS.BCST     vectorConstants<>+896(SB), Z18, Z18
-	VMULPS.BCST     vectorConstants<>+960(SB), Z8, Z19
-	VADDPS.BCST     vectorConstants<>+1024(SB), Z19, Z19
-	VMULPS          Z10, Z19, Z19
-	VADDPS          Z18, Z19, Z18
-	VMULPS          Z10, Z10, Z10
-	VMULPS.BCST     vectorConstants<>+1088(SB), Z10, Z19
-	VADDPS          Z18, Z19, Z18
-	VMULPS          Z10, Z18, Z10
-	VADDPS          Z17, Z10, Z10
-	VMULPS          Z8, Z10, Z8
-	VADDPS          Z9, Z8, Z8
-	VMULPS.BCST     vectorConstants<>+1152(SB), Z8, Z8
-	VSQRTPS         Z8, Z8
-	VPTERNLOGD.BCST $0x78, vectorConstants<>+1216(SB), Z16, Z8
-	VPSLLD          $0x02, Z16, Z9
-	VPORD.BCST      vectorConstants<>+1280(SB), Z9, Z9
-	VCVTDQ2PS       Z9, Z9
-	VMULPS.BCST     vectorConstants<>+1344(SB), Z9, Z9
-	VMULPS          Z9, Z9, Z10
-	VMULPS.BCST     vectorConstants<>+1408(SB), Z10, Z17
-	VADDPS.BCST     vectorConstants<>+1472(SB), Z17, Z17
-	VMULPS          Z10, Z17, Z17
-	VSUBPS.BCST     vectorConstants<>+1536(SB), Z17, Z17
-	VMULPS          Z9, Z10, Z18
-	VMULPS          Z18, Z17, Z17
-	VADDPS          Z9, Z17, Z9
-	VMULPS.BCST     vectorConstants<>+1600(SB), Z10, Z17
-	VSUBPS.BCST     vectorConstants<>+1664(SB), Z17, Z17
-	VMULPS          Z10, Z17, Z17
-	VADDPS.BCST     vectorConstants<>+1728(SB), Z17, Z17
-	VMULPS.BCST     vectorConstants<>+1792(SB), Z10, Z18
-	VBROADCASTSS    vectorConstants<>+512(SB), Z19
-	VMULPS          Z10, Z10, Z10
-	VMULPS          Z10, Z17, Z10
-	VSUBPS          Z18, Z19, Z17
-	VADDPS          Z17, Z10, Z10
-	VPSLLD          $0x01, Z16, Z16
-	VPMOVD2M        Z16, K2
-	VBLENDMPS       Z9, Z10, K2, Z11
-	VBLENDMPS       Z10, Z9, K2, Z12
-	VMULPS          Z8, Z11, Z9
-	VMULPS          Z8, Z12, Z8
-	VUNPCKLPS       Z8, Z9, Z10
-	VUNPCKHPS       Z8, Z9, Z8
-	VPSRLD          $0x01, Z20, Z9
-	VCVTDQ2PS       Z9, Z9
-	VMULPS.BCST     vectorConstants<>+320(SB), Z9, Z9
-	VADDPS.BCST     vectorConstants<>+384(SB), Z9, Z9
-	VPSUBD.BCST     vectorConstants<>+448(SB), Z9, Z16
-	VPSRAD          $0x17, Z16, Z16
-	VPSLLD          $0x17, Z16, Z17
-	VPSUBD          Z17, Z9, Z9
-	VSUBPS.BCST     vectorConstants<>+512(SB), Z9, Z9
-	VCVTDQ2PS       Z16, Z16
-	VMULPS          Z9, Z9, Z17
-	VMULPS.BCST     vectorConstants<>+576(SB), Z9, Z18
-	VADDPS.BCST     vectorConstants<>+640(SB), Z18, Z18
-	VMULPS.BCST     vectorConstants<>+704(SB), Z9, Z19
-	VADDPS.BCST     vectorConstants<>+768(SB), Z19, Z19
-	VMULPS          Z17, Z19, Z19
-	VADDPS          Z18, Z19, Z18
-	VMULPS.BCST     vectorConstants<>+832(SB), Z9, Z19
-	VADDPS.BCST     vectorConstants<>+896(SB), Z19, Z19
-	VMULPS.BCST     vectorConstants<>+960(SB), Z9, Z20
-	VADDPS.BCST     vectorConstants<>+1024(SB), Z20, Z20
-	VMULPS          Z17, Z20, Z20
-	VADDPS          Z19, Z20, Z19
-	VMULPS          Z17, Z17, Z17
-	VMULPS.BCST     vectorConstants<>+1088(SB), Z17, Z20
-	VADDPS          Z19, Z20, Z19
-	VMULPS          Z17, Z19, Z17
-	VADDPS          Z18, Z17, Z17
-	VMULPS          Z9, Z17, Z9
-	VADDPS          Z16, Z9, Z9
-	VMULPS.BCST     vectorConstants<>+1152(SB), Z9, Z9
-	VSQRTPS         Z9, Z9
-	VPTERNLOGD.BCST $0x78, vectorConstants<>+1216(SB), Z15, Z9
-	VPSLLD          $0x02, Z15, Z16
-	VPORD.BCST      vectorConstants<>+1280(SB), Z16, Z16
-	VCVTDQ2PS       Z16, Z16
-	VMULPS.BCST     vectorConstants<>+1344(SB), Z16, Z16
-	VMULPS          Z16, Z16, Z17
-	VMULPS.BCST     vectorConstants<>+1408(SB), Z17, Z18
-	VADDPS.BCST     vectorConstants<>+1472(SB), Z18, Z18
-	VMULPS          Z17, Z18, Z18
-	VSUBPS.BCST     vectorConstants<>+1536(SB), Z18, Z18
-	VMULPS          Z16, Z17, Z19
-	VMULPS          Z19, Z18, Z18
-	VADDPS          Z16, Z18, Z16
-	VMULPS.BCST     vectorConstants<>+1600(SB), Z17, Z18
-	VSUBPS.BCST     vectorConstants<>+1664(SB), Z18, Z18
-	VMULPS          Z17, Z18, Z18
-	VADDPS.BCST     vectorConstants<>+1728(SB), Z18, Z18
-	VMULPS.BCST     vectorConstants<>+1792(SB), Z17, Z19
-	VBROADCASTSS    vectorConstants<>+512(SB), Z20
-	VMULPS          Z17, Z17, Z17
-	VMULPS          Z17, Z18, Z17
-	VSUBPS          Z19, Z20, Z18
-	VADDPS          Z18, Z17, Z17
-	VPSLLD          $0x01, Z15, Z15
-	VPMOVD2M        Z15, K2
-	VBLENDMPS       Z16, Z17, K2, Z13
-	VBLENDMPS       Z17, Z16, K2, Z14
-	VMULPS          Z9, Z13, Z15
-	VMULPS          Z9, Z14, Z9
-	VUNPCKLPS       Z9, Z15, Z16
-	VUNPCKHPS       Z9, Z15, Z9
-	VMOVUPS         (AX), Z15
-	VMOVUPS         (SI), Z17
-	VMULPS          Z15, Z3, Z18
-	VADDPS          Z18, Z17, Z17
-	VMOVUPS         (DX), Z18
-	VMULPS          Z18, Z2, Z18
-	VADDPS          Z17, Z18, Z18
-	VMOVUPS         Z18, (DX)
-	VMOVUPS         (BX), Z19
-	VSUBPS          Z15, Z19, Z19
-	VMULPS          Z19, Z1, Z19
-	VMULPS          Z18, Z2, Z18
-	VADDPS          Z18, Z17, Z17
-	VSUBPS          Z19, Z17, Z17
-	VMULPS          Z17, Z0, Z17
-	VSUBPS          Z17, Z15, Z15
-	VMULPS          Z10, Z6, Z10
-	VADDPS          Z10, Z15, Z10
-	VMOVUPS         Z10, (AX)
-	VMOVUPS         (CX), Z15
-	VMULPS          Z15, Z5, Z15
-	VMULPS          Z10, Z4, Z10
-	VADDPS          Z10, Z15, Z10
-	VMOVUPS         Z10, (CX)
-	VMOVUPS         64(AX), Z10
-	VMOVUPS         64(SI), Z15
-	VMULPS          Z10, Z3, Z17
-	VADDPS          Z17, Z15, Z15
-	VMOVUPS         64(DX), Z17
-	VMULPS          Z17, Z2, Z17
-	VADDPS          Z15, Z17, Z17
-	VMOVUPS         Z17, 64(DX)
-	VMOVUPS         64(BX), Z18
-	VSUBPS          Z10, Z18, Z18
-	VMULPS          Z18, Z1, Z18
-	VMULPS          Z17, Z2, Z17
-	VADDPS          Z17, Z15, Z15
-	VSUBPS          Z18, Z15, Z15
-	VMULPS          Z15, Z0, Z15
-	VSUBPS          Z15, Z10, Z10
-	VMULPS          Z8, Z6, Z8
-	VADDPS          Z8, Z10, Z8
-	VMOVUPS         Z8, 64(AX)
-	VMOVUPS         64(CX), Z10
-	VMULPS          Z10, Z5, Z10
-	VMULPS          Z8, Z4, Z8
-	VADDPS          Z8, Z10, Z8
-	VMOVUPS         Z8, 64(CX)
-	VMOVUPS         128(AX), Z8
-	VMOVUPS         128(SI), Z10
-	VMULPS          Z8, Z3, Z15
-	VADDPS          Z15, Z10, Z10
-	VMOVUPS         128(DX), Z15
-	VMULPS          Z15, Z2, Z15
-	VADDPS          Z10, Z15, Z15
-	VMOVUPS         Z15, 128(DX)
-	VMOVUPS         128(BX), Z17
-	VSUBPS          Z8, Z17, Z17
-	VMULPS          Z17, Z1, Z17
-	VMULPS          Z15, Z2, Z15
-	VADDPS          Z15, Z10, Z10
-	VSUBPS          Z17, Z10, Z10
-	VMULPS          Z10, Z0, Z10
-	VSUBPS          Z10, Z8, Z8
-	VMULPS          Z16, Z6, Z10
-	VADDPS          Z10, Z8, Z8
-	VMOVUPS         Z8, 128(AX)
-	VMOVUPS         128(CX), Z10
-	VMULPS          Z10, Z5, Z10
-	VMULPS          Z8, Z4, Z8
-	VADDPS          Z8, Z10, Z8
-	VMOVUPS         Z8, 128(CX)
-	VMOVUPS         192(AX), Z8
-	VMOVUPS         192(SI), Z10
-	VMULPS          Z8, Z3, Z15
-	VADDPS          Z15, Z10, Z10
-	VMOVUPS         192(DX), Z15
-	VMULPS          Z15, Z2, Z15
-	VADDPS          Z10, Z15, Z15
-	VMOVUPS         Z15, 192(DX)
-	VMOVUPS         192(BX), Z16
-	VSUBPS          Z8, Z16, Z16
-	VMULPS          Z16, Z1, Z16
-	VMULPS          Z15, Z2, Z15
-	VADDPS          Z15, Z10, Z10
-	VSUBPS          Z16, Z10, Z10
-	VMULPS          Z10, Z0, Z10
-	VSUBPS          Z10, Z8, Z8
-	VMULPS          Z9, Z6, Z9
-	VADDPS          Z9, Z8, Z8
-	VMOVUPS         Z8, 192(AX)
-	VMOVUPS         192(CX), Z9
-	VMULPS          Z9, Z5, Z9
-	VMULPS          Z8, Z4, Z8
-	VADDPS          Z8, Z9, Z8
-	VMOVUPS         Z8, 192(CX)
-	ADDQ            $0x00000100, AX
-	ADDQ            $0x00000100, CX
-	ADDQ            $0x00000100, DX
-	ADDQ            $0x00000100, BX
-	ADDQ            $0x00000100, SI
-	DECQ            DI
-	JNZ             again
+	VMOVAPS         Z15, Z16
+	VMOVSLDUP       Z9, K1, Z16
+	VMOVSHDUP       Z15, K2, Z9
+	VMOVSLDUP       Z8, K1, Z17
+	VPTERNLOGQ.BCST $0x96, 68(R8), Z17, Z9
+
+again:
+	VPADDD.BCST      vectorConstants<>+192(SB), Z7, Z8
+	VPMULUDQ.BCST    vectorConstants<>+128(SB), Z7, Z15
+	VPSRLQ           $0x20, Z15, Z17
+	VPXORD.BCST      (R8), Z17, Z17
+	VPMULUDQ.BCST    vectorConstants<>+128(SB), Z8, Z8
+	VPSRLQ           $0x20, Z8, Z18
+	VPXORD.BCST      (R8), Z18, Z18
+	PREFETCHT0       256(AX)
+	PREFETCHT0       256(CX)
+	VPSRLD           $0x01, Z10, Z10
+	VCVTDQ2PS        Z10, Z10
+	VBROADCASTSS     vectorConstants<>+320(SB), Z20
+	VFMADD231PS.BCST vectorConstants<>+384(SB), Z10, Z20
+	VPSUBD.BCST      vectorConstants<>+448(SB), Z20, Z10
+	VPSRAD           $0x17, Z10, Z10
+	VPSLLD           $0x17, Z10, Z21
+	VPSUBD           Z21, Z20, Z20
+	VSUBPS.BCST      vectorConstants<>+512(SB), Z20, Z20
+	VCVTDQ2PS        Z10, Z10
+	VMULPS           Z20, Z20, Z21
+	VMULPS.BCST      vectorConstants<>+576(SB), Z20, Z22
+	VADDPS.BCST      vectorConstants<>+640(SB), Z22, Z22
+	VMULPS.BCST      vectorConstants<>+704(SB), Z20, Z23
+	VADDPS.BCST      vectorConstants<>+768(SB), Z23, Z23
+	VMULPS           Z21, Z23, Z23
+	VADDPS           Z22, Z23, Z22
+	VMULPS.BCST      vectorConstants<>+832(SB), Z20, Z23
+	VADDPS.BCST      vectorConstants<>+896(SB), Z23, Z23
+	VMULPS.BCST      vectorConstants<>+960(SB), Z20, Z24
+	VADDPS.BCST      vectorConstants<>+1024(SB), Z24, Z24
+	VMULPS           Z21, Z24, Z24
+	VADDPS           Z23, Z24, Z23
+	VMULPS           Z21, Z21, Z21
+	VMULPS.BCST      vectorConstants<>+1088(SB), Z21, Z24
+	VADDPS           Z23, Z24, Z23
+	VMULPS           Z21, Z23, Z21
+	VADDPS           Z22, Z21, Z21
+	VMULPS           Z20, Z21, Z20
+	VADDPS           Z10, Z20, Z10
+	VMULPS.BCST      vectorConstants<>+1152(SB), Z10, Z10
+	VSQRTPS          Z10, Z10
+	VPTERNLOGD.BCST  $0x78, vectorConstants<>+1216(SB), Z19, Z10
+	VPADDD.BCST      vectorConstants<>+1920(SB), Z7, Z7
+	VMOVAPS          Z7, Z7
+	VPMULUDQ.BCST    vectorConstants<>+256(SB), Z17, Z17
+	VPSRLQ           $0x20, Z17, Z20
+	VPXORD.BCST      4(R8), Z20, Z20
+	VPXORD.BCST      8(R8), Z15, Z15
+	VPMULUDQ.BCST    vectorConstants<>+256(SB), Z18, Z18
+	VPSRLQ           $0x20, Z18, Z21
+	VPXORD.BCST      4(R8), Z21, Z21
+	VPXORD.BCST      8(R8), Z8, Z8
+	PREFETCHT0       256(DX)
+	PREFETCHT0       256(BX)
+	VPSRLD           $0x01, Z9, Z9
+	VCVTDQ2PS        Z9, Z9
+	VBROADCASTSS     vectorConstants<>+320(SB), Z22
+	VFMADD231PS.BCST vectorConstants<>+384(SB), Z9, Z22
+	VPSUBD.BCST      vectorConstants<>+448(SB), Z22, Z9
+	VPSRAD           $0x17, Z9, Z9
+	VPSLLD           $0x17, Z9, Z23
+	VPSUBD           Z23, Z22, Z22
+	VSUBPS.BCST      vectorConstants<>+512(SB), Z22, Z22
+	VCVTDQ2PS        Z9, Z9
+	VMULPS           Z22, Z22, Z23
+	VMULPS.BCST      vectorConstants<>+576(SB), Z22, Z24
+	VADDPS.BCST      vectorConstants<>+640(SB), Z24, Z24
+	VMULPS.BCST      vectorConstants<>+704(SB), Z22, Z25
+	VADDPS.BCST      vectorConstants<>+768(SB), Z25, Z25
+	VMULPS           Z23, Z25, Z25
+	VADDPS           Z24, Z25, Z24
+	VMULPS.BCST      vectorConstants<>+832(SB), Z22, Z25
+	VADDPS.BCST      vectorConstants<>+896(SB), Z25, Z25
+	VMULPS.BCST      vectorConstants<>+960(SB), Z22, Z26
+	VADDPS.BCST      vectorConstants<>+1024(SB), Z26, Z26
+	VMULPS           Z23, Z26, Z26
+	VADDPS           Z25, Z26, Z25
+	VMULPS           Z23, Z23, Z23
+	VMULPS.BCST      vectorConstants<>+1088(SB), Z23, Z26
+	VADDPS           Z25, Z26, Z25
+	VMULPS           Z23, Z25, Z23
+	VADDPS           Z24, Z23, Z23
+	VMULPS           Z22, Z23, Z22
+	VADDPS           Z9, Z22, Z9
+	VMULPS.BCST      vectorConstants<>+1152(SB), Z9, Z9
+	VSQRTPS          Z9, Z9
+	VPTERNLOGD.BCST  $0x78, vectorConstants<>+1216(SB), Z16, Z9
+	VPMULUDQ.BCST    vectorConstants<>+128(SB), Z20, Z20
+	VPMULUDQ.BCST    vectorConstants<>+256(SB), Z15, Z15
+	VPSRLQ           $0x20, Z20, Z22
+	VPSRLQ           $0x20, Z15, Z23
+	VPTERNLOGD.BCST  $0x96, 12(R8), Z17, Z23
+	VPXORD.BCST      16(R8), Z22, Z17
+	VPMULUDQ.BCST    vectorConstants<>+128(SB), Z21, Z21
+	VPMULUDQ.BCST    vectorConstants<>+256(SB), Z8, Z8
+	VPSRLQ           $0x20, Z21, Z22
+	VPSRLQ           $0x20, Z8, Z24
+	VPTERNLOGD.BCST  $0x96, 12(R8), Z18, Z24
+	VPXORD.BCST      16(R8), Z22, Z18
+	PREFETCHT0       256(SI)
+	PREFETCHT0       320(AX)
+	VPSLLD           $0x02, Z19, Z22
+	VPORD.BCST       vectorConstants<>+1280(SB), Z22, Z22
+	VCVTDQ2PS        Z22, Z22
+	VMULPS.BCST      vectorConstants<>+1344(SB), Z22, Z22
+	VMULPS           Z22, Z22, Z25
+	VMULPS.BCST      vectorConstants<>+1408(SB), Z25, Z26
+	VADDPS.BCST      vectorConstants<>+1472(SB), Z26, Z26
+	VMULPS           Z25, Z26, Z26
+	VSUBPS.BCST      vectorConstants<>+1536(SB), Z26, Z26
+	VMULPS           Z22, Z25, Z27
+	VMULPS           Z27, Z26, Z26
+	VADDPS           Z22, Z26, Z22
+	VMULPS.BCST      vectorConstants<>+1600(SB), Z25, Z26
+	VSUBPS.BCST      vectorConstants<>+1664(SB), Z26, Z26
+	VMULPS           Z25, Z26, Z26
+	VADDPS.BCST      vectorConstants<>+1728(SB), Z26, Z26
+	VMULPS           Z25, Z25, Z27
+	VMULPS           Z27, Z26, Z26
+	VBROADCASTSS     vectorConstants<>+512(SB), Z27
+	VFMADD231PS.BCST vectorConstants<>+1792(SB), Z25, Z27
+	VADDPS           Z27, Z26, Z25
+	VPMULUDQ.BCST    vectorConstants<>+128(SB), Z23, Z23
+	VPMULUDQ.BCST    vectorConstants<>+256(SB), Z17, Z17
+	VPSRLQ           $0x20, Z23, Z26
+	VPSRLQ           $0x20, Z17, Z27
+	VPTERNLOGD.BCST  $0x96, 20(R8), Z15, Z27
+	VPTERNLOGD.BCST  $0x96, 24(R8), Z20, Z26
+	VPMULUDQ.BCST    vectorConstants<>+128(SB), Z24, Z15
+	VPMULUDQ.BCST    vectorConstants<>+256(SB), Z18, Z18
+	VPSRLQ           $0x20, Z15, Z20
+	VPSRLQ           $0x20, Z18, Z24
+	VPTERNLOGD.BCST  $0x96, 20(R8), Z8, Z24
+	VPTERNLOGD.BCST  $0x96, 24(R8), Z21, Z20
+	PREFETCHT0       320(CX)
+	PREFETCHT0       320(DX)
+	VPSLLD           $0x02, Z16, Z8
+	VPORD.BCST       vectorConstants<>+1280(SB), Z8, Z8
+	VCVTDQ2PS        Z8, Z8
+	VMULPS.BCST      vectorConstants<>+1344(SB), Z8, Z8
+	VMULPS           Z8, Z8, Z21
+	VMULPS.BCST      vectorConstants<>+1408(SB), Z21, Z28
+	VADDPS.BCST      vectorConstants<>+1472(SB), Z28, Z28
+	VMULPS           Z21, Z28, Z28
+	VSUBPS.BCST      vectorConstants<>+1536(SB), Z28, Z28
+	VMULPS           Z8, Z21, Z29
+	VMULPS           Z29, Z28, Z28
+	VADDPS           Z8, Z28, Z8
+	VMULPS.BCST      vectorConstants<>+1600(SB), Z21, Z28
+	VSUBPS.BCST      vectorConstants<>+1664(SB), Z28, Z28
+	VMULPS           Z21, Z28, Z28
+	VADDPS.BCST      vectorConstants<>+1728(SB), Z28, Z28
+	VMULPS           Z21, Z21, Z29
+	VMULPS           Z29, Z28, Z28
+	VBROADCASTSS     vectorConstants<>+512(SB), Z29
+	VFMADD231PS.BCST vectorConstants<>+1792(SB), Z21, Z29
+	VADDPS           Z29, Z28, Z21
+	VPMULUDQ.BCST    vectorConstants<>+128(SB), Z27, Z27
+	VPMULUDQ.BCST    vectorConstants<>+256(SB), Z26, Z26
+	VPSRLQ           $0x20, Z27, Z28
+	VPSRLQ           $0x20, Z26, Z29
+	VPTERNLOGD.BCST  $0x96, 28(R8), Z17, Z29
+	VPTERNLOGD.BCST  $0x96, 32(R8), Z23, Z28
+	VPMULUDQ.BCST    vectorConstants<>+128(SB), Z24, Z17
+	VPMULUDQ.BCST    vectorConstants<>+256(SB), Z20, Z20
+	VPSRLQ           $0x20, Z17, Z23
+	VPSRLQ           $0x20, Z20, Z24
+	VPTERNLOGD.BCST  $0x96, 28(R8), Z18, Z24
+	VPTERNLOGD.BCST  $0x96, 32(R8), Z15, Z23
+	PREFETCHT0       320(BX)
+	PREFETCHT0       320(SI)
+	VPTESTMD.BCST    vectorConstants<>+1984(SB), Z19, K3
+	VBLENDMPS        Z22, Z25, K3, Z11
+	VBLENDMPS        Z25, Z22, K3, Z12
+	VMULPS           Z10, Z11, Z15
+	VMULPS           Z10, Z12, Z10
+	VUNPCKLPS        Z10, Z15, Z18
+	VUNPCKHPS        Z10, Z15, Z10
+	VPMULUDQ.BCST    vectorConstants<>+128(SB), Z29, Z15
+	VPMULUDQ.BCST    vectorConstants<>+256(SB), Z28, Z19
+	VPSRLQ           $0x20, Z15, Z22
+	VPSRLQ           $0x20, Z19, Z25
+	VPTERNLOGD.BCST  $0x96, 36(R8), Z26, Z25
+	VPTERNLOGD.BCST  $0x96, 40(R8), Z27, Z22
+	VPMULUDQ.BCST    vectorConstants<>+128(SB), Z24, Z24
+	VPMULUDQ.BCST    vectorConstants<>+256(SB), Z23, Z23
+	VPSRLQ           $0x20, Z24, Z26
+	VPSRLQ           $0x20, Z23, Z27
+	VPTERNLOGD.BCST  $0x96, 36(R8), Z20, Z27
+	VPTERNLOGD.BCST  $0x96, 40(R8), Z17, Z26
+	PREFETCHT0       384(AX)
+	PREFETCHT0       384(CX)
+	VPTESTMD.BCST    vectorConstants<>+1984(SB), Z16, K3
+	VBLENDMPS        Z8, Z21, K3, Z13
+	VBLENDMPS        Z21, Z8, K3, Z14
+	VMULPS           Z9, Z13, Z8
+	VMULPS           Z9, Z14, Z9
+	VUNPCKLPS        Z9, Z8, Z16
+	VUNPCKHPS        Z9, Z8, Z8
+	VPMULUDQ.BCST    vectorConstants<>+128(SB), Z25, Z9
+	VPMULUDQ.BCST    vectorConstants<>+256(SB), Z22, Z17
+	VPSRLQ           $0x20, Z9, Z20
+	VPSRLQ           $0x20, Z17, Z21
+	VPTERNLOGD.BCST  $0x96, 44(R8), Z19, Z21
+	VPTERNLOGD.BCST  $0x96, 48(R8), Z15, Z20
+	VPMULUDQ.BCST    vectorConstants<>+128(SB), Z27, Z15
+	VPMULUDQ.BCST    vectorConstants<>+256(SB), Z26, Z19
+	VPSRLQ           $0x20, Z15, Z22
+	VPSRLQ           $0x20, Z19, Z25
+	VPTERNLOGD.BCST  $0x96, 44(R8), Z23, Z25
+	VPTERNLOGD.BCST  $0x96, 48(R8), Z24, Z22
+	PREFETCHT0       384(DX)
+	PREFETCHT0       384(BX)
+	VMOVUPS          (AX), Z23
+	VMOVUPS          (SI), Z24
+	VMULPS           Z23, Z3, Z26
+	VADDPS           Z26, Z24, Z24
+	VMOVUPS          (DX), Z26
+	VMULPS           Z26, Z2, Z26
+	VADDPS           Z24, Z26, Z26
+	VMOVUPS          Z26, (DX)
+	VMOVUPS          (BX), Z27
+	VSUBPS           Z23, Z27, Z27
+	VMULPS           Z27, Z1, Z27
+	VMULPS           Z26, Z2, Z26
+	VADDPS           Z26, Z24, Z24
+	VSUBPS           Z27, Z24, Z24
+	VMULPS           Z24, Z0, Z24
+	VSUBPS           Z24, Z23, Z23
+	VMULPS           Z18, Z6, Z18
+	VADDPS           Z18, Z23, Z18
+	VMOVUPS          Z18, (AX)
+	VMOVUPS          (CX), Z23
+	VMULPS           Z23, Z5, Z23
+	VMULPS           Z18, Z4, Z18
+	VADDPS           Z18, Z23, Z18
+	VMOVUPS          Z18, (CX)
+	VPMULUDQ.BCST    vectorConstants<>+128(SB), Z21, Z18
+	VPMULUDQ.BCST    vectorConstants<>+256(SB), Z20, Z20
+	VPSRLQ           $0x20, Z18, Z21
+	VPSRLQ           $0x20, Z20, Z23
+	VPTERNLOGD.BCST  $0x96, 52(R8), Z17, Z23
+	VPTERNLOGD.BCST  $0x96, 56(R8), Z9, Z21
+	VPMULUDQ.BCST    vectorConstants<>+128(SB), Z25, Z9
+	VPMULUDQ.BCST    vectorConstants<>+256(SB), Z22, Z17
+	VPSRLQ           $0x20, Z9, Z22
+	VPSRLQ           $0x20, Z17, Z24
+	VPTERNLOGD.BCST  $0x96, 52(R8), Z19, Z24
+	VPTERNLOGD.BCST  $0x96, 56(R8), Z15, Z22
+	PREFETCHT0       384(SI)
+	PREFETCHT0       448(AX)
+	VMOVUPS          64(AX), Z15
+	VMOVUPS          64(SI), Z19
+	VMULPS           Z15, Z3, Z25
+	VADDPS           Z25, Z19, Z19
+	VMOVUPS          64(DX), Z25
+	VMULPS           Z25, Z2, Z25
+	VADDPS           Z19, Z25, Z25
+	VMOVUPS          Z25, 64(DX)
+	VMOVUPS          64(BX), Z26
+	VSUBPS           Z15, Z26, Z26
+	VMULPS           Z26, Z1, Z26
+	VMULPS           Z25, Z2, Z25
+	VADDPS           Z25, Z19, Z19
+	VSUBPS           Z26, Z19, Z19
+	VMULPS           Z19, Z0, Z19
+	VSUBPS           Z19, Z15, Z15
+	VMULPS           Z10, Z6, Z10
+	VADDPS           Z10, Z15, Z10
+	VMOVUPS          Z10, 64(AX)
+	VMOVUPS          64(CX), Z15
+	VMULPS           Z15, Z5, Z15
+	VMULPS           Z10, Z4, Z10
+	VADDPS           Z10, Z15, Z10
+	VMOVUPS          Z10, 64(CX)
+	VPMULUDQ.BCST    vectorConstants<>+128(SB), Z23, Z10
+	VPMULUDQ.BCST    vectorConstants<>+256(SB), Z21, Z15
+	VPSRLQ           $0x20, Z10, Z19
+	VPSRLQ           $0x20, Z15, Z21
+	VPTERNLOGD.BCST  $0x96, 60(R8), Z20, Z21
+	VPTERNLOGD.BCST  $0x96, 64(R8), Z18, Z19
+	VPMULUDQ.BCST    vectorConstants<>+128(SB), Z24, Z18
+	VPMULUDQ.BCST    vectorConstants<>+256(SB), Z22, Z20
+	VPSRLQ           $0x20, Z18, Z22
+	VPSRLQ           $0x20, Z20, Z23
+	VPTERNLOGD.BCST  $0x96, 60(R8), Z17, Z23
+	VPTERNLOGD.BCST  $0x96, 64(R8), Z9, Z22
+	PREFETCHT0       448(CX)
+	PREFETCHT0       448(DX)
+	VMOVUPS          128(AX), Z9
+	VMOVUPS          128(SI), Z17
+	VMULPS           Z9, Z3, Z24
+	VADDPS           Z24, Z17, Z17
+	VMOVUPS          128(DX), Z24
+	VMULPS           Z24, Z2, Z24
+	VADDPS           Z17, Z24, Z24
+	VMOVUPS          Z24, 128(DX)
+	VMOVUPS          128(BX), Z25
+	VSUBPS           Z9, Z25, Z25
+	VMULPS           Z25, Z1, Z25
+	VMULPS           Z24, Z2, Z24
+	VADDPS           Z24, Z17, Z17
+	VSUBPS           Z25, Z17, Z17
+	VMULPS           Z17, Z0, Z17
+	VSUBPS           Z17, Z9, Z9
+	VMULPS           Z16, Z6, Z16
+	VADDPS           Z16, Z9, Z9
+	VMOVUPS          Z9, 128(AX)
+	VMOVUPS          128(CX), Z16
+	VMULPS           Z16, Z5, Z16
+	VMULPS           Z9, Z4, Z9
+	VADDPS           Z9, Z16, Z9
+	VMOVUPS          Z9, 128(CX)
+	VPMULUDQ.BCST    vectorConstants<>+128(SB), Z21, Z9
+	VPMULUDQ.BCST    vectorConstants<>+256(SB), Z19, Z16
+	VMOVAPS          Z16, Z17
+	VMOVSLDUP        Z9, K1, Z17
+	VMOVSHDUP        Z16, K2, Z9
+	VMOVSLDUP        Z10, K1, Z15
+	VPTERNLOGQ.BCST  $0x96, 68(R8), Z15, Z9
+	VPMULUDQ.BCST    vectorConstants<>+128(SB), Z23, Z15
+	VPMULUDQ.BCST    vectorConstants<>+256(SB), Z22, Z10
+	VMOVAPS          Z10, Z16
+	VMOVSLDUP        Z15, K1, Z16
+	VMOVSHDUP        Z10, K2, Z15
+	VMOVSLDUP        Z18, K1, Z20
+	VPTERNLOGQ.BCST  $0x96, 68(R8), Z20, Z15
+	PREFETCHT0       448(BX)
+	PREFETCHT0       448(SI)
+	VMOVUPS          192(AX), Z10
+	VMOVUPS          192(SI), Z18
+	VMULPS           Z10, Z3, Z19
+	VADDPS           Z19, Z18, Z18
+	VMOVUPS          192(DX), Z19
+	VMULPS           Z19, Z2, Z19
+	VADDPS           Z18, Z19, Z19
+	VMOVUPS          Z19, 192(DX)
+	VMOVUPS          192(BX), Z20
+	VSUBPS           Z10, Z20, Z20
+	VMULPS           Z20, Z1, Z20
+	VMULPS           Z19, Z2, Z19
+	VADDPS           Z19, Z18, Z18
+	VSUBPS           Z20, Z18, Z18
+	VMULPS           Z18, Z0, Z18
+	VSUBPS           Z18, Z10, Z10
+	VMULPS           Z8, Z6, Z8
+	VADDPS           Z8, Z10, Z8
+	VMOVUPS          Z8, 192(AX)
+	VMOVUPS          192(CX), Z10
+	VMULPS           Z10, Z5, Z10
+	VMULPS           Z8, Z4, Z8
+	VADDPS           Z8, Z10, Z8
+	VMOVUPS          Z8, 192(CX)
+	VMOVAPS          Z9, Z10
+	VMOVAPS          Z17, Z19
+	VMOVAPS          Z15, Z9
+	VMOVAPS          Z16, Z16
+	ADDQ             $0x00000100, AX
+	ADDQ             $0x00000100, CX
+	ADDQ             $0x00000100, DX
+	ADDQ             $0x00000100, BX
+	ADDQ             $0x00000100, SI
+	DECQ             DI
+	JNZ              again
 	VZEROUPPER
 	RET
 
@@ -1607,38 +1724,38 @@ DATA vectorConstants<>+304(SB)/4, $0xcd9e8d57
 DATA vectorConstants<>+308(SB)/4, $0xcd9e8d57
 DATA vectorConstants<>+312(SB)/4, $0xcd9e8d57
 DATA vectorConstants<>+316(SB)/4, $0xcd9e8d57
-DATA vectorConstants<>+320(SB)/4, $0x30000000
-DATA vectorConstants<>+324(SB)/4, $0x30000000
-DATA vectorConstants<>+328(SB)/4, $0x30000000
-DATA vectorConstants<>+332(SB)/4, $0x30000000
-DATA vectorConstants<>+336(SB)/4, $0x30000000
-DATA vectorConstants<>+340(SB)/4, $0x30000000
-DATA vectorConstants<>+344(SB)/4, $0x30000000
-DATA vectorConstants<>+348(SB)/4, $0x30000000
-DATA vectorConstants<>+352(SB)/4, $0x30000000
-DATA vectorConstants<>+356(SB)/4, $0x30000000
-DATA vectorConstants<>+360(SB)/4, $0x30000000
-DATA vectorConstants<>+364(SB)/4, $0x30000000
-DATA vectorConstants<>+368(SB)/4, $0x30000000
-DATA vectorConstants<>+372(SB)/4, $0x30000000
-DATA vectorConstants<>+376(SB)/4, $0x30000000
-DATA vectorConstants<>+380(SB)/4, $0x30000000
-DATA vectorConstants<>+384(SB)/4, $0x2f800000
-DATA vectorConstants<>+388(SB)/4, $0x2f800000
-DATA vectorConstants<>+392(SB)/4, $0x2f800000
-DATA vectorConstants<>+396(SB)/4, $0x2f800000
-DATA vectorConstants<>+400(SB)/4, $0x2f800000
-DATA vectorConstants<>+404(SB)/4, $0x2f800000
-DATA vectorConstants<>+408(SB)/4, $0x2f800000
-DATA vectorConstants<>+412(SB)/4, $0x2f800000
-DATA vectorConstants<>+416(SB)/4, $0x2f800000
-DATA vectorConstants<>+420(SB)/4, $0x2f800000
-DATA vectorConstants<>+424(SB)/4, $0x2f800000
-DATA vectorConstants<>+428(SB)/4, $0x2f800000
-DATA vectorConstants<>+432(SB)/4, $0x2f800000
-DATA vectorConstants<>+436(SB)/4, $0x2f800000
-DATA vectorConstants<>+440(SB)/4, $0x2f800000
-DATA vectorConstants<>+444(SB)/4, $0x2f800000
+DATA vectorConstants<>+320(SB)/4, $0x2f800000
+DATA vectorConstants<>+324(SB)/4, $0x2f800000
+DATA vectorConstants<>+328(SB)/4, $0x2f800000
+DATA vectorConstants<>+332(SB)/4, $0x2f800000
+DATA vectorConstants<>+336(SB)/4, $0x2f800000
+DATA vectorConstants<>+340(SB)/4, $0x2f800000
+DATA vectorConstants<>+344(SB)/4, $0x2f800000
+DATA vectorConstants<>+348(SB)/4, $0x2f800000
+DATA vectorConstants<>+352(SB)/4, $0x2f800000
+DATA vectorConstants<>+356(SB)/4, $0x2f800000
+DATA vectorConstants<>+360(SB)/4, $0x2f800000
+DATA vectorConstants<>+364(SB)/4, $0x2f800000
+DATA vectorConstants<>+368(SB)/4, $0x2f800000
+DATA vectorConstants<>+372(SB)/4, $0x2f800000
+DATA vectorConstants<>+376(SB)/4, $0x2f800000
+DATA vectorConstants<>+380(SB)/4, $0x2f800000
+DATA vectorConstants<>+384(SB)/4, $0x30000000
+DATA vectorConstants<>+388(SB)/4, $0x30000000
+DATA vectorConstants<>+392(SB)/4, $0x30000000
+DATA vectorConstants<>+396(SB)/4, $0x30000000
+DATA vectorConstants<>+400(SB)/4, $0x30000000
+DATA vectorConstants<>+404(SB)/4, $0x30000000
+DATA vectorConstants<>+408(SB)/4, $0x30000000
+DATA vectorConstants<>+412(SB)/4, $0x30000000
+DATA vectorConstants<>+416(SB)/4, $0x30000000
+DATA vectorConstants<>+420(SB)/4, $0x30000000
+DATA vectorConstants<>+424(SB)/4, $0x30000000
+DATA vectorConstants<>+428(SB)/4, $0x30000000
+DATA vectorConstants<>+432(SB)/4, $0x30000000
+DATA vectorConstants<>+436(SB)/4, $0x30000000
+DATA vectorConstants<>+440(SB)/4, $0x30000000
+DATA vectorConstants<>+444(SB)/4, $0x30000000
 DATA vectorConstants<>+448(SB)/4, $0x3f3504f3
 DATA vectorConstants<>+452(SB)/4, $0x3f3504f3
 DATA vectorConstants<>+456(SB)/4, $0x3f3504f3
@@ -1975,22 +2092,22 @@ DATA vectorConstants<>+1776(SB)/4, $0x3d2aaaa5
 DATA vectorConstants<>+1780(SB)/4, $0x3d2aaaa5
 DATA vectorConstants<>+1784(SB)/4, $0x3d2aaaa5
 DATA vectorConstants<>+1788(SB)/4, $0x3d2aaaa5
-DATA vectorConstants<>+1792(SB)/4, $0x3f000000
-DATA vectorConstants<>+1796(SB)/4, $0x3f000000
-DATA vectorConstants<>+1800(SB)/4, $0x3f000000
-DATA vectorConstants<>+1804(SB)/4, $0x3f000000
-DATA vectorConstants<>+1808(SB)/4, $0x3f000000
-DATA vectorConstants<>+1812(SB)/4, $0x3f000000
-DATA vectorConstants<>+1816(SB)/4, $0x3f000000
-DATA vectorConstants<>+1820(SB)/4, $0x3f000000
-DATA vectorConstants<>+1824(SB)/4, $0x3f000000
-DATA vectorConstants<>+1828(SB)/4, $0x3f000000
-DATA vectorConstants<>+1832(SB)/4, $0x3f000000
-DATA vectorConstants<>+1836(SB)/4, $0x3f000000
-DATA vectorConstants<>+1840(SB)/4, $0x3f000000
-DATA vectorConstants<>+1844(SB)/4, $0x3f000000
-DATA vectorConstants<>+1848(SB)/4, $0x3f000000
-DATA vectorConstants<>+1852(SB)/4, $0x3f000000
+DATA vectorConstants<>+1792(SB)/4, $0xbf000000
+DATA vectorConstants<>+1796(SB)/4, $0xbf000000
+DATA vectorConstants<>+1800(SB)/4, $0xbf000000
+DATA vectorConstants<>+1804(SB)/4, $0xbf000000
+DATA vectorConstants<>+1808(SB)/4, $0xbf000000
+DATA vectorConstants<>+1812(SB)/4, $0xbf000000
+DATA vectorConstants<>+1816(SB)/4, $0xbf000000
+DATA vectorConstants<>+1820(SB)/4, $0xbf000000
+DATA vectorConstants<>+1824(SB)/4, $0xbf000000
+DATA vectorConstants<>+1828(SB)/4, $0xbf000000
+DATA vectorConstants<>+1832(SB)/4, $0xbf000000
+DATA vectorConstants<>+1836(SB)/4, $0xbf000000
+DATA vectorConstants<>+1840(SB)/4, $0xbf000000
+DATA vectorConstants<>+1844(SB)/4, $0xbf000000
+DATA vectorConstants<>+1848(SB)/4, $0xbf000000
+DATA vectorConstants<>+1852(SB)/4, $0xbf000000
 DATA vectorConstants<>+1856(SB)/4, $0x00000000
 DATA vectorConstants<>+1860(SB)/4, $0x00000000
 DATA vectorConstants<>+1864(SB)/4, $0x00000004
@@ -2023,4 +2140,20 @@ DATA vectorConstants<>+1968(SB)/4, $0x00000010
 DATA vectorConstants<>+1972(SB)/4, $0x00000010
 DATA vectorConstants<>+1976(SB)/4, $0x00000010
 DATA vectorConstants<>+1980(SB)/4, $0x00000010
-GLOBL vectorConstants<>(SB), RODATA|NOPTR, $1984
+DATA vectorConstants<>+1984(SB)/4, $0x40000000
+DATA vectorConstants<>+1988(SB)/4, $0x40000000
+DATA vectorConstants<>+1992(SB)/4, $0x40000000
+DATA vectorConstants<>+1996(SB)/4, $0x40000000
+DATA vectorConstants<>+2000(SB)/4, $0x40000000
+DATA vectorConstants<>+2004(SB)/4, $0x40000000
+DATA vectorConstants<>+2008(SB)/4, $0x40000000
+DATA vectorConstants<>+2012(SB)/4, $0x40000000
+DATA vectorConstants<>+2016(SB)/4, $0x40000000
+DATA vectorConstants<>+2020(SB)/4, $0x40000000
+DATA vectorConstants<>+2024(SB)/4, $0x40000000
+DATA vectorConstants<>+2028(SB)/4, $0x40000000
+DATA vectorConstants<>+2032(SB)/4, $0x40000000
+DATA vectorConstants<>+2036(SB)/4, $0x40000000
+DATA vectorConstants<>+2040(SB)/4, $0x40000000
+DATA vectorConstants<>+2044(SB)/4, $0x40000000
+GLOBL vectorConstants<>(SB), RODATA|NOPTR, $2048

@@ -428,8 +428,9 @@ run:
 	VPBLENDD     $0xaa, Y5, Y4, Y4
 	VPSRLD       $0x01, Y2, Y2
 	VCVTDQ2PS    Y2, Y2
-	VMULPS       vectorConstants<>+320(SB), Y2, Y2
-	VADDPS       vectorConstants<>+384(SB), Y2, Y2
+	VBROADCASTSS vectorConstants<>+320(SB), Y5
+	VMULPS       vectorConstants<>+384(SB), Y2, Y2
+	VADDPS       Y2, Y5, Y2
 	VPSUBD       vectorConstants<>+448(SB), Y2, Y5
 	VPSRAD       $0x17, Y5, Y5
 	VPSLLD       $0x17, Y5, Y6
@@ -460,39 +461,11 @@ run:
 	VSQRTPS      Y2, Y2
 	VANDPS       vectorConstants<>+1216(SB), Y3, Y5
 	VXORPS       Y5, Y2, Y2
-	VPSLLD       $0x02, Y3, Y5
-	VPOR         vectorConstants<>+1280(SB), Y5, Y5
-	VCVTDQ2PS    Y5, Y5
-	VMULPS       vectorConstants<>+1344(SB), Y5, Y5
-	VMULPS       Y5, Y5, Y6
-	VMULPS       vectorConstants<>+1408(SB), Y6, Y7
-	VADDPS       vectorConstants<>+1472(SB), Y7, Y7
-	VMULPS       Y6, Y7, Y7
-	VSUBPS       vectorConstants<>+1536(SB), Y7, Y7
-	VMULPS       Y5, Y6, Y8
-	VMULPS       Y8, Y7, Y7
-	VADDPS       Y5, Y7, Y5
-	VMULPS       vectorConstants<>+1600(SB), Y6, Y7
-	VSUBPS       vectorConstants<>+1664(SB), Y7, Y7
-	VMULPS       Y6, Y7, Y7
-	VADDPS       vectorConstants<>+1728(SB), Y7, Y7
-	VMULPS       vectorConstants<>+1792(SB), Y6, Y8
-	VBROADCASTSS vectorConstants<>+512(SB), Y9
-	VMULPS       Y6, Y6, Y6
-	VMULPS       Y6, Y7, Y6
-	VSUBPS       Y8, Y9, Y7
-	VADDPS       Y7, Y6, Y6
-	VPSLLD       $0x01, Y3, Y3
-	VBLENDVPS    Y3, Y5, Y6, Y7
-	VBLENDVPS    Y3, Y6, Y5, Y3
-	VMULPS       Y2, Y7, Y5
-	VMULPS       Y2, Y3, Y2
-	VUNPCKLPS    Y2, Y5, Y3
-	VUNPCKHPS    Y2, Y5, Y2
 	VPSRLD       $0x01, Y1, Y1
 	VCVTDQ2PS    Y1, Y1
-	VMULPS       vectorConstants<>+320(SB), Y1, Y1
-	VADDPS       vectorConstants<>+384(SB), Y1, Y1
+	VBROADCASTSS vectorConstants<>+320(SB), Y5
+	VMULPS       vectorConstants<>+384(SB), Y1, Y1
+	VADDPS       Y1, Y5, Y1
 	VPSUBD       vectorConstants<>+448(SB), Y1, Y5
 	VPSRAD       $0x17, Y5, Y5
 	VPSLLD       $0x17, Y5, Y6
@@ -523,7 +496,7 @@ run:
 	VSQRTPS      Y1, Y1
 	VANDPS       vectorConstants<>+1216(SB), Y4, Y5
 	VXORPS       Y5, Y1, Y1
-	VPSLLD       $0x02, Y4, Y5
+	VPSLLD       $0x02, Y3, Y5
 	VPOR         vectorConstants<>+1280(SB), Y5, Y5
 	VCVTDQ2PS    Y5, Y5
 	VMULPS       vectorConstants<>+1344(SB), Y5, Y5
@@ -539,20 +512,49 @@ run:
 	VSUBPS       vectorConstants<>+1664(SB), Y7, Y7
 	VMULPS       Y6, Y7, Y7
 	VADDPS       vectorConstants<>+1728(SB), Y7, Y7
-	VMULPS       vectorConstants<>+1792(SB), Y6, Y8
-	VBROADCASTSS vectorConstants<>+512(SB), Y9
-	VMULPS       Y6, Y6, Y6
-	VMULPS       Y6, Y7, Y6
-	VSUBPS       Y8, Y9, Y7
-	VADDPS       Y7, Y6, Y6
+	VMULPS       Y6, Y6, Y8
+	VMULPS       Y8, Y7, Y7
+	VBROADCASTSS vectorConstants<>+512(SB), Y8
+	VMULPS       vectorConstants<>+1792(SB), Y6, Y6
+	VADDPS       Y6, Y8, Y6
+	VADDPS       Y6, Y7, Y6
+	VPSLLD       $0x02, Y4, Y7
+	VPOR         vectorConstants<>+1280(SB), Y7, Y7
+	VCVTDQ2PS    Y7, Y7
+	VMULPS       vectorConstants<>+1344(SB), Y7, Y7
+	VMULPS       Y7, Y7, Y8
+	VMULPS       vectorConstants<>+1408(SB), Y8, Y9
+	VADDPS       vectorConstants<>+1472(SB), Y9, Y9
+	VMULPS       Y8, Y9, Y9
+	VSUBPS       vectorConstants<>+1536(SB), Y9, Y9
+	VMULPS       Y7, Y8, Y10
+	VMULPS       Y10, Y9, Y9
+	VADDPS       Y7, Y9, Y7
+	VMULPS       vectorConstants<>+1600(SB), Y8, Y9
+	VSUBPS       vectorConstants<>+1664(SB), Y9, Y9
+	VMULPS       Y8, Y9, Y9
+	VADDPS       vectorConstants<>+1728(SB), Y9, Y9
+	VMULPS       Y8, Y8, Y10
+	VMULPS       Y10, Y9, Y9
+	VBROADCASTSS vectorConstants<>+512(SB), Y10
+	VMULPS       vectorConstants<>+1792(SB), Y8, Y8
+	VADDPS       Y8, Y10, Y8
+	VADDPS       Y8, Y9, Y8
+	VPSLLD       $0x01, Y3, Y9
+	VBLENDVPS    Y9, Y5, Y6, Y3
+	VBLENDVPS    Y9, Y6, Y5, Y5
+	VMULPS       Y2, Y3, Y3
+	VMULPS       Y2, Y5, Y2
+	VUNPCKLPS    Y2, Y3, Y5
+	VUNPCKHPS    Y2, Y3, Y2
 	VPSLLD       $0x01, Y4, Y4
-	VBLENDVPS    Y4, Y5, Y6, Y7
-	VBLENDVPS    Y4, Y6, Y5, Y4
-	VMULPS       Y1, Y7, Y5
+	VBLENDVPS    Y4, Y7, Y8, Y3
+	VBLENDVPS    Y4, Y8, Y7, Y4
+	VMULPS       Y1, Y3, Y3
 	VMULPS       Y1, Y4, Y1
-	VUNPCKLPS    Y1, Y5, Y4
-	VUNPCKHPS    Y1, Y5, Y1
-	VMOVUPS      Y3, (AX)
+	VUNPCKLPS    Y1, Y3, Y4
+	VUNPCKHPS    Y1, Y3, Y1
+	VMOVUPS      Y5, (AX)
 	VMOVUPS      Y2, 32(AX)
 	VMOVUPS      Y4, 64(AX)
 	VMOVUPS      Y1, 96(AX)
@@ -571,6 +573,8 @@ TEXT ·wordsAVX512(SB), $0-28
 	MOVL         block+24(FP), BX
 	MOVL         $0x0000aaaa, SI
 	KMOVW        SI, K1
+	MOVL         $0x00005555, SI
+	KMOVW        SI, K2
 	VPBROADCASTD BX, Z0
 	VPADDD       vectorConstants<>+1856(SB), Z0, Z0
 
@@ -678,28 +682,26 @@ run:
 	VPTERNLOGD.BCST $0x96, 64(DX), Z3, Z7
 	VPMULUDQ.BCST   vectorConstants<>+128(SB), Z10, Z3
 	VPMULUDQ.BCST   vectorConstants<>+256(SB), Z8, Z5
-	VPSRLQ          $0x20, Z3, Z8
-	VPSRLQ          $0x20, Z5, Z10
-	VPTERNLOGD.BCST $0x96, 68(DX), Z4, Z10
-	VPTERNLOGD.BCST $0x96, 72(DX), Z2, Z8
+	VMOVAPS         Z5, Z8
+	VMOVSLDUP       Z3, K1, Z8
+	VMOVSHDUP       Z5, K2, Z3
+	VMOVSLDUP       Z2, K1, Z4
+	VPTERNLOGQ.BCST $0x96, 68(DX), Z4, Z3
 	VPMULUDQ.BCST   vectorConstants<>+128(SB), Z9, Z2
 	VPMULUDQ.BCST   vectorConstants<>+256(SB), Z7, Z4
-	VPSRLQ          $0x20, Z2, Z7
-	VPSRLQ          $0x20, Z4, Z9
-	VPTERNLOGD.BCST $0x96, 68(DX), Z6, Z9
-	VPTERNLOGD.BCST $0x96, 72(DX), Z1, Z7
-	VMOVSLDUP       Z8, K1, Z10
-	VMOVSLDUP       Z3, K1, Z5
-	VMOVSLDUP       Z7, K1, Z9
-	VMOVSLDUP       Z2, K1, Z4
-	VUNPCKLPS       Z5, Z10, Z1
-	VUNPCKHPS       Z5, Z10, Z2
-	VUNPCKLPS       Z4, Z9, Z3
-	VUNPCKHPS       Z4, Z9, Z4
+	VMOVAPS         Z4, Z5
+	VMOVSLDUP       Z2, K1, Z5
+	VMOVSHDUP       Z4, K2, Z2
+	VMOVSLDUP       Z1, K1, Z6
+	VPTERNLOGQ.BCST $0x96, 68(DX), Z6, Z2
+	VUNPCKLPS       Z8, Z3, Z1
+	VUNPCKHPS       Z8, Z3, Z3
+	VUNPCKLPS       Z5, Z2, Z4
+	VUNPCKHPS       Z5, Z2, Z2
 	VMOVUPS         Z1, (AX)
-	VMOVUPS         Z2, 64(AX)
-	VMOVUPS         Z3, 128(AX)
-	VMOVUPS         Z4, 192(AX)
+	VMOVUPS         Z3, 64(AX)
+	VMOVUPS         Z4, 128(AX)
+	VMOVUPS         Z2, 192(AX)
 	ADDQ            $0x00000100, AX
 	DECQ            CX
 	JNZ             run
@@ -707,7 +709,7 @@ run:
 	RET
 
 // func normalsAVX512(dst *float32, runs int, schedule *[19]uint32, block uint32)
-// Requires: AVX, AVX512DQ, AVX512F
+// Requires: AVX, AVX512F
 TEXT ·normalsAVX512(SB), $0-28
 	MOVQ         dst+0(FP), AX
 	MOVQ         runs+8(FP), CX
@@ -715,260 +717,256 @@ TEXT ·normalsAVX512(SB), $0-28
 	MOVL         block+24(FP), BX
 	MOVL         $0x0000aaaa, SI
 	KMOVW        SI, K1
+	MOVL         $0x00005555, SI
+	KMOVW        SI, K2
 	VPBROADCASTD BX, Z0
 	VPADDD       vectorConstants<>+1856(SB), Z0, Z0
 
 run:
-	VPADDD.BCST     vectorConstants<>+192(SB), Z0, Z1
-	VPMULUDQ.BCST   vectorConstants<>+128(SB), Z0, Z2
-	VPSRLQ          $0x20, Z2, Z3
-	VPXORD.BCST     (DX), Z3, Z3
-	VPMULUDQ.BCST   vectorConstants<>+128(SB), Z1, Z1
-	VPSRLQ          $0x20, Z1, Z8
-	VPXORD.BCST     (DX), Z8, Z8
-	VPADDD.BCST     vectorConstants<>+1920(SB), Z0, Z0
-	VMOVAPS         Z0, Z0
-	VPMULUDQ.BCST   vectorConstants<>+256(SB), Z3, Z3
-	VPSRLQ          $0x20, Z3, Z9
-	VPXORD.BCST     4(DX), Z9, Z9
-	VPXORD.BCST     8(DX), Z2, Z2
-	VPMULUDQ.BCST   vectorConstants<>+256(SB), Z8, Z8
-	VPSRLQ          $0x20, Z8, Z10
-	VPXORD.BCST     4(DX), Z10, Z10
-	VPXORD.BCST     8(DX), Z1, Z1
-	VPMULUDQ.BCST   vectorConstants<>+128(SB), Z9, Z9
-	VPMULUDQ.BCST   vectorConstants<>+256(SB), Z2, Z2
-	VPSRLQ          $0x20, Z9, Z11
-	VPSRLQ          $0x20, Z2, Z12
-	VPTERNLOGD.BCST $0x96, 12(DX), Z3, Z12
-	VPXORD.BCST     16(DX), Z11, Z3
-	VPMULUDQ.BCST   vectorConstants<>+128(SB), Z10, Z10
-	VPMULUDQ.BCST   vectorConstants<>+256(SB), Z1, Z1
-	VPSRLQ          $0x20, Z10, Z11
-	VPSRLQ          $0x20, Z1, Z13
-	VPTERNLOGD.BCST $0x96, 12(DX), Z8, Z13
-	VPXORD.BCST     16(DX), Z11, Z8
-	VPMULUDQ.BCST   vectorConstants<>+128(SB), Z12, Z11
-	VPMULUDQ.BCST   vectorConstants<>+256(SB), Z3, Z3
-	VPSRLQ          $0x20, Z11, Z12
-	VPSRLQ          $0x20, Z3, Z14
-	VPTERNLOGD.BCST $0x96, 20(DX), Z2, Z14
-	VPTERNLOGD.BCST $0x96, 24(DX), Z9, Z12
-	VPMULUDQ.BCST   vectorConstants<>+128(SB), Z13, Z2
-	VPMULUDQ.BCST   vectorConstants<>+256(SB), Z8, Z8
-	VPSRLQ          $0x20, Z2, Z9
-	VPSRLQ          $0x20, Z8, Z13
-	VPTERNLOGD.BCST $0x96, 20(DX), Z1, Z13
-	VPTERNLOGD.BCST $0x96, 24(DX), Z10, Z9
-	VPMULUDQ.BCST   vectorConstants<>+128(SB), Z14, Z1
-	VPMULUDQ.BCST   vectorConstants<>+256(SB), Z12, Z10
-	VPSRLQ          $0x20, Z1, Z12
-	VPSRLQ          $0x20, Z10, Z14
-	VPTERNLOGD.BCST $0x96, 28(DX), Z3, Z14
-	VPTERNLOGD.BCST $0x96, 32(DX), Z11, Z12
-	VPMULUDQ.BCST   vectorConstants<>+128(SB), Z13, Z3
-	VPMULUDQ.BCST   vectorConstants<>+256(SB), Z9, Z9
-	VPSRLQ          $0x20, Z3, Z11
-	VPSRLQ          $0x20, Z9, Z13
-	VPTERNLOGD.BCST $0x96, 28(DX), Z8, Z13
-	VPTERNLOGD.BCST $0x96, 32(DX), Z2, Z11
-	VPMULUDQ.BCST   vectorConstants<>+128(SB), Z14, Z2
-	VPMULUDQ.BCST   vectorConstants<>+256(SB), Z12, Z8
-	VPSRLQ          $0x20, Z2, Z12
-	VPSRLQ          $0x20, Z8, Z14
-	VPTERNLOGD.BCST $0x96, 36(DX), Z10, Z14
-	VPTERNLOGD.BCST $0x96, 40(DX), Z1, Z12
-	VPMULUDQ.BCST   vectorConstants<>+128(SB), Z13, Z1
-	VPMULUDQ.BCST   vectorConstants<>+256(SB), Z11, Z10
-	VPSRLQ          $0x20, Z1, Z11
-	VPSRLQ          $0x20, Z10, Z13
-	VPTERNLOGD.BCST $0x96, 36(DX), Z9, Z13
-	VPTERNLOGD.BCST $0x96, 40(DX), Z3, Z11
-	VPMULUDQ.BCST   vectorConstants<>+128(SB), Z14, Z3
-	VPMULUDQ.BCST   vectorConstants<>+256(SB), Z12, Z9
-	VPSRLQ          $0x20, Z3, Z12
-	VPSRLQ          $0x20, Z9, Z14
-	VPTERNLOGD.BCST $0x96, 44(DX), Z8, Z14
-	VPTERNLOGD.BCST $0x96, 48(DX), Z2, Z12
-	VPMULUDQ.BCST   vectorConstants<>+128(SB), Z13, Z2
-	VPMULUDQ.BCST   vectorConstants<>+256(SB), Z11, Z8
-	VPSRLQ          $0x20, Z2, Z11
-	VPSRLQ          $0x20, Z8, Z13
-	VPTERNLOGD.BCST $0x96, 44(DX), Z10, Z13
-	VPTERNLOGD.BCST $0x96, 48(DX), Z1, Z11
-	VPMULUDQ.BCST   vectorConstants<>+128(SB), Z14, Z1
-	VPMULUDQ.BCST   vectorConstants<>+256(SB), Z12, Z10
-	VPSRLQ          $0x20, Z1, Z12
-	VPSRLQ          $0x20, Z10, Z14
-	VPTERNLOGD.BCST $0x96, 52(DX), Z9, Z14
-	VPTERNLOGD.BCST $0x96, 56(DX), Z3, Z12
-	VPMULUDQ.BCST   vectorConstants<>+128(SB), Z13, Z3
-	VPMULUDQ.BCST   vectorConstants<>+256(SB), Z11, Z9
-	VPSRLQ          $0x20, Z3, Z11
-	VPSRLQ          $0x20, Z9, Z13
-	VPTERNLOGD.BCST $0x96, 52(DX), Z8, Z13
-	VPTERNLOGD.BCST $0x96, 56(DX), Z2, Z11
-	VPMULUDQ.BCST   vectorConstants<>+128(SB), Z14, Z2
-	VPMULUDQ.BCST   vectorConstants<>+256(SB), Z12, Z8
-	VPSRLQ          $0x20, Z2, Z12
-	VPSRLQ          $0x20, Z8, Z14
-	VPTERNLOGD.BCST $0x96, 60(DX), Z10, Z14
-	VPTERNLOGD.BCST $0x96, 64(DX), Z1, Z12
-	VPMULUDQ.BCST   vectorConstants<>+128(SB), Z13, Z1
-	VPMULUDQ.BCST   vectorConstants<>+256(SB), Z11, Z10
-	VPSRLQ          $0x20, Z1, Z11
-	VPSRLQ          $0x20, Z10, Z13
-	VPTERNLOGD.BCST $0x96, 60(DX), Z9, Z13
-	VPTERNLOGD.BCST $0x96, 64(DX), Z3, Z11
-	VPMULUDQ.BCST   vectorConstants<>+128(SB), Z14, Z3
-	VPMULUDQ.BCST   vectorConstants<>+256(SB), Z12, Z9
-	VPSRLQ          $0x20, Z3, Z12
-	VPSRLQ          $0x20, Z9, Z14
-	VPTERNLOGD.BCST $0x96, 68(DX), Z8, Z14
-	VPTERNLOGD.BCST $0x96, 72(DX), Z2, Z12
-	VPMULUDQ.BCST   vectorConstants<>+128(SB), Z13, Z2
-	VPMULUDQ.BCST   vectorConstants<>+256(SB), Z11, Z8
-	VPSRLQ          $0x20, Z2, Z11
-	VPSRLQ          $0x20, Z8, Z13
-	VPTERNLOGD.BCST $0x96, 68(DX), Z10, Z13
-	VPTERNLOGD.BCST $0x96, 72(DX), Z1, Z11
-	VMOVSLDUP       Z12, K1, Z14
-	VMOVSLDUP       Z3, K1, Z9
-	VMOVSLDUP       Z11, K1, Z13
-	VMOVSLDUP       Z2, K1, Z8
-	VPSRLD          $0x01, Z14, Z1
-	VCVTDQ2PS       Z1, Z1
-	VMULPS.BCST     vectorConstants<>+320(SB), Z1, Z1
-	VADDPS.BCST     vectorConstants<>+384(SB), Z1, Z1
-	VPSUBD.BCST     vectorConstants<>+448(SB), Z1, Z2
-	VPSRAD          $0x17, Z2, Z2
-	VPSLLD          $0x17, Z2, Z3
-	VPSUBD          Z3, Z1, Z1
-	VSUBPS.BCST     vectorConstants<>+512(SB), Z1, Z1
-	VCVTDQ2PS       Z2, Z2
-	VMULPS          Z1, Z1, Z3
-	VMULPS.BCST     vectorConstants<>+576(SB), Z1, Z10
-	VADDPS.BCST     vectorConstants<>+640(SB), Z10, Z10
-	VMULPS.BCST     vectorConstants<>+704(SB), Z1, Z11
-	VADDPS.BCST     vectorConstants<>+768(SB), Z11, Z11
-	VMULPS          Z3, Z11, Z11
-	VADDPS          Z10, Z11, Z10
-	VMULPS.BCST     vectorConstants<>+832(SB), Z1, Z11
-	VADDPS.BCST     vectorConstants<>+896(SB), Z11, Z11
-	VMULPS.BCST     vectorConstants<>+960(SB), Z1, Z12
-	VADDPS.BCST     vectorConstants<>+1024(SB), Z12, Z12
-	VMULPS          Z3, Z12, Z12
-	VADDPS          Z11, Z12, Z11
-	VMULPS          Z3, Z3, Z3
-	VMULPS.BCST     vectorConstants<>+1088(SB), Z3, Z12
-	VADDPS          Z11, Z12, Z11
-	VMULPS          Z3, Z11, Z3
-	VADDPS          Z10, Z3, Z3
-	VMULPS          Z1, Z3, Z1
-	VADDPS          Z2, Z1, Z1
-	VMULPS.BCST     vectorConstants<>+1152(SB), Z1, Z1
-	VSQRTPS         Z1, Z1
-	VPTERNLOGD.BCST $0x78, vectorConstants<>+1216(SB), Z9, Z1
-	VPSLLD          $0x02, Z9, Z2
-	VPORD.BCST      vectorConstants<>+1280(SB), Z2, Z2
-	VCVTDQ2PS       Z2, Z2
-	VMULPS.BCST     vectorConstants<>+1344(SB), Z2, Z2
-	VMULPS          Z2, Z2, Z3
-	VMULPS.BCST     vectorConstants<>+1408(SB), Z3, Z10
-	VADDPS.BCST     vectorConstants<>+1472(SB), Z10, Z10
-	VMULPS          Z3, Z10, Z10
-	VSUBPS.BCST     vectorConstants<>+1536(SB), Z10, Z10
-	VMULPS          Z2, Z3, Z11
-	VMULPS          Z11, Z10, Z10
-	VADDPS          Z2, Z10, Z2
-	VMULPS.BCST     vectorConstants<>+1600(SB), Z3, Z10
-	VSUBPS.BCST     vectorConstants<>+1664(SB), Z10, Z10
-	VMULPS          Z3, Z10, Z10
-	VADDPS.BCST     vectorConstants<>+1728(SB), Z10, Z10
-	VMULPS.BCST     vectorConstants<>+1792(SB), Z3, Z11
-	VBROADCASTSS    vectorConstants<>+512(SB), Z12
-	VMULPS          Z3, Z3, Z3
-	VMULPS          Z3, Z10, Z3
-	VSUBPS          Z11, Z12, Z10
-	VADDPS          Z10, Z3, Z3
-	VPSLLD          $0x01, Z9, Z9
-	VPMOVD2M        Z9, K2
-	VBLENDMPS       Z2, Z3, K2, Z4
-	VBLENDMPS       Z3, Z2, K2, Z5
-	VMULPS          Z1, Z4, Z2
-	VMULPS          Z1, Z5, Z1
-	VUNPCKLPS       Z1, Z2, Z3
-	VUNPCKHPS       Z1, Z2, Z1
-	VPSRLD          $0x01, Z13, Z2
-	VCVTDQ2PS       Z2, Z2
-	VMULPS.BCST     vectorConstants<>+320(SB), Z2, Z2
-	VADDPS.BCST     vectorConstants<>+384(SB), Z2, Z2
-	VPSUBD.BCST     vectorConstants<>+448(SB), Z2, Z9
-	VPSRAD          $0x17, Z9, Z9
-	VPSLLD          $0x17, Z9, Z10
-	VPSUBD          Z10, Z2, Z2
-	VSUBPS.BCST     vectorConstants<>+512(SB), Z2, Z2
-	VCVTDQ2PS       Z9, Z9
-	VMULPS          Z2, Z2, Z10
-	VMULPS.BCST     vectorConstants<>+576(SB), Z2, Z11
-	VADDPS.BCST     vectorConstants<>+640(SB), Z11, Z11
-	VMULPS.BCST     vectorConstants<>+704(SB), Z2, Z12
-	VADDPS.BCST     vectorConstants<>+768(SB), Z12, Z12
-	VMULPS          Z10, Z12, Z12
-	VADDPS          Z11, Z12, Z11
-	VMULPS.BCST     vectorConstants<>+832(SB), Z2, Z12
-	VADDPS.BCST     vectorConstants<>+896(SB), Z12, Z12
-	VMULPS.BCST     vectorConstants<>+960(SB), Z2, Z13
-	VADDPS.BCST     vectorConstants<>+1024(SB), Z13, Z13
-	VMULPS          Z10, Z13, Z13
-	VADDPS          Z12, Z13, Z12
-	VMULPS          Z10, Z10, Z10
-	VMULPS.BCST     vectorConstants<>+1088(SB), Z10, Z13
-	VADDPS          Z12, Z13, Z12
-	VMULPS          Z10, Z12, Z10
-	VADDPS          Z11, Z10, Z10
-	VMULPS          Z2, Z10, Z2
-	VADDPS          Z9, Z2, Z2
-	VMULPS.BCST     vectorConstants<>+1152(SB), Z2, Z2
-	VSQRTPS         Z2, Z2
-	VPTERNLOGD.BCST $0x78, vectorConstants<>+1216(SB), Z8, Z2
-	VPSLLD          $0x02, Z8, Z9
-	VPORD.BCST      vectorConstants<>+1280(SB), Z9, Z9
-	VCVTDQ2PS       Z9, Z9
-	VMULPS.BCST     vectorConstants<>+1344(SB), Z9, Z9
-	VMULPS          Z9, Z9, Z10
-	VMULPS.BCST     vectorConstants<>+1408(SB), Z10, Z11
-	VADDPS.BCST     vectorConstants<>+1472(SB), Z11, Z11
-	VMULPS          Z10, Z11, Z11
-	VSUBPS.BCST     vectorConstants<>+1536(SB), Z11, Z11
-	VMULPS          Z9, Z10, Z12
-	VMULPS          Z12, Z11, Z11
-	VADDPS          Z9, Z11, Z9
-	VMULPS.BCST     vectorConstants<>+1600(SB), Z10, Z11
-	VSUBPS.BCST     vectorConstants<>+1664(SB), Z11, Z11
-	VMULPS          Z10, Z11, Z11
-	VADDPS.BCST     vectorConstants<>+1728(SB), Z11, Z11
-	VMULPS.BCST     vectorConstants<>+1792(SB), Z10, Z12
-	VBROADCASTSS    vectorConstants<>+512(SB), Z13
-	VMULPS          Z10, Z10, Z10
-	VMULPS          Z10, Z11, Z10
-	VSUBPS          Z12, Z13, Z11
-	VADDPS          Z11, Z10, Z10
-	VPSLLD          $0x01, Z8, Z8
-	VPMOVD2M        Z8, K2
-	VBLENDMPS       Z9, Z10, K2, Z6
-	VBLENDMPS       Z10, Z9, K2, Z7
-	VMULPS          Z2, Z6, Z8
-	VMULPS          Z2, Z7, Z2
-	VUNPCKLPS       Z2, Z8, Z9
-	VUNPCKHPS       Z2, Z8, Z2
-	VMOVUPS         Z3, (AX)
-	VMOVUPS         Z1, 64(AX)
-	VMOVUPS         Z9, 128(AX)
-	VMOVUPS         Z2, 192(AX)
-	ADDQ            $0x00000100, AX
-	DECQ            CX
-	JNZ             run
+	VPADDD.BCST      vectorConstants<>+192(SB), Z0, Z1
+	VPMULUDQ.BCST    vectorConstants<>+128(SB), Z0, Z2
+	VPSRLQ           $0x20, Z2, Z3
+	VPXORD.BCST      (DX), Z3, Z3
+	VPMULUDQ.BCST    vectorConstants<>+128(SB), Z1, Z1
+	VPSRLQ           $0x20, Z1, Z8
+	VPXORD.BCST      (DX), Z8, Z8
+	VPADDD.BCST      vectorConstants<>+1920(SB), Z0, Z0
+	VMOVAPS          Z0, Z0
+	VPMULUDQ.BCST    vectorConstants<>+256(SB), Z3, Z3
+	VPSRLQ           $0x20, Z3, Z9
+	VPXORD.BCST      4(DX), Z9, Z9
+	VPXORD.BCST      8(DX), Z2, Z2
+	VPMULUDQ.BCST    vectorConstants<>+256(SB), Z8, Z8
+	VPSRLQ           $0x20, Z8, Z10
+	VPXORD.BCST      4(DX), Z10, Z10
+	VPXORD.BCST      8(DX), Z1, Z1
+	VPMULUDQ.BCST    vectorConstants<>+128(SB), Z9, Z9
+	VPMULUDQ.BCST    vectorConstants<>+256(SB), Z2, Z2
+	VPSRLQ           $0x20, Z9, Z11
+	VPSRLQ           $0x20, Z2, Z12
+	VPTERNLOGD.BCST  $0x96, 12(DX), Z3, Z12
+	VPXORD.BCST      16(DX), Z11, Z3
+	VPMULUDQ.BCST    vectorConstants<>+128(SB), Z10, Z10
+	VPMULUDQ.BCST    vectorConstants<>+256(SB), Z1, Z1
+	VPSRLQ           $0x20, Z10, Z11
+	VPSRLQ           $0x20, Z1, Z13
+	VPTERNLOGD.BCST  $0x96, 12(DX), Z8, Z13
+	VPXORD.BCST      16(DX), Z11, Z8
+	VPMULUDQ.BCST    vectorConstants<>+128(SB), Z12, Z11
+	VPMULUDQ.BCST    vectorConstants<>+256(SB), Z3, Z3
+	VPSRLQ           $0x20, Z11, Z12
+	VPSRLQ           $0x20, Z3, Z14
+	VPTERNLOGD.BCST  $0x96, 20(DX), Z2, Z14
+	VPTERNLOGD.BCST  $0x96, 24(DX), Z9, Z12
+	VPMULUDQ.BCST    vectorConstants<>+128(SB), Z13, Z2
+	VPMULUDQ.BCST    vectorConstants<>+256(SB), Z8, Z8
+	VPSRLQ           $0x20, Z2, Z9
+	VPSRLQ           $0x20, Z8, Z13
+	VPTERNLOGD.BCST  $0x96, 20(DX), Z1, Z13
+	VPTERNLOGD.BCST  $0x96, 24(DX), Z10, Z9
+	VPMULUDQ.BCST    vectorConstants<>+128(SB), Z14, Z1
+	VPMULUDQ.BCST    vectorConstants<>+256(SB), Z12, Z10
+	VPSRLQ           $0x20, Z1, Z12
+	VPSRLQ           $0x20, Z10, Z14
+	VPTERNLOGD.BCST  $0x96, 28(DX), Z3, Z14
+	VPTERNLOGD.BCST  $0x96, 32(DX), Z11, Z12
+	VPMULUDQ.BCST    vectorConstants<>+128(SB), Z13, Z3
+	VPMULUDQ.BCST    vectorConstants<>+256(SB), Z9, Z9
+	VPSRLQ           $0x20, Z3, Z11
+	VPSRLQ           $0x20, Z9, Z13
+	VPTERNLOGD.BCST  $0x96, 28(DX), Z8, Z13
+	VPTERNLOGD.BCST  $0x96, 32(DX), Z2, Z11
+	VPMULUDQ.BCST    vectorConstants<>+128(SB), Z14, Z2
+	VPMULUDQ.BCST    vectorConstants<>+256(SB), Z12, Z8
+	VPSRLQ           $0x20, Z2, Z12
+	VPSRLQ           $0x20, Z8, Z14
+	VPTERNLOGD.BCST  $0x96, 36(DX), Z10, Z14
+	VPTERNLOGD.BCST  $0x96, 40(DX), Z1, Z12
+	VPMULUDQ.BCST    vectorConstants<>+128(SB), Z13, Z1
+	VPMULUDQ.BCST    vectorConstants<>+256(SB), Z11, Z10
+	VPSRLQ           $0x20, Z1, Z11
+	VPSRLQ           $0x20, Z10, Z13
+	VPTERNLOGD.BCST  $0x96, 36(DX), Z9, Z13
+	VPTERNLOGD.BCST  $0x96, 40(DX), Z3, Z11
+	VPMULUDQ.BCST    vectorConstants<>+128(SB), Z14, Z3
+	VPMULUDQ.BCST    vectorConstants<>+256(SB), Z12, Z9
+	VPSRLQ           $0x20, Z3, Z12
+	VPSRLQ           $0x20, Z9, Z14
+	VPTERNLOGD.BCST  $0x96, 44(DX), Z8, Z14
+	VPTERNLOGD.BCST  $0x96, 48(DX), Z2, Z12
+	VPMULUDQ.BCST    vectorConstants<>+128(SB), Z13, Z2
+	VPMULUDQ.BCST    vectorConstants<>+256(SB), Z11, Z8
+	VPSRLQ           $0x20, Z2, Z11
+	VPSRLQ           $0x20, Z8, Z13
+	VPTERNLOGD.BCST  $0x96, 44(DX), Z10, Z13
+	VPTERNLOGD.BCST  $0x96, 48(DX), Z1, Z11
+	VPMULUDQ.BCST    vectorConstants<>+128(SB), Z14, Z1
+	VPMULUDQ.BCST    vectorConstants<>+256(SB), Z12, Z10
+	VPSRLQ           $0x20, Z1, Z12
+	VPSRLQ           $0x20, Z10, Z14
+	VPTERNLOGD.BCST  $0x96, 52(DX), Z9, Z14
+	VPTERNLOGD.BCST  $0x96, 56(DX), Z3, Z12
+	VPMULUDQ.BCST    vectorConstants<>+128(SB), Z13, Z3
+	VPMULUDQ.BCST    vectorConstants<>+256(SB), Z11, Z9
+	VPSRLQ           $0x20, Z3, Z11
+	VPSRLQ           $0x20, Z9, Z13
+	VPTERNLOGD.BCST  $0x96, 52(DX), Z8, Z13
+	VPTERNLOGD.BCST  $0x96, 56(DX), Z2, Z11
+	VPMULUDQ.BCST    vectorConstants<>+128(SB), Z14, Z2
+	VPMULUDQ.BCST    vectorConstants<>+256(SB), Z12, Z8
+	VPSRLQ           $0x20, Z2, Z12
+	VPSRLQ           $0x20, Z8, Z14
+	VPTERNLOGD.BCST  $0x96, 60(DX), Z10, Z14
+	VPTERNLOGD.BCST  $0x96, 64(DX), Z1, Z12
+	VPMULUDQ.BCST    vectorConstants<>+128(SB), Z13, Z1
+	VPMULUDQ.BCST    vectorConstants<>+256(SB), Z11, Z10
+	VPSRLQ           $0x20, Z1, Z11
+	VPSRLQ           $0x20, Z10, Z13
+	VPTERNLOGD.BCST  $0x96, 60(DX), Z9, Z13
+	VPTERNLOGD.BCST  $0x96, 64(DX), Z3, Z11
+	VPMULUDQ.BCST    vectorConstants<>+128(SB), Z14, Z3
+	VPMULUDQ.BCST    vectorConstants<>+256(SB), Z12, Z9
+	VMOVAPS          Z9, Z12
+	VMOVSLDUP        Z3, K1, Z12
+	VMOVSHDUP        Z9, K2, Z3
+	VMOVSLDUP        Z2, K1, Z8
+	VPTERNLOGQ.BCST  $0x96, 68(DX), Z8, Z3
+	VPMULUDQ.BCST    vectorConstants<>+128(SB), Z13, Z2
+	VPMULUDQ.BCST    vectorConstants<>+256(SB), Z11, Z8
+	VMOVAPS          Z8, Z9
+	VMOVSLDUP        Z2, K1, Z9
+	VMOVSHDUP        Z8, K2, Z2
+	VMOVSLDUP        Z1, K1, Z10
+	VPTERNLOGQ.BCST  $0x96, 68(DX), Z10, Z2
+	VPSRLD           $0x01, Z3, Z1
+	VCVTDQ2PS        Z1, Z1
+	VBROADCASTSS     vectorConstants<>+320(SB), Z3
+	VFMADD231PS.BCST vectorConstants<>+384(SB), Z1, Z3
+	VPSUBD.BCST      vectorConstants<>+448(SB), Z3, Z1
+	VPSRAD           $0x17, Z1, Z1
+	VPSLLD           $0x17, Z1, Z8
+	VPSUBD           Z8, Z3, Z3
+	VSUBPS.BCST      vectorConstants<>+512(SB), Z3, Z3
+	VCVTDQ2PS        Z1, Z1
+	VMULPS           Z3, Z3, Z8
+	VMULPS.BCST      vectorConstants<>+576(SB), Z3, Z10
+	VADDPS.BCST      vectorConstants<>+640(SB), Z10, Z10
+	VMULPS.BCST      vectorConstants<>+704(SB), Z3, Z11
+	VADDPS.BCST      vectorConstants<>+768(SB), Z11, Z11
+	VMULPS           Z8, Z11, Z11
+	VADDPS           Z10, Z11, Z10
+	VMULPS.BCST      vectorConstants<>+832(SB), Z3, Z11
+	VADDPS.BCST      vectorConstants<>+896(SB), Z11, Z11
+	VMULPS.BCST      vectorConstants<>+960(SB), Z3, Z13
+	VADDPS.BCST      vectorConstants<>+1024(SB), Z13, Z13
+	VMULPS           Z8, Z13, Z13
+	VADDPS           Z11, Z13, Z11
+	VMULPS           Z8, Z8, Z8
+	VMULPS.BCST      vectorConstants<>+1088(SB), Z8, Z13
+	VADDPS           Z11, Z13, Z11
+	VMULPS           Z8, Z11, Z8
+	VADDPS           Z10, Z8, Z8
+	VMULPS           Z3, Z8, Z3
+	VADDPS           Z1, Z3, Z1
+	VMULPS.BCST      vectorConstants<>+1152(SB), Z1, Z1
+	VSQRTPS          Z1, Z1
+	VPTERNLOGD.BCST  $0x78, vectorConstants<>+1216(SB), Z12, Z1
+	VPSRLD           $0x01, Z2, Z2
+	VCVTDQ2PS        Z2, Z2
+	VBROADCASTSS     vectorConstants<>+320(SB), Z3
+	VFMADD231PS.BCST vectorConstants<>+384(SB), Z2, Z3
+	VPSUBD.BCST      vectorConstants<>+448(SB), Z3, Z2
+	VPSRAD           $0x17, Z2, Z2
+	VPSLLD           $0x17, Z2, Z8
+	VPSUBD           Z8, Z3, Z3
+	VSUBPS.BCST      vectorConstants<>+512(SB), Z3, Z3
+	VCVTDQ2PS        Z2, Z2
+	VMULPS           Z3, Z3, Z8
+	VMULPS.BCST      vectorConstants<>+576(SB), Z3, Z10
+	VADDPS.BCST      vectorConstants<>+640(SB), Z10, Z10
+	VMULPS.BCST      vectorConstants<>+704(SB), Z3, Z11
+	VADDPS.BCST      vectorConstants<>+768(SB), Z11, Z11
+	VMULPS           Z8, Z11, Z11
+	VADDPS           Z10, Z11, Z10
+	VMULPS.BCST      vectorConstants<>+832(SB), Z3, Z11
+	VADDPS.BCST      vectorConstants<>+896(SB), Z11, Z11
+	VMULPS.BCST      vectorConstants<>+960(SB), Z3, Z13
+	VADDPS.BCST      vectorConstants<>+1024(SB), Z13, Z13
+	VMULPS           Z8, Z13, Z13
+	VADDPS           Z11, Z13, Z11
+	VMULPS           Z8, Z8, Z8
+	VMULPS.BCST      vectorConstants<>+1088(SB), Z8, Z13
+	VADDPS           Z11, Z13, Z11
+	VMULPS           Z8, Z11, Z8
+	VADDPS           Z10, Z8, Z8
+	VMULPS           Z3, Z8, Z3
+	VADDPS           Z2, Z3, Z2
+	VMULPS.BCST      vectorConstants<>+1152(SB), Z2, Z2
+	VSQRTPS          Z2, Z2
+	VPTERNLOGD.BCST  $0x78, vectorConstants<>+1216(SB), Z9, Z2
+	VPSLLD           $0x02, Z12, Z3
+	VPORD.BCST       vectorConstants<>+1280(SB), Z3, Z3
+	VCVTDQ2PS        Z3, Z3
+	VMULPS.BCST      vectorConstants<>+1344(SB), Z3, Z3
+	VMULPS           Z3, Z3, Z8
+	VMULPS.BCST      vectorConstants<>+1408(SB), Z8, Z10
+	VADDPS.BCST      vectorConstants<>+1472(SB), Z10, Z10
+	VMULPS           Z8, Z10, Z10
+	VSUBPS.BCST      vectorConstants<>+1536(SB), Z10, Z10
+	VMULPS           Z3, Z8, Z11
+	VMULPS           Z11, Z10, Z10
+	VADDPS           Z3, Z10, Z3
+	VMULPS.BCST      vectorConstants<>+1600(SB), Z8, Z10
+	VSUBPS.BCST      vectorConstants<>+1664(SB), Z10, Z10
+	VMULPS           Z8, Z10, Z10
+	VADDPS.BCST      vectorConstants<>+1728(SB), Z10, Z10
+	VMULPS           Z8, Z8, Z11
+	VMULPS           Z11, Z10, Z10
+	VBROADCASTSS     vectorConstants<>+512(SB), Z11
+	VFMADD231PS.BCST vectorConstants<>+1792(SB), Z8, Z11
+	VADDPS           Z11, Z10, Z8
+	VPSLLD           $0x02, Z9, Z10
+	VPORD.BCST       vectorConstants<>+1280(SB), Z10, Z10
+	VCVTDQ2PS        Z10, Z10
+	VMULPS.BCST      vectorConstants<>+1344(SB), Z10, Z10
+	VMULPS           Z10, Z10, Z11
+	VMULPS.BCST      vectorConstants<>+1408(SB), Z11, Z13
+	VADDPS.BCST      vectorConstants<>+1472(SB), Z13, Z13
+	VMULPS           Z11, Z13, Z13
+	VSUBPS.BCST      vectorConstants<>+1536(SB), Z13, Z13
+	VMULPS           Z10, Z11, Z14
+	VMULPS           Z14, Z13, Z13
+	VADDPS           Z10, Z13, Z10
+	VMULPS.BCST      vectorConstants<>+1600(SB), Z11, Z13
+	VSUBPS.BCST      vectorConstants<>+1664(SB), Z13, Z13
+	VMULPS           Z11, Z13, Z13
+	VADDPS.BCST      vectorConstants<>+1728(SB), Z13, Z13
+	VMULPS           Z11, Z11, Z14
+	VMULPS           Z14, Z13, Z13
+	VBROADCASTSS     vectorConstants<>+512(SB), Z14
+	VFMADD231PS.BCST vectorConstants<>+1792(SB), Z11, Z14
+	VADDPS           Z14, Z13, Z11
+	VPTESTMD.BCST    vectorConstants<>+1984(SB), Z12, K3
+	VBLENDMPS        Z3, Z8, K3, Z4
+	VBLENDMPS        Z8, Z3, K3, Z5
+	VMULPS           Z1, Z4, Z3
+	VMULPS           Z1, Z5, Z1
+	VUNPCKLPS        Z1, Z3, Z8
+	VUNPCKHPS        Z1, Z3, Z1
+	VPTESTMD.BCST    vectorConstants<>+1984(SB), Z9, K3
+	VBLENDMPS        Z10, Z11, K3, Z6
+	VBLENDMPS        Z11, Z10, K3, Z7
+	VMULPS           Z2, Z6, Z3
+	VMULPS           Z2, Z7, Z2
+	VUNPCKLPS        Z2, Z3, Z9
+	VUNPCKHPS        Z2, Z3, Z2
+	VMOVUPS          Z8, (AX)
+	VMOVUPS          Z1, 64(AX)
+	VMOVUPS          Z9, 128(AX)
+	VMOVUPS          Z2, 192(AX)
+	ADDQ             $0x00000100, AX
+	DECQ             CX
+	JNZ              run
 	VZEROUPPER
 	RET
 
@@ -1052,38 +1050,38 @@ DATA vectorConstants<>+304(SB)/4, $0xcd9e8d57
 DATA vectorConstants<>+308(SB)/4, $0xcd9e8d57
 DATA vectorConstants<>+312(SB)/4, $0xcd9e8d57
 DATA vectorConstants<>+316(SB)/4, $0xcd9e8d57
-DATA vectorConstants<>+320(SB)/4, $0x30000000
-DATA vectorConstants<>+324(SB)/4, $0x30000000
-DATA vectorConstants<>+328(SB)/4, $0x30000000
-DATA vectorConstants<>+332(SB)/4, $0x30000000
-DATA vectorConstants<>+336(SB)/4, $0x30000000
-DATA vectorConstants<>+340(SB)/4, $0x30000000
-DATA vectorConstants<>+344(SB)/4, $0x30000000
-DATA vectorConstants<>+348(SB)/4, $0x30000000
-DATA vectorConstants<>+352(SB)/4, $0x30000000
-DATA vectorConstants<>+356(SB)/4, $0x30000000
-DATA vectorConstants<>+360(SB)/4, $0x30000000
-DATA vectorConstants<>+364(SB)/4, $0x30000000
-DATA vectorConstants<>+368(SB)/4, $0x30000000
-DATA vectorConstants<>+372(SB)/4, $0x30000000
-DATA vectorConstants<>+376(SB)/4, $0x30000000
-DATA vectorConstants<>+380(SB)/4, $0x30000000
-DATA vectorConstants<>+384(SB)/4, $0x2f800000
-DATA vectorConstants<>+388(SB)/4, $0x2f800000
-DATA vectorConstants<>+392(SB)/4, $0x2f800000
-DATA vectorConstants<>+396(SB)/4, $0x2f800000
-DATA vectorConstants<>+400(SB)/4, $0x2f800000
-DATA vectorConstants<>+404(SB)/4, $0x2f800000
-DATA vectorConstants<>+408(SB)/4, $0x2f800000
-DATA vectorConstants<>+412(SB)/4, $0x2f800000
-DATA vectorConstants<>+416(SB)/4, $0x2f800000
-DATA vectorConstants<>+420(SB)/4, $0x2f800000
-DATA vectorConstants<>+424(SB)/4, $0x2f800000
-DATA vectorConstants<>+428(SB)/4, $0x2f800000
-DATA vectorConstants<>+432(SB)/4, $0x2f800000
-DATA vectorConstants<>+436(SB)/4, $0x2f800000
-DATA vectorConstants<>+440(SB)/4, $0x2f800000
-DATA vectorConstants<>+444(SB)/4, $0x2f800000
+DATA vectorConstants<>+320(SB)/4, $0x2f800000
+DATA vectorConstants<>+324(SB)/4, $0x2f800000
+DATA vectorConstants<>+328(SB)/4, $0x2f800000
+DATA vectorConstants<>+332(SB)/4, $0x2f800000
+DATA vectorConstants<>+336(SB)/4, $0x2f800000
+DATA vectorConstants<>+340(SB)/4, $0x2f800000
+DATA vectorConstants<>+344(SB)/4, $0x2f800000
+DATA vectorConstants<>+348(SB)/4, $0x2f800000
+DATA vectorConstants<>+352(SB)/4, $0x2f800000
+DATA vectorConstants<>+356(SB)/4, $0x2f800000
+DATA vectorConstants<>+360(SB)/4, $0x2f800000
+DATA vectorConstants<>+364(SB)/4, $0x2f800000
+DATA vectorConstants<>+368(SB)/4, $0x2f800000
+DATA vectorConstants<>+372(SB)/4, $0x2f800000
+DATA vectorConstants<>+376(SB)/4, $0x2f800000
+DATA vectorConstants<>+380(SB)/4, $0x2f800000
+DATA vectorConstants<>+384(SB)/4, $0x30000000
+DATA vectorConstants<>+388(SB)/4, $0x30000000
+DATA vectorConstants<>+392(SB)/4, $0x30000000
+DATA vectorConstants<>+396(SB)/4, $0x30000000
+DATA vectorConstants<>+400(SB)/4, $0x30000000
+DATA vectorConstants<>+404(SB)/4, $0x30000000
+DATA vectorConstants<>+408(SB)/4, $0x30000000
+DATA vectorConstants<>+412(SB)/4, $0x30000000
+DATA vectorConstants<>+416(SB)/4, $0x30000000
+DATA vectorConstants<>+420(SB)/4, $0x30000000
+DATA vectorConstants<>+424(SB)/4, $0x30000000
+DATA vectorConstants<>+428(SB)/4, $0x30000000
+DATA vectorConstants<>+432(SB)/4, $0x30000000
+DATA vectorConstants<>+436(SB)/4, $0x30000000
+DATA vectorConstants<>+440(SB)/4, $0x30000000
+DATA vectorConstants<>+444(SB)/4, $0x30000000
 DATA vectorConstants<>+448(SB)/4, $0x3f3504f3
 DATA vectorConstants<>+452(SB)/4, $0x3f3504f3
 DATA vectorConstants<>+456(SB)/4, $0x3f3504f3
@@ -1420,22 +1418,22 @@ DATA vectorConstants<>+1776(SB)/4, $0x3d2aaaa5
 DATA vectorConstants<>+1780(SB)/4, $0x3d2aaaa5
 DATA vectorConstants<>+1784(SB)/4, $0x3d2aaaa5
 DATA vectorConstants<>+1788(SB)/4, $0x3d2aaaa5
-DATA vectorConstants<>+1792(SB)/4, $0x3f000000
-DATA vectorConstants<>+1796(SB)/4, $0x3f000000
-DATA vectorConstants<>+1800(SB)/4, $0x3f000000
-DATA vectorConstants<>+1804(SB)/4, $0x3f000000
-DATA vectorConstants<>+1808(SB)/4, $0x3f000000
-DATA vectorConstants<>+1812(SB)/4, $0x3f000000
-DATA vectorConstants<>+1816(SB)/4, $0x3f000000
-DATA vectorConstants<>+1820(SB)/4, $0x3f000000
-DATA vectorConstants<>+1824(SB)/4, $0x3f000000
-DATA vectorConstants<>+1828(SB)/4, $0x3f000000
-DATA vectorConstants<>+1832(SB)/4, $0x3f000000
-DATA vectorConstants<>+1836(SB)/4, $0x3f000000
-DATA vectorConstants<>+1840(SB)/4, $0x3f000000
-DATA vectorConstants<>+1844(SB)/4, $0x3f000000
-DATA vectorConstants<>+1848(SB)/4, $0x3f000000
-DATA vectorConstants<>+1852(SB)/4, $0x3f000000
+DATA vectorConstants<>+1792(SB)/4, $0xbf000000
+DATA vectorConstants<>+1796(SB)/4, $0xbf000000
+DATA vectorConstants<>+1800(SB)/4, $0xbf000000
+DATA vectorConstants<>+1804(SB)/4, $0xbf000000
+DATA vectorConstants<>+1808(SB)/4, $0xbf000000
+DATA vectorConstants<>+1812(SB)/4, $0xbf000000
+DATA vectorConstants<>+1816(SB)/4, $0xbf000000
+DATA vectorConstants<>+1820(SB)/4, $0xbf000000
+DATA vectorConstants<>+1824(SB)/4, $0xbf000000
+DATA vectorConstants<>+1828(SB)/4, $0xbf000000
+DATA vectorConstants<>+1832(SB)/4, $0xbf000000
+DATA vectorConstants<>+1836(SB)/4, $0xbf000000
+DATA vectorConstants<>+1840(SB)/4, $0xbf000000
+DATA vectorConstants<>+1844(SB)/4, $0xbf000000
+DATA vectorConstants<>+1848(SB)/4, $0xbf000000
+DATA vectorConstants<>+1852(SB)/4, $0xbf000000
 DATA vectorConstants<>+1856(SB)/4, $0x00000000
 DATA vectorConstants<>+1860(SB)/4, $0x00000000
 DATA vectorConstants<>+1864(SB)/4, $0x00000004
@@ -1468,4 +1466,20 @@ DATA vectorConstants<>+1968(SB)/4, $0x00000010
 DATA vectorConstants<>+1972(SB)/4, $0x00000010
 DATA vectorConstants<>+1976(SB)/4, $0x00000010
 DATA vectorConstants<>+1980(SB)/4, $0x00000010
-GLOBL vectorConstants<>(SB), RODATA|NOPTR, $1984
+DATA vectorConstants<>+1984(SB)/4, $0x40000000
+DATA vectorConstants<>+1988(SB)/4, $0x40000000
+DATA vectorConstants<>+1992(SB)/4, $0x40000000
+DATA vectorConstants<>+1996(SB)/4, $0x40000000
+DATA vectorConstants<>+2000(SB)/4, $0x40000000
+DATA vectorConstants<>+2004(SB)/4, $0x40000000
+DATA vectorConstants<>+2008(SB)/4, $0x40000000
+DATA vectorConstants<>+2012(SB)/4, $0x40000000
+DATA vectorConstants<>+2016(SB)/4, $0x40000000
+DATA vectorConstants<>+2020(SB)/4, $0x40000000
+DATA vectorConstants<>+2024(SB)/4, $0x40000000
+DATA vectorConstants<>+2028(SB)/4, $0x40000000
+DATA vectorConstants<>+2032(SB)/4, $0x40000000
+DATA vectorConstants<>+2036(SB)/4, $0x40000000
+DATA vectorConstants<>+2040(SB)/4, $0x40000000
+DATA vectorConstants<>+2044(SB)/4, $0x40000000
+GLOBL vectorConstants<>(SB), RODATA|NOPTR, $2048

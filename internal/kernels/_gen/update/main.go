@@ -91,15 +91,43 @@ func inner(level string, noise bool) {
 		loop(n, s, 1, func() { step(0, func() vec { return zero }) })
 		return
 	}
-	loop(n, s, 4, func() {
-		// While these numbers are made, memory has time to bring what the next ones are for.
+	// While numbers are made, memory has time to bring what the next ones are for.
+	var fetches []operand.Mem
+	for line := 0; line < 4*vector.Bytes(); line += 64 {
 		for _, name := range []string{"p", "mu", "v", "x", "grad"} {
-			for line := 0; line < 4*vector.Bytes(); line += 64 {
-				PREFETCHT0(operand.Mem{Base: s[name], Disp: 4*vector.Bytes() + line})
-			}
+			fetches = append(fetches, operand.Mem{Base: s[name], Disp: 4*vector.Bytes() + line})
 		}
-		for i, xi := range g.Normals() {
-			step(i, func() vec { return mul(k(amplitude), xi) })
+	}
+	var xi [4]vec
+	noisy := func(i int) func() {
+		return func() { step(i, func() vec { return mul(k(amplitude), xi[i]) }) }
+	}
+	if !vector.Wide {
+		loop(n, s, 4, func() {
+			for _, at := range fetches {
+				PREFETCHT0(at)
+			}
+			xi = g.Normals()
+			for i := range xi {
+				noisy(i)()
+			}
+		})
+		return
+	}
+	// The rounds of the generator are chains of products, one waiting for the other: between those of the next words,
+	// the numbers of these words are made and used. The words behind the last ones are made for nothing.
+	radius, angle := g.Blocks(nil)
+	loop(n, s, 4, func() {
+		pieces := append(vector.BoxMuller(radius, angle, &xi), noisy(0), noisy(1), noisy(2), noisy(3))
+		r, a := g.Blocks(func(round int) {
+			for _, at := range fetches[2*round : 2*round+2] {
+				PREFETCHT0(at)
+			}
+			pieces[round]()
+		})
+		for i := range 2 {
+			VMOVAPS(r[i], radius[i])
+			VMOVAPS(a[i], angle[i])
 		}
 	})
 }

@@ -16,7 +16,7 @@ func main() {
 	for _, level := range []string{"AVX2", "AVX512"} {
 		vector.Wide = level == "AVX512"
 		kernel("words", level, "words", "uint32", func(g *vector.Generator) (four [4]reg.VecVirtual) {
-			radius, angle := g.Blocks()
+			radius, angle := g.Blocks(nil)
 			for i := range 2 {
 				four[2*i], four[2*i+1] = vector.InOrder(radius[i], angle[i])
 			}

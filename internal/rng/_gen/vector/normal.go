@@ -10,10 +10,9 @@ import (
 
 // Normals makes the next normal numbers, as many as a run of Blocks has words, in order.
 func (g *Generator) Normals() (four [4]reg.VecVirtual) {
-	radius, angle := g.Blocks()
-	for i := range 2 {
-		x, y := boxMuller(radius[i], angle[i])
-		four[2*i], four[2*i+1] = InOrder(x, y)
+	radius, angle := g.Blocks(nil)
+	for _, piece := range BoxMuller(radius, angle, &four) {
+		piece()
 	}
 	return four
 }
@@ -23,20 +22,34 @@ func InOrder(even, odd reg.VecVirtual) (first, second reg.VecVirtual) {
 	return apply(VUNPCKLPS, odd, even), apply(VUNPCKHPS, odd, even)
 }
 
-// boxMuller follows boxMuller of package rng, whose comments explain it, operation by operation.
-func boxMuller(radius, angle reg.VecVirtual) (x, y reg.VecVirtual) {
-	r := minusTwoLog(unit(radius))
-	VSQRTPS(r, r)
-	r = flip(r, angle, broadcast(1<<31))
-	sin, cos := sinCos(eighth(angle))
-	x, y = chosen(shift(VPSLLD, 1, angle), cos, sin)
-	return mul(x, r), mul(y, r)
+// BoxMuller makes normal numbers of the results of Blocks, in order. Each of the six functions that it returns writes
+// a piece; the last two set two of the four registers each. It follows boxMuller of package rng, whose comments explain
+// it, operation by operation.
+func BoxMuller(radius, angle [2]reg.VecVirtual, four *[4]reg.VecVirtual) []func() {
+	var r, sin, cos [2]reg.VecVirtual
+	distance := func(i int) func() {
+		return func() {
+			r[i] = minusTwoLog(unit(radius[i]))
+			VSQRTPS(r[i], r[i])
+			r[i] = flip(r[i], angle[i], broadcast(1<<31))
+		}
+	}
+	direction := func(i int) func() {
+		return func() { sin[i], cos[i] = sinCos(eighth(angle[i])) }
+	}
+	point := func(i int) func() {
+		return func() {
+			x, y := chosen(angle[i], cos[i], sin[i])
+			four[2*i], four[2*i+1] = InOrder(mul(x, r[i]), mul(y, r[i]))
+		}
+	}
+	return []func(){distance(0), distance(1), direction(0), direction(1), point(0), point(1)}
 }
 
 func unit(w reg.VecVirtual) reg.VecVirtual {
 	u := shift(VPSRLD, 1, w)
 	VCVTDQ2PS(u, u)
-	return add(mul(u, number(1.0/(1<<31))), number(1.0/(1<<32)))
+	return plusExact(1.0/(1<<32), u, 1.0/(1<<31))
 }
 
 func eighth(w reg.VecVirtual) reg.VecVirtual {
@@ -72,9 +85,6 @@ func sinCos(x reg.VecVirtual) (sin, cos reg.VecVirtual) {
 	sin = add(mul(s, mul(z, x)), x)
 	c := sub(mul(z, number(2.4432567e-05)), number(0.0013887311))
 	c = add(mul(c, z), number(0.041666646))
-	half := mul(z, number(0.5))
-	one := Vec()
-	VBROADCASTSS(number(1), one)
-	cos = add(mul(c, mul(z, z)), sub(one, half))
+	cos = add(mul(c, mul(z, z)), plusExact(1, z, -0.5))
 	return sin, cos
 }

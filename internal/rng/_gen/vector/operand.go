@@ -91,6 +91,19 @@ func xor3(x, y reg.VecVirtual, c operand.Mem) reg.VecVirtual {
 	return x
 }
 
+// xorPairs adds y and the pair of words at c to x, in AVX-512 alone.
+func xorPairs(x, y reg.VecVirtual, c operand.Mem) {
+	const parity = 0x96
+	VPTERNLOGQ_BCST(operand.Imm(parity), c, y, x)
+}
+
+// moved gives x in a new register.
+func moved(x reg.VecVirtual) reg.VecVirtual {
+	y := Vec()
+	VMOVAPS(x, y)
+	return y
+}
+
 // flip is x ^ (y & c). It may destroy x.
 func flip(x, y reg.VecVirtual, c operand.Mem) reg.VecVirtual {
 	if !Wide {
@@ -112,15 +125,33 @@ func odd(x, y reg.VecVirtual, oddWords reg.Register) reg.VecVirtual {
 	return x
 }
 
-// chosen gives a pair of registers: (x, y) in lanes where the highest bit of swap is 0, else (y, x).
+// merged gives x with its even words replaced by the odd ones of y behind them. It may destroy x. AVX-512 has it alone.
+func merged(x, y reg.VecVirtual, evenWords reg.Register) reg.VecVirtual {
+	VMOVSHDUP(y, evenWords, x)
+	return x
+}
+
+// plusExact is c + x*power, of which the product is exact: power is one of 2, and a fused multiply-add gives the same bits.
+func plusExact(c float32, x reg.VecVirtual, power float32) reg.VecVirtual {
+	sum := Vec()
+	VBROADCASTSS(number(c), sum)
+	if !Wide {
+		return add(sum, mul(x, number(power)))
+	}
+	VFMADD231PS_BCST(number(power), x, sum)
+	return sum
+}
+
+// chosen gives a pair of registers: (x, y) in lanes where the highest bit but one of swap is 0, else (y, x).
 func chosen(swap, x, y reg.VecVirtual) (reg.VecVirtual, reg.VecVirtual) {
 	first, second := Vec(), Vec()
 	if Wide {
 		mask := K()
-		VPMOVD2M(swap, mask)
+		VPTESTMD_BCST(broadcast(1<<30), swap, mask)
 		VBLENDMPS(y, x, mask, first)
 		VBLENDMPS(x, y, mask, second)
 	} else {
+		swap = shift(VPSLLD, 1, swap)
 		VBLENDVPS(swap, y, x, first)
 		VBLENDVPS(swap, x, y, second)
 	}

@@ -23,21 +23,17 @@ const (
 
 // A Generator is the part of a kernel that holds a position in a stream.
 type Generator struct {
-	table    operand.Mem // the schedule; each word eight times for AVX2
-	step     int         // bytes from one word of the table to the next
-	counter  reg.VecVirtual
-	oddWords reg.Register // of AVX-512: a mask
+	table               operand.Mem // the schedule; each word eight times for AVX2
+	step                int         // bytes from one word of the table to the next
+	counter             reg.VecVirtual
+	oddWords, evenWords reg.Register // masks of AVX-512
 }
 
 // NewGenerator starts at a block. schedule points to the result of Schedule. AVX2 uses the stack frame.
 func NewGenerator(schedule, block reg.Register) *Generator {
 	g := &Generator{table: operand.Mem{Base: schedule}, step: 4, counter: Vec()}
 	if Wide {
-		mask := GP32()
-		MOVL(operand.U32(0b1010101010101010), mask)
-		k := K()
-		KMOVW(mask, k)
-		g.oddWords = k
+		g.oddWords, g.evenWords = mask(0xaaaa), mask(0x5555)
 		VPBROADCASTD(block, g.counter)
 		VPADDD(lanes(0, 4, 1, 5, 2, 6, 3, 7), g.counter, g.counter)
 		return g
@@ -61,11 +57,19 @@ func NewGenerator(schedule, block reg.Register) *Generator {
 	return g
 }
 
+func mask(bits uint32) reg.Register {
+	r, k := GP32(), K()
+	MOVL(operand.U32(bits), r)
+	KMOVW(r, k)
+	return k
+}
+
 // Blocks makes the words of the next 8 blocks, or 16 with AVX-512. The first register of each result is of
 // blocks 0, 2, 1, 3, in this order, the second one of blocks 4, 6, 5, 7; with AVX-512 of 0, 4, 1, 5, 2, 6, 3,
 // 7 and eight more. radius holds words 0 and 2 of each, angle words 1 and 3. Then low and high interleaving of
-// two registers in lanes of 128 bits, VUNPCKLPS and VUNPCKHPS, give the blocks in order.
-func (g *Generator) Blocks() (radius, angle [2]reg.VecVirtual) {
+// two registers in lanes of 128 bits, VUNPCKLPS and VUNPCKHPS, give the blocks in order. between, if there is one, is
+// called after each of the ten rounds, for other instructions that fill the time in which products are awaited.
+func (g *Generator) Blocks(between func(round int)) (radius, angle [2]reg.VecVirtual) {
 	// A lane of 64 bits holds a word of one block in its low half and rubbish in its high half: the
 	// product then needs no shuffle, only a shift for its high word.
 	product := func(m uint32, x reg.VecVirtual) reg.VecVirtual {
@@ -76,11 +80,15 @@ func (g *Generator) Blocks() (radius, angle [2]reg.VecVirtual) {
 	var c0, c1, c2, c3 [2]reg.VecVirtual
 	c0[0], c0[1] = g.counter, addInt(g.counter, broadcast(blocks))
 
+	if between == nil {
+		between = func(int) {}
+	}
 	// A part of the words is the same for all blocks in the first two rounds.
 	for i := range 2 {
 		c3[i] = product(mul0, c0[i])
 		c2[i] = xor(shift(VPSRLQ, 32, c3[i]), g.scheduled(firstHigh))
 	}
+	between(0)
 	next := addInt(g.counter, broadcast(2*blocks))
 	VMOVAPS(next, g.counter)
 	for i := range 2 {
@@ -88,10 +96,18 @@ func (g *Generator) Blocks() (radius, angle [2]reg.VecVirtual) {
 		c0[i] = xor(shift(VPSRLQ, 32, c1[i]), g.scheduled(secondLow))
 		c2[i] = xor(c3[i], g.scheduled(secondHigh))
 	}
+	between(1)
 	for round := 2; round < 10; round++ {
 		k0, k1 := others+2*(round-3), others+2*(round-3)+1
 		for i := range 2 {
 			p0, p1 := product(mul0, c0[i]), product(mul1, c2[i])
+			if round == 9 && Wide {
+				// All words of a block leave in the places that the results have for them.
+				angle[i] = odd(moved(p1), p0, g.oddWords)
+				radius[i] = merged(p0, p1, g.evenWords)
+				xorPairs(radius[i], odd(c1[i], c3[i], g.oddWords), g.scheduled(k0))
+				continue
+			}
 			high0, high1 := shift(VPSRLQ, 32, p0), shift(VPSRLQ, 32, p1)
 			if round == 2 {
 				c0[i] = xor3(high1, c1[i], g.scheduled(thirdLow))
@@ -102,10 +118,13 @@ func (g *Generator) Blocks() (radius, angle [2]reg.VecVirtual) {
 			}
 			c1[i], c3[i] = p1, p0
 		}
+		between(round)
 	}
-	for i := range 2 {
-		radius[i] = odd(c0[i], c2[i], g.oddWords)
-		angle[i] = odd(c1[i], c3[i], g.oddWords)
+	if !Wide {
+		for i := range 2 {
+			radius[i] = odd(c0[i], c2[i], nil)
+			angle[i] = odd(c1[i], c3[i], nil)
+		}
 	}
 	return radius, angle
 }
