@@ -154,18 +154,24 @@ func TestRows(t *testing.T) {
 				}
 			}
 
-			n, lds, ldd := 1+r.IntN(40), 0, 4+r.IntN(5)
-			lds = n + r.IntN(5)
-			x, y := guarded(t, bits(make([]float32, 3*lds+n))), guarded(t, make([]float32, (n-1)*ldd+4))
-			transpose4(y, ldd, x, lds, n)
-			for i, v := range y {
-				p, k := i/ldd, i%ldd
-				if k >= 4 {
-					if v != 0 {
-						t.Fatalf("4x%d: element %d between the columns was written", n, i)
+			for _, high := range []int{4, 16} {
+				n, lds, ldd := 1+r.IntN(70), 0, high+r.IntN(5)
+				lds = n + r.IntN(5)
+				x, y := guarded(t, bits(make([]float32, (high-1)*lds+n))), guarded(t, make([]float32, (n-1)*ldd+high))
+				if high == 4 {
+					transpose4(y, ldd, x, lds, n)
+				} else {
+					transpose16(y, ldd, x, lds, n)
+				}
+				for i, v := range y {
+					p, k := i/ldd, i%ldd
+					if k >= high {
+						if v != 0 {
+							t.Fatalf("%dx%d: element %d between the columns was written", high, n, i)
+						}
+					} else if math.Float32bits(v) != math.Float32bits(x[k*lds+p]) {
+						t.Fatalf("%dx%d: row %d, column %d is another's", high, n, p, k)
 					}
-				} else if math.Float32bits(v) != math.Float32bits(x[k*lds+p]) {
-					t.Fatalf("4x%d: row %d, column %d is another's", n, p, k)
 				}
 			}
 		}

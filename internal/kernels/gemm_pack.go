@@ -103,7 +103,11 @@ func interleave[T Float](dst, src []T, ld, k, count, width int) {
 // transposeRows sets dst[p*width+i] = src[i*ld+p] for i < count; p < k.
 func transposeRows[T Float](dst, src []T, ld, k, count, width int) {
 	if count >= 4 {
-		for i := 0; i < count; i += 4 {
+		i := 0
+		for ; i+16 <= count; i += 16 {
+			transpose16(dst[i:], width, src[i*ld:], ld, k)
+		}
+		for ; i < count; i += 4 {
 			// The last four overlap the ones before.
 			i := min(i, count-4)
 			transpose4(dst[i:], width, src[i*ld:], ld, k)

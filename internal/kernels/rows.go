@@ -48,6 +48,19 @@ func addRows[T Float](dst, src rects[T], count, rows, cols int) {
 	}
 }
 
+// transpose16 sets dst[p*ldd+i] = src[i*lds+p] for i < 16 and p < n.
+func transpose16[T Float](dst []T, ldd int, src []T, lds, n int) {
+	if n < 1 {
+		return
+	}
+	dst, src = dst[:(n-1)*ldd+16], src[:15*lds+n]
+	if done := transpose16Asm(dst, ldd, src, lds, n); done < n {
+		for i := 0; i < 16; i += 4 {
+			transpose4(dst[done*ldd+i:], ldd, src[i*lds+done:], lds, n-done)
+		}
+	}
+}
+
 // transpose4 sets dst[p*ldd+i] = src[i*lds+p] for i < 4 and p < n.
 func transpose4[T Float](dst []T, ldd int, src []T, lds, n int) {
 	if n < 1 {

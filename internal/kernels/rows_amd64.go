@@ -26,3 +26,12 @@ func transpose4Asm[T Float](dst []T, ldd int, src []T, lds, n int) int {
 	transpose4AVX2(&float32s(dst)[0], ldd, &float32s(src)[0], lds, n/4)
 	return n / 4 * 4
 }
+
+// transpose16Asm is transpose16 of the first columns; it returns how many.
+func transpose16Asm[T Float](dst []T, ldd int, src []T, lds, n int) int {
+	if !isFloat32[T]() || cpuLevel < levelAVX512 || n < 16 {
+		return 0
+	}
+	transpose16AVX512(&float32s(dst)[0], ldd, &float32s(src)[0], lds, n/16)
+	return n / 16 * 16
+}

@@ -18,3 +18,8 @@ func addRowsAVX2(dst *float32, nextd int, ldd int, src *float32, nexts int, lds 
 //
 //go:noescape
 func transpose4AVX2(dst *float32, ldd int, src *float32, lds int, blocks int)
+
+// transpose16AVX512 sets dst[p*ldd+i] = src[i*lds+p] for i < 16 and p < 16*blocks; blocks is at least 1.
+//
+//go:noescape
+func transpose16AVX512(dst *float32, ldd int, src *float32, lds int, blocks int)

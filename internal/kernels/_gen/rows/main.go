@@ -1,5 +1,5 @@
-// Command rows writes the AVX2 kernels that move rows of float32: copying and adding rectangles,
-// transposing four rows. Run it by `go generate` in internal/kernels.
+// Command rows writes the kernels that move rows of float32: copying and adding rectangles, transposing four
+// rows or, with AVX-512, sixteen. Run it by `go generate` in internal/kernels.
 package main
 
 import (
@@ -13,6 +13,7 @@ func main() {
 	rectangle("copyRowsAVX2", "copyRowsAVX2 is copyRows for sizes of at least 1.", false)
 	rectangle("addRowsAVX2", "addRowsAVX2 is addRows for sizes of at least 1.", true)
 	transpose4()
+	transpose16()
 	Generate()
 }
 
@@ -147,6 +148,82 @@ func transpose4() {
 	ADDQ(operand.Imm(16), s0)
 	ADDQ(operand.Imm(16), s2)
 	LEAQ(operand.Mem{Base: d2, Index: ldd, Scale: 2}, dst)
+	DECQ(blocks)
+	JNZ(operand.LabelRef("block"))
+	VZEROUPPER()
+	RET()
+}
+
+// transpose16 walks along sixteen rows of src in blocks of 16 x 16.
+func transpose16() {
+	TEXT("transpose16AVX512", NOSPLIT, "func(dst *float32, ldd int, src *float32, lds int, blocks int)")
+	Pragma("noescape")
+	Doc("transpose16AVX512 sets dst[p*ldd+i] = src[i*lds+p] for i < 16 and p < 16*blocks; blocks is at least 1.")
+	d := Load(Param("dst"), GP64())
+	ldd := Load(Param("ldd"), GP64())
+	src := Load(Param("src"), GP64())
+	lds := Load(Param("lds"), GP64())
+	blocks := Load(Param("blocks"), GP64())
+	s, lds3, ldd3 := GP64(), GP64(), GP64()
+	SHLQ(operand.Imm(2), ldd)
+	SHLQ(operand.Imm(2), lds)
+	LEAQ(operand.Mem{Base: lds, Index: lds, Scale: 2}, lds3)
+	LEAQ(operand.Mem{Base: ldd, Index: ldd, Scale: 2}, ldd3)
+	four := func(base, ld, ld3 reg.Register) [4]operand.Mem {
+		return [4]operand.Mem{{Base: base}, {Base: base, Index: ld, Scale: 1}, {Base: base, Index: ld, Scale: 2}, {Base: base, Index: ld3, Scale: 1}}
+	}
+	two := func(op func(...operand.Op), y, x reg.VecVirtual) reg.VecVirtual {
+		v := ZMM()
+		op(y, x, v)
+		return v
+	}
+	lanes := func(which uint64, y, x reg.VecVirtual) reg.VecVirtual {
+		v := ZMM()
+		VSHUFF32X4(operand.Imm(which), y, x, v)
+		return v
+	}
+
+	Label("block")
+	MOVQ(src, s)
+	// Lane l of within[m][j] has rows 4m to 4m+3 of column 4l+j.
+	var within [4][4]reg.VecVirtual
+	for m := range within {
+		var r [4]reg.VecVirtual
+		for i, at := range four(s, lds, lds3) {
+			r[i] = ZMM()
+			VMOVUPS(at, r[i])
+		}
+		LEAQ(operand.Mem{Base: s, Index: lds, Scale: 4}, s)
+		low01, low23 := two(VUNPCKLPS, r[1], r[0]), two(VUNPCKLPS, r[3], r[2])
+		high01, high23 := two(VUNPCKHPS, r[1], r[0]), two(VUNPCKHPS, r[3], r[2])
+		within[m] = [4]reg.VecVirtual{
+			two(VUNPCKLPD, low23, low01), two(VUNPCKHPD, low23, low01),
+			two(VUNPCKLPD, high23, high01), two(VUNPCKHPD, high23, high01),
+		}
+	}
+	// The rows below, of the next call, begin in other pages: the processor's own prefetching does not go there.
+	for range 4 {
+		for _, at := range four(s, lds, lds3) {
+			PREFETCHT1(at)
+		}
+		LEAQ(operand.Mem{Base: s, Index: lds, Scale: 4}, s)
+	}
+	const even, odd = 0b10_00_10_00, 0b11_01_11_01
+	var column [16]reg.VecVirtual
+	for j := range 4 {
+		for l, which := range []uint64{even, odd} {
+			upper, lower := lanes(which, within[1][j], within[0][j]), lanes(which, within[3][j], within[2][j])
+			column[4*l+j] = lanes(even, lower, upper)
+			column[4*(l+2)+j] = lanes(odd, lower, upper)
+		}
+	}
+	for p := 0; p < 16; p += 4 {
+		for j, at := range four(d, ldd, ldd3) {
+			VMOVUPS(column[p+j], at)
+		}
+		LEAQ(operand.Mem{Base: d, Index: ldd, Scale: 4}, d)
+	}
+	ADDQ(operand.Imm(64), src)
 	DECQ(blocks)
 	JNZ(operand.LabelRef("block"))
 	VZEROUPPER()
