@@ -207,8 +207,8 @@ func TestSumsNonFinite(t *testing.T) {
 				got[1], got[2] = Moments(x, 0.25)
 				got[3], got[4] = DotCentred(x, dy, 0.25)
 				AddRow(&rows[0], x)
-				MomentsRow(&rows[1], &rows[2], x, k)
-				DotCentredRow(&rows[3], &rows[4], x, dy, k)
+				MomentsRows(&rows[1], &rows[2], x, len(x), 1, k)
+				DotCentredRows(&rows[3], &rows[4], x, dy, len(x), 1, k)
 				for j := range got {
 					if !sameNonFinite(got[j], want[j]) {
 						t.Fatalf("%d elements: sum %d is %v, want %v", n, j, got[j], want[j])

@@ -95,28 +95,39 @@ func AddRow[T Float](acc *[Tile]float64, x []T) {
 	}
 }
 
-// MomentsRow adds x[i]-k[i] to sum[i] and its square to square[i], for at most Tile columns.
-func MomentsRow[T Float](sum, square *[Tile]float64, x, k []T) {
-	if len(x) > Tile {
-		x = x[:Tile]
+// MomentsRows adds x[i]-k[i] to sum[i] and its square to square[i], for len(k), at most Tile, columns of a number of
+// rows that are ld elements apart.
+func MomentsRows[T Float](sum, square *[Tile]float64, x []T, ld, rows int, k []T) {
+	if rows < 1 || len(k) == 0 {
+		return
 	}
-	k = k[:len(x)]
-	for i := momentsRowAsm(sum, square, x, k); i < len(x); i++ {
-		a := float64(x[i]) - float64(k[i])
-		sum[i] += a
-		square[i] += float64(a * a)
+	k, x = k[:min(len(k), Tile)], x[:(rows-1)*ld+len(k)]
+	done := momentsRowsAsm(sum, square, x, ld, rows, k)
+	for n := range rows {
+		row := x[n*ld:][:len(k)]
+		for i := done; i < len(k); i++ {
+			a := float64(row[i]) - float64(k[i])
+			sum[i] += a
+			square[i] += float64(a * a)
+		}
 	}
 }
 
-// DotCentredRow adds dy[i] to sum[i] and dy[i]*(x[i]-mean[i]) to dot[i], for at most Tile columns.
-func DotCentredRow[T Float](sum, dot *[Tile]float64, x, dy, mean []T) {
-	if len(x) > Tile {
-		x = x[:Tile]
+// DotCentredRows adds dy[i] to sum[i] and dy[i]*(x[i]-mean[i]) to dot[i], for len(mean), at most Tile, columns of a number
+// of rows that are ld elements apart.
+func DotCentredRows[T Float](sum, dot *[Tile]float64, x, dy []T, ld, rows int, mean []T) {
+	if rows < 1 || len(mean) == 0 {
+		return
 	}
-	dy, mean = dy[:len(x)], mean[:len(x)]
-	for i := dotCentredRowAsm(sum, dot, x, dy, mean); i < len(x); i++ {
-		g := float64(dy[i])
-		sum[i] += g
-		dot[i] += float64(g * (float64(x[i]) - float64(mean[i])))
+	mean = mean[:min(len(mean), Tile)]
+	x, dy = x[:(rows-1)*ld+len(mean)], dy[:(rows-1)*ld+len(mean)]
+	done := dotCentredRowsAsm(sum, dot, x, dy, ld, rows, mean)
+	for n := range rows {
+		row, grad := x[n*ld:][:len(mean)], dy[n*ld:][:len(mean)]
+		for i := done; i < len(mean); i++ {
+			g := float64(grad[i])
+			sum[i] += g
+			dot[i] += float64(g * (float64(row[i]) - float64(mean[i])))
+		}
 	}
 }

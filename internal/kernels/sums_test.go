@@ -32,8 +32,8 @@ func TestSums(t *testing.T) {
 		r[1], r[2] = m1+3*m2, d1+3*d2
 		var rows [5][Tile]float64
 		AddRow(&rows[0], x)
-		MomentsRow(&rows[1], &rows[2], x, k)
-		DotCentredRow(&rows[3], &rows[4], x, dy, k)
+		MomentsRows(&rows[1], &rows[2], x, len(x), 1, k)
+		DotCentredRows(&rows[3], &rows[4], x, dy, len(x), 1, k)
 		for i := range min(n, Tile) {
 			a := float64(x[i]) - float64(k[i])
 			for j, w := range []float64{float64(x[i]), a, a * a, float64(dy[i]), float64(dy[i]) * a} {
@@ -156,6 +156,41 @@ func TestCrossEntropyRowNonFinite(t *testing.T) {
 						t.Fatalf("%d classes, %v at %d: loss %v, gradient %v", n, bad, at, loss, dx)
 					}
 				}
+			}
+		}
+	})
+}
+
+// Sums over several rows are, to the bit, those of plain loops, and nothing beside the columns is read.
+func TestSumsOfRows(t *testing.T) {
+	eachLevel(t, func(t *testing.T) {
+		r := rand.New(rand.NewPCG(1, 77))
+		for range 300 {
+			cols, rows := 1+r.IntN(Tile), 1+r.IntN(6)
+			ld := cols + r.IntN(20)
+			x, dy := normal[float32](r, (rows-1)*ld+cols), normal[float32](r, (rows-1)*ld+cols)
+			k := normal[float32](r, cols)
+			var got, want [4][Tile]float64
+			for i := range got[0] {
+				for j := range got {
+					got[j][i] = r.NormFloat64()
+				}
+			}
+			want = got
+			for n := range rows {
+				for i := range cols {
+					a, g := float64(x[n*ld+i])-float64(k[i]), float64(dy[n*ld+i])
+					want[0][i] += a
+					want[1][i] += float64(a * a)
+					want[2][i] += g
+					want[3][i] += float64(g * a)
+				}
+			}
+			x, dy, k = guarded(t, x), guarded(t, dy), guarded(t, k)
+			MomentsRows(&got[0], &got[1], x, ld, rows, k)
+			DotCentredRows(&got[2], &got[3], x, dy, ld, rows, k)
+			if got != want {
+				t.Fatalf("%d rows of %d columns, %d apart: %v, want %v", rows, cols, ld, got, want)
 			}
 		}
 	})

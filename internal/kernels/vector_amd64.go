@@ -221,18 +221,18 @@ func dotCentredAsm[T Float](x, dy []T, mean float64, s *Sums) int {
 	return n
 }
 
-func momentsRowAsm[T Float](sum, square *[Tile]float64, x, k []T) int {
-	n := vectorsOf[T](len(x), 4)
+func momentsRowsAsm[T Float](sum, square *[Tile]float64, x []T, ld, rows int, k []T) int {
+	n := vectorsOf[T](len(k), 4)
 	if n > 0 {
-		momentsRowAVX2(&sum[0], &square[0], first(x), first(k[:n]), n)
+		momentsRowsAVX2(&sum[0], &square[0], first(x), first(k), n, ld, rows)
 	}
 	return n
 }
 
-func dotCentredRowAsm[T Float](sum, dot *[Tile]float64, x, dy, mean []T) int {
-	n := vectorsOf[T](len(x), 4)
+func dotCentredRowsAsm[T Float](sum, dot *[Tile]float64, x, dy []T, ld, rows int, mean []T) int {
+	n := vectorsOf[T](len(mean), 4)
 	if n > 0 {
-		dotCentredRowAVX2(&sum[0], &dot[0], first(x), first(dy[:n]), first(mean[:n]), n)
+		dotCentredRowsAVX2(&sum[0], &dot[0], first(x), first(dy), first(mean), n, ld, rows)
 	}
 	return n
 }

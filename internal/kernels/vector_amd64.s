@@ -3580,59 +3580,214 @@ loopDot:
 	VZEROUPPER
 	RET
 
-// func momentsRowAVX2(sum *float64, square *float64, x *float32, k *float32, n int)
+// func momentsRowsAVX2(sum *float64, square *float64, x *float32, k *float32, n int, ld int, rows int)
 // Requires: AVX
-TEXT ·momentsRowAVX2(SB), NOSPLIT, $0-40
+TEXT ·momentsRowsAVX2(SB), NOSPLIT, $0-56
 	MOVQ sum+0(FP), AX
 	MOVQ square+8(FP), CX
-	MOVQ n+32(FP), DX
-	MOVQ x+16(FP), BX
-	MOVQ k+24(FP), SI
+	MOVQ k+24(FP), DX
+	MOVQ n+32(FP), BX
+	MOVQ ld+40(FP), SI
+	MOVQ x+16(FP), DI
+	SHLQ $0x02, SI
 
-loop:
-	VCVTPS2PD (BX), Y0
-	VCVTPS2PD (SI), Y1
-	VSUBPD    Y1, Y0, Y0
-	VMULPD    Y0, Y0, Y1
-	VADDPD    (AX), Y0, Y0
+line:
+	CMPQ      BX, $0x10
+	JL        lineDone
+	VMOVUPS   (AX), Y0
+	VMOVUPS   (CX), Y1
+	VCVTPS2PD (DX), Y2
+	VMOVUPS   32(AX), Y3
+	VMOVUPS   32(CX), Y4
+	VCVTPS2PD 16(DX), Y5
+	VMOVUPS   64(AX), Y6
+	VMOVUPS   64(CX), Y7
+	VCVTPS2PD 32(DX), Y8
+	VMOVUPS   96(AX), Y9
+	VMOVUPS   96(CX), Y10
+	VCVTPS2PD 48(DX), Y11
+	MOVQ      DI, R8
+	MOVQ      rows+48(FP), R9
+
+lineRow:
+	VCVTPS2PD (R8), Y12
+	VSUBPD    Y2, Y12, Y12
+	VMULPD    Y12, Y12, Y13
+	VADDPD    Y12, Y0, Y0
+	VADDPD    Y13, Y1, Y1
+	VCVTPS2PD 16(R8), Y12
+	VSUBPD    Y5, Y12, Y12
+	VMULPD    Y12, Y12, Y13
+	VADDPD    Y12, Y3, Y3
+	VADDPD    Y13, Y4, Y4
+	VCVTPS2PD 32(R8), Y12
+	VSUBPD    Y8, Y12, Y12
+	VMULPD    Y12, Y12, Y13
+	VADDPD    Y12, Y6, Y6
+	VADDPD    Y13, Y7, Y7
+	VCVTPS2PD 48(R8), Y12
+	VSUBPD    Y11, Y12, Y12
+	VMULPD    Y12, Y12, Y13
+	VADDPD    Y12, Y9, Y9
+	VADDPD    Y13, Y10, Y10
+	ADDQ      SI, R8
+	DECQ      R9
+	JNZ       lineRow
 	VMOVUPD   Y0, (AX)
-	VADDPD    (CX), Y1, Y0
-	VMOVUPD   Y0, (CX)
-	ADDQ      $0x20, AX
-	ADDQ      $0x20, CX
-	ADDQ      $0x10, BX
-	ADDQ      $0x10, SI
-	SUBQ      $0x04, DX
-	JNZ       loop
+	VMOVUPD   Y1, (CX)
+	VMOVUPD   Y3, 32(AX)
+	VMOVUPD   Y4, 32(CX)
+	VMOVUPD   Y6, 64(AX)
+	VMOVUPD   Y7, 64(CX)
+	VMOVUPD   Y9, 96(AX)
+	VMOVUPD   Y10, 96(CX)
+	ADDQ      $0x00000080, AX
+	ADDQ      $0x00000080, CX
+	ADDQ      $0x40, DX
+	ADDQ      $0x40, DI
+	SUBQ      $0x10, BX
+	JMP       line
+
+lineDone:
+vector:
+	CMPQ      BX, $0x04
+	JL        vectorDone
+	VMOVUPS   (AX), Y0
+	VMOVUPS   (CX), Y1
+	VCVTPS2PD (DX), Y2
+	MOVQ      DI, R8
+	MOVQ      rows+48(FP), R9
+
+vectorRow:
+	VCVTPS2PD (R8), Y3
+	VSUBPD    Y2, Y3, Y3
+	VMULPD    Y3, Y3, Y4
+	VADDPD    Y3, Y0, Y0
+	VADDPD    Y4, Y1, Y1
+	ADDQ      SI, R8
+	DECQ      R9
+	JNZ       vectorRow
+	VMOVUPD   Y0, (AX)
+	VMOVUPD   Y1, (CX)
+	ADDQ      $0x00000020, AX
+	ADDQ      $0x00000020, CX
+	ADDQ      $0x10, DX
+	ADDQ      $0x10, DI
+	SUBQ      $0x04, BX
+	JMP       vector
+
+vectorDone:
 	VZEROUPPER
 	RET
 
-// func dotCentredRowAVX2(sum *float64, dot *float64, x *float32, dy *float32, mean *float32, n int)
+// func dotCentredRowsAVX2(sum *float64, dot *float64, x *float32, dy *float32, mean *float32, n int, ld int, rows int)
 // Requires: AVX
-TEXT ·dotCentredRowAVX2(SB), NOSPLIT, $0-48
+TEXT ·dotCentredRowsAVX2(SB), NOSPLIT, $0-64
 	MOVQ sum+0(FP), AX
 	MOVQ dot+8(FP), CX
-	MOVQ n+40(FP), DX
-	MOVQ x+16(FP), BX
-	MOVQ dy+24(FP), SI
-	MOVQ mean+32(FP), DI
+	MOVQ mean+32(FP), DX
+	MOVQ n+40(FP), BX
+	MOVQ ld+48(FP), SI
+	MOVQ x+16(FP), DI
+	MOVQ dy+24(FP), R9
+	SHLQ $0x02, SI
 
-loop:
-	VCVTPS2PD (BX), Y0
-	VCVTPS2PD (SI), Y1
-	VCVTPS2PD (DI), Y2
-	VSUBPD    Y2, Y0, Y0
-	VMULPD    Y0, Y1, Y0
-	VADDPD    (AX), Y1, Y1
-	VMOVUPD   Y1, (AX)
-	VADDPD    (CX), Y0, Y0
-	VMOVUPD   Y0, (CX)
-	ADDQ      $0x20, AX
-	ADDQ      $0x20, CX
-	ADDQ      $0x10, BX
-	ADDQ      $0x10, SI
+line:
+	CMPQ      BX, $0x10
+	JL        lineDone
+	VMOVUPS   (AX), Y0
+	VMOVUPS   (CX), Y1
+	VCVTPS2PD (DX), Y2
+	VMOVUPS   32(AX), Y3
+	VMOVUPS   32(CX), Y4
+	VCVTPS2PD 16(DX), Y5
+	VMOVUPS   64(AX), Y6
+	VMOVUPS   64(CX), Y7
+	VCVTPS2PD 32(DX), Y8
+	VMOVUPS   96(AX), Y9
+	VMOVUPS   96(CX), Y10
+	VCVTPS2PD 48(DX), Y11
+	MOVQ      DI, R8
+	MOVQ      R9, R10
+	MOVQ      rows+56(FP), R11
+
+lineRow:
+	VCVTPS2PD (R8), Y12
+	VCVTPS2PD (R10), Y13
+	VSUBPD    Y2, Y12, Y12
+	VMULPD    Y12, Y13, Y12
+	VADDPD    Y13, Y0, Y0
+	VADDPD    Y12, Y1, Y1
+	VCVTPS2PD 16(R8), Y12
+	VCVTPS2PD 16(R10), Y13
+	VSUBPD    Y5, Y12, Y12
+	VMULPD    Y12, Y13, Y12
+	VADDPD    Y13, Y3, Y3
+	VADDPD    Y12, Y4, Y4
+	VCVTPS2PD 32(R8), Y12
+	VCVTPS2PD 32(R10), Y13
+	VSUBPD    Y8, Y12, Y12
+	VMULPD    Y12, Y13, Y12
+	VADDPD    Y13, Y6, Y6
+	VADDPD    Y12, Y7, Y7
+	VCVTPS2PD 48(R8), Y12
+	VCVTPS2PD 48(R10), Y13
+	VSUBPD    Y11, Y12, Y12
+	VMULPD    Y12, Y13, Y12
+	VADDPD    Y13, Y9, Y9
+	VADDPD    Y12, Y10, Y10
+	ADDQ      SI, R8
+	ADDQ      SI, R10
+	DECQ      R11
+	JNZ       lineRow
+	VMOVUPD   Y0, (AX)
+	VMOVUPD   Y1, (CX)
+	VMOVUPD   Y3, 32(AX)
+	VMOVUPD   Y4, 32(CX)
+	VMOVUPD   Y6, 64(AX)
+	VMOVUPD   Y7, 64(CX)
+	VMOVUPD   Y9, 96(AX)
+	VMOVUPD   Y10, 96(CX)
+	ADDQ      $0x00000080, AX
+	ADDQ      $0x00000080, CX
+	ADDQ      $0x40, DX
+	ADDQ      $0x40, DI
+	ADDQ      $0x40, R9
+	SUBQ      $0x10, BX
+	JMP       line
+
+lineDone:
+vector:
+	CMPQ      BX, $0x04
+	JL        vectorDone
+	VMOVUPS   (AX), Y0
+	VMOVUPS   (CX), Y1
+	VCVTPS2PD (DX), Y2
+	MOVQ      DI, R8
+	MOVQ      R9, R10
+	MOVQ      rows+56(FP), R11
+
+vectorRow:
+	VCVTPS2PD (R8), Y3
+	VCVTPS2PD (R10), Y4
+	VSUBPD    Y2, Y3, Y3
+	VMULPD    Y3, Y4, Y3
+	VADDPD    Y4, Y0, Y0
+	VADDPD    Y3, Y1, Y1
+	ADDQ      SI, R8
+	ADDQ      SI, R10
+	DECQ      R11
+	JNZ       vectorRow
+	VMOVUPD   Y0, (AX)
+	VMOVUPD   Y1, (CX)
+	ADDQ      $0x00000020, AX
+	ADDQ      $0x00000020, CX
+	ADDQ      $0x10, DX
 	ADDQ      $0x10, DI
-	SUBQ      $0x04, DX
-	JNZ       loop
+	ADDQ      $0x10, R9
+	SUBQ      $0x04, BX
+	JMP       vector
+
+vectorDone:
 	VZEROUPPER
 	RET

@@ -14,13 +14,15 @@ func normaliseRowAsm[T Float](y, x, mean, a, b []T) int                         
 func normaliseGradAsm[T Float](dx, x, dy []T, mean, a, b, c T) int                 { return 0 }
 func normaliseGradRowAsm[T Float](dx, x, dy, mean, a, b, c []T) int                { return 0 }
 
-func sumAsm[T Float](x []T, s *Sums) int                                           { return 0 }
-func maxAsm[T Float](x []T) (top T, n int)                                         { return 0, 0 }
-func addRowAsm[T Float](acc *[Tile]float64, x []T) int                             { return 0 }
-func momentsAsm[T Float](x []T, k float64, s *Sums) int                            { return 0 }
-func dotCentredAsm[T Float](x, dy []T, mean float64, s *Sums) int                  { return 0 }
-func momentsRowAsm[T Float](sum, square *[Tile]float64, x, k []T) int              { return 0 }
-func dotCentredRowAsm[T Float](sum, dot *[Tile]float64, x, dy, mean []T) int       { return 0 }
+func sumAsm[T Float](x []T, s *Sums) int                                                 { return 0 }
+func maxAsm[T Float](x []T) (top T, n int)                                               { return 0, 0 }
+func addRowAsm[T Float](acc *[Tile]float64, x []T) int                                   { return 0 }
+func momentsAsm[T Float](x []T, k float64, s *Sums) int                                  { return 0 }
+func dotCentredAsm[T Float](x, dy []T, mean float64, s *Sums) int                        { return 0 }
+func momentsRowsAsm[T Float](sum, square *[Tile]float64, x []T, ld, rows int, k []T) int { return 0 }
+func dotCentredRowsAsm[T Float](sum, dot *[Tile]float64, x, dy []T, ld, rows int, mean []T) int {
+	return 0
+}
 func lstmStepAsm[T Float](gates, bias []T, stride int, before, c, tanh, h []T) int { return 0 }
 func lstmGradAsm[T Float](da, gates []T, stride int, dc, dh, tanh, before []T) int { return 0 }
 

@@ -244,12 +244,12 @@ func momentsAVX2(x *float32, n int, k float64, out *float64)
 //go:noescape
 func dotCentredAVX2(dy *float32, x *float32, n int, mean float64, out *float64)
 
-// momentsRowAVX2 is MomentsRow.
+// momentsRowsAVX2 is MomentsRows.
 //
 //go:noescape
-func momentsRowAVX2(sum *float64, square *float64, x *float32, k *float32, n int)
+func momentsRowsAVX2(sum *float64, square *float64, x *float32, k *float32, n int, ld int, rows int)
 
-// dotCentredRowAVX2 is DotCentredRow.
+// dotCentredRowsAVX2 is DotCentredRows.
 //
 //go:noescape
-func dotCentredRowAVX2(sum *float64, dot *float64, x *float32, dy *float32, mean *float32, n int)
+func dotCentredRowsAVX2(sum *float64, dot *float64, x *float32, dy *float32, mean *float32, n int, ld int, rows int)

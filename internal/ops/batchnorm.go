@@ -91,6 +91,22 @@ func (d channels) block() int {
 
 func (d channels) blocks() int { return ceilDiv(d.c, d.block()) }
 
+// mergedAtOnce is about the number of channels whose slices one part merges.
+const mergedAtOnce = 256
+
+// sumPhases are those of sums over every channel: of slices, and of merging them where there are several.
+func (d channels) sumPhases() []int {
+	if d.slices() == 1 {
+		return []int{d.blocks()}
+	}
+	return []int{d.slices() * d.blocks(), ceilDiv(d.c, mergedAtOnce)}
+}
+
+// merged returns the channels that a part of the second of these phases merges.
+func (d channels) merged(part int) (c0, c1 int) {
+	return part * mergedAtOnce, min((part+1)*mergedAtOnce, d.c)
+}
+
 // part returns the slice and its samples, and the channels, that a part of slices*blocks has.
 func (d channels) part(i int) (slice, n0, n1, c0, c1 int) {
 	slice = i / d.blocks()
@@ -109,7 +125,7 @@ type batchStats struct {
 	channels
 }
 
-func (o *batchStats) Phases() []int { return []int{o.slices() * o.blocks(), 1} }
+func (o *batchStats) Phases() []int { return o.sumPhases() }
 
 // A slice leaves for each channel k, mean-k and the variance.
 func (o *batchStats) Scratch() (shared, worker int) { return 3 * o.c * o.slices(), 0 }
@@ -125,25 +141,28 @@ func (o *batchStats) Run(env *Env, _, phase, part int, out *Buf, in []*Buf) erro
 
 func batchStatsPart[T kernels.Float](o *batchStats, phase, part int, y, x, partial []T) {
 	if phase == 1 {
-		mergeStats(o, y, partial)
+		c0, c1 := o.merged(part)
+		mergeStats(o, c0, c1, y, partial)
 		return
 	}
 	slice, n0, n1, c0, c1 := o.part(part)
-	m := float64((n1 - n0) * o.s)
-	if m == 0 {
-		return
+	if m := float64((n1 - n0) * o.s); m > 0 {
+		sliceStats(o, n0, n1, c0, c1, m, x, partial[3*o.c*slice:])
 	}
-	partial = partial[3*o.c*slice:]
+	if o.slices() == 1 {
+		mergeStats(o, c0, c1, y, partial)
+	}
+}
+
+// sliceStats leaves in partial what the samples [n0, n1), m elements a channel, give for the channels [c0, c1).
+func sliceStats[T kernels.Float](o *batchStats, n0, n1, c0, c1 int, m float64, x, partial []T) {
 	var sum, square [kernels.Tile]float64
 	for c := c0; c < c1; {
 		w := 1
 		if o.s == 1 {
 			w = min(kernels.Tile, c1-c)
 			sum, square = [kernels.Tile]float64{}, [kernels.Tile]float64{}
-			first := x[n0*o.c+c:][:w]
-			for n := n0; n < n1; n++ {
-				kernels.MomentsRow(&sum, &square, x[n*o.c+c:][:w], first)
-			}
+			kernels.MomentsRows(&sum, &square, x[n0*o.c+c:], o.c, n1-n0, x[n0*o.c+c:][:w])
 		} else {
 			var s kernels.Sums
 			k := float64(x[(n0*o.c+c)*o.s])
@@ -163,8 +182,9 @@ func batchStatsPart[T kernels.Float](o *batchStats, phase, part int, y, x, parti
 	}
 }
 
-func mergeStats[T kernels.Float](o *batchStats, y, partial []T) {
-	for c := range o.c {
+// mergeStats merges the slices of the channels [c0, c1).
+func mergeStats[T kernels.Float](o *batchStats, c0, c1 int, y, partial []T) {
+	for c := c0; c < c1; c++ {
 		var count, mean, m2 float64
 		for s := range o.slices() {
 			p := partial[3*(o.c*s+c):][:3]

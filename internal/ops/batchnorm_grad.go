@@ -16,7 +16,7 @@ type normParamsGrad struct {
 	eps float64
 }
 
-func (o *normParamsGrad) Phases() []int                 { return []int{o.slices() * o.blocks(), 1} }
+func (o *normParamsGrad) Phases() []int                 { return o.sumPhases() }
 func (o *normParamsGrad) Scratch() (shared, worker int) { return 2 * o.c * o.slices(), 0 }
 
 func (o *normParamsGrad) Run(env *Env, _, phase, part int, out *Buf, in []*Buf) error {
@@ -31,19 +31,27 @@ func (o *normParamsGrad) Run(env *Env, _, phase, part int, out *Buf, in []*Buf) 
 func normParamsPart[T kernels.Float](o *normParamsGrad, phase, part int, out *Buf, in []*Buf, partial []T) {
 	x, mean, variance, dy := floats[T](in[0]), floats[T](in[1]), floats[T](in[2]), floats[T](in[3])
 	if phase == 1 {
-		mergeParamsGrad(o.channels, o.eps, floats[T](out), variance, partial)
+		c0, c1 := o.merged(part)
+		mergeParamsGrad(o, c0, c1, floats[T](out), variance, partial)
 		return
 	}
 	slice, n0, n1, c0, c1 := o.part(part)
-	partial = partial[2*o.c*slice:]
+	sliceParamsGrad(o, n0, n1, c0, c1, x, mean, dy, partial[2*o.c*slice:])
+	if o.slices() == 1 {
+		mergeParamsGrad(o, c0, c1, floats[T](out), variance, partial)
+	}
+}
+
+// sliceParamsGrad leaves in partial the sums over the samples [n0, n1) for the channels [c0, c1).
+func sliceParamsGrad[T kernels.Float](o *normParamsGrad, n0, n1, c0, c1 int, x, mean, dy, partial []T) {
 	var sum, dot [kernels.Tile]float64
 	for c := c0; c < c1; {
 		w := 1
 		if o.s == 1 {
 			w = min(kernels.Tile, c1-c)
 			sum, dot = [kernels.Tile]float64{}, [kernels.Tile]float64{}
-			for n := n0; n < n1; n++ {
-				kernels.DotCentredRow(&sum, &dot, x[n*o.c+c:][:w], dy[n*o.c+c:][:w], mean[c:c+w])
+			if n0 < n1 {
+				kernels.DotCentredRows(&sum, &dot, x[n0*o.c+c:], dy[n0*o.c+c:], o.c, n1-n0, mean[c:c+w])
 			}
 		} else {
 			var s kernels.Sums
@@ -60,12 +68,12 @@ func normParamsPart[T kernels.Float](o *normParamsGrad, phase, part int, out *Bu
 	}
 }
 
-// mergeParamsGrad adds up the slices' sum(dy*(x-mean)) and sum(dy).
-func mergeParamsGrad[T kernels.Float](d channels, eps float64, params, variance, partial []T) {
-	for c := range d.c {
-		dot := kernels.SumStrided(partial[c:], d.slices(), 2*d.c)
-		params[c] = T(dot / math.Sqrt(float64(variance[c])+eps))
-		params[d.c+c] = T(kernels.SumStrided(partial[d.c+c:], d.slices(), 2*d.c))
+// mergeParamsGrad adds up the slices' sum(dy*(x-mean)) and sum(dy) of the channels [c0, c1).
+func mergeParamsGrad[T kernels.Float](o *normParamsGrad, c0, c1 int, params, variance, partial []T) {
+	for c := c0; c < c1; c++ {
+		dot := kernels.SumStrided(partial[c:], o.slices(), 2*o.c)
+		params[c] = T(dot / math.Sqrt(float64(variance[c])+o.eps))
+		params[o.c+c] = T(kernels.SumStrided(partial[o.c+c:], o.slices(), 2*o.c))
 	}
 }
 

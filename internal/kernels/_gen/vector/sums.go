@@ -5,6 +5,7 @@ import (
 
 	. "github.com/mmcloughlin/avo/build"
 	"github.com/mmcloughlin/avo/operand"
+	"github.com/mmcloughlin/avo/reg"
 )
 
 // wide4 is four float32 of memory as float64.
@@ -130,41 +131,74 @@ func sums() {
 	RET()
 }
 
-// sumsOfRows writes the loops that add rows to sums of their own. n is a multiple of 4.
+// sumsOfRows writes the loops that add rows to sums of their own. n is a multiple of 4. Of a line of the cache, 16 columns,
+// all rows are added before the next one: the sums stay in registers.
 func sumsOfRows() {
-	row := func(name, doc, second string, inputs []string, f func(x []vec) (a, b vec)) {
-		TEXT(name+"AVX2", NOSPLIT, "func(sum, "+second+" *float64, "+strings.Join(inputs, ", ")+" *float32, n int)")
+	rows := func(name, doc, second string, inputs []string, fixed string, f func(x []vec, k vec) (a, b vec)) {
+		TEXT(name+"AVX2", NOSPLIT, "func(sum, "+second+" *float64, "+strings.Join(append(inputs, fixed), ", ")+" *float32, n, ld, rows int)")
 		Pragma("noescape")
 		Doc(name + "AVX2 " + doc)
-		sum, other, n := Load(Param("sum"), GP64()), Load(Param(second), GP64()), Load(Param("n"), GP64())
-		var from []operand.Mem
+		sum, other, k := Load(Param("sum"), GP64()), Load(Param(second), GP64()), Load(Param(fixed), GP64())
+		n, ld := Load(Param("n"), GP64()), Load(Param("ld"), GP64())
+		var from, row []reg.GPVirtual
 		for _, v := range inputs {
-			from = append(from, operand.Mem{Base: Load(Param(v), GP64())})
+			from, row = append(from, Load(Param(v), GP64()).(reg.GPVirtual)), append(row, GP64())
 		}
-		Label("loop")
-		var x []vec
-		for _, m := range from {
-			x = append(x, wide4(m))
+		count := GP64()
+		SHLQ(operand.Imm(2), ld)
+		block := func(label string, vectors int) {
+			Label(label)
+			CMPQ(n, operand.Imm(uint64(4*vectors)))
+			JL(operand.LabelRef(label + "Done"))
+			a, b, c := make([]vec, vectors), make([]vec, vectors), make([]vec, vectors)
+			for j := range vectors {
+				a[j], b[j] = load(operand.Mem{Base: sum, Disp: 32 * j}), load(operand.Mem{Base: other, Disp: 32 * j})
+				c[j] = wide4(operand.Mem{Base: k, Disp: 16 * j})
+			}
+			for i := range from {
+				MOVQ(from[i], row[i])
+			}
+			Load(Param("rows"), count)
+			Label(label + "Row")
+			for j := range vectors {
+				var x []vec
+				for _, r := range row {
+					x = append(x, wide4(operand.Mem{Base: r, Disp: 16 * j}))
+				}
+				da, db := f(x, c[j])
+				VADDPD(da, a[j], a[j])
+				VADDPD(db, b[j], b[j])
+			}
+			for _, r := range row {
+				ADDQ(ld, r)
+			}
+			DECQ(count)
+			JNZ(operand.LabelRef(label + "Row"))
+			for j := range vectors {
+				VMOVUPD(a[j], operand.Mem{Base: sum, Disp: 32 * j})
+				VMOVUPD(b[j], operand.Mem{Base: other, Disp: 32 * j})
+			}
+			for _, p := range []reg.Register{sum, other} {
+				ADDQ(operand.U32(uint32(32*vectors)), p)
+			}
+			for _, p := range append([]reg.GPVirtual{k.(reg.GPVirtual)}, from...) {
+				ADDQ(operand.Imm(uint64(16*vectors)), p)
+			}
+			SUBQ(operand.Imm(uint64(4*vectors)), n)
+			JMP(operand.LabelRef(label))
+			Label(label + "Done")
 		}
-		a, b := f(x)
-		VMOVUPD(addWide(a, operand.Mem{Base: sum}), operand.Mem{Base: sum})
-		VMOVUPD(addWide(b, operand.Mem{Base: other}), operand.Mem{Base: other})
-		ADDQ(operand.Imm(32), sum)
-		ADDQ(operand.Imm(32), other)
-		for _, m := range from {
-			ADDQ(operand.Imm(16), m.Base)
-		}
-		SUBQ(operand.Imm(4), n)
-		JNZ(operand.LabelRef("loop"))
+		block("line", 4)
+		block("vector", 1)
 		VZEROUPPER()
 		RET()
 	}
-	row("momentsRow", "is MomentsRow.", "square", []string{"x", "k"}, func(x []vec) (a, b vec) {
-		d := subWide(x[0], x[1])
+	rows("momentsRows", "is MomentsRows.", "square", []string{"x"}, "k", func(x []vec, k vec) (a, b vec) {
+		d := subWide(x[0], k)
 		return d, mulWide(d, d)
 	})
-	row("dotCentredRow", "is DotCentredRow.", "dot", []string{"x", "dy", "mean"}, func(x []vec) (a, b vec) {
-		return x[1], mulWide(x[1], subWide(x[0], x[2]))
+	rows("dotCentredRows", "is DotCentredRows.", "dot", []string{"x", "dy"}, "mean", func(x []vec, mean vec) (a, b vec) {
+		return x[1], mulWide(x[1], subWide(x[0], mean))
 	})
 }
 
