@@ -56,9 +56,15 @@ var _ gorgonia.Solver = (*Solver)(nil)
 // New returns a Solver with the method. The first Step begins the run, from the values the nodes have.
 func New(m optimizer.Method) *Solver { return &Solver{method: m} }
 
+// ErrNotFinite is that a gradient or a loss has a NaN or an infinity.
+var ErrNotFinite = errors.New("is not finite")
+
 // Step takes the gradients of the nodes and sets the nodes to the point of the next gradient. It sets
 // the gradients to 0, as the solvers of Gorgonia do. The nodes are the same, in the same order, at each
 // call.
+//
+// If a gradient, or what Loss returns, has a NaN or an infinity, the error is ErrNotFinite and names the node. Weights and
+// state are then as before: another mini-batch may be tried, or Finish gives the last good weights.
 func (s *Solver) Step(model []gorgonia.ValueGrad) error {
 	if s.state == nil {
 		if err := s.start(model); err != nil {
@@ -72,6 +78,7 @@ func (s *Solver) Step(model []gorgonia.ValueGrad) error {
 		return errors.New("solver: Step after Finish: these gradients are not where the method wants them; call Continue before the machine runs")
 	}
 	grad := s.results[s.answered].Grad
+	var bad error
 	err := s.each(func(i int, vg gorgonia.ValueGrad, from, to int) error {
 		g, err := vg.Grad()
 		if err != nil {
@@ -80,17 +87,27 @@ func (s *Solver) Step(model []gorgonia.ValueGrad) error {
 		if err := read(grad[from:to], g); err != nil {
 			return fmt.Errorf("gradient: %w", err)
 		}
+		if bad == nil && slices.ContainsFunc(grad[from:to], notFinite) {
+			bad = fmt.Errorf("solver: %s: the gradient %w; a smaller rate, or a limit to its length (optimizer.Clip), may help", name(i, vg), ErrNotFinite)
+		}
 		return nil
 	})
 	if err != nil {
 		return err
 	}
 	if s.Loss != nil {
-		s.results[s.answered].Loss = s.Loss()
+		loss := s.Loss()
+		if bad == nil && (math.IsNaN(loss) || math.IsInf(loss, 0)) {
+			bad = fmt.Errorf("solver: the loss, %g, %w; a smaller rate may help", loss, ErrNotFinite)
+		}
+		s.results[s.answered].Loss = loss
 	}
 	for _, vg := range s.model {
 		g, _ := vg.Grad()
 		gorgonia.ZeroValue(g) // only once all were read: nodes may share a gradient
+	}
+	if bad != nil {
+		return bad
 	}
 	if s.answered++; s.answered == len(s.queries) {
 		s.method.Tell(s.state, s.results)
@@ -221,6 +238,8 @@ func (s *Solver) each(f func(i int, vg gorgonia.ValueGrad, from, to int) error) 
 	}
 	return nil
 }
+
+func notFinite(v float32) bool { return v-v != 0 }
 
 func name(i int, vg gorgonia.ValueGrad) string {
 	if n, ok := vg.(gorgonia.Namer); ok {

@@ -3,6 +3,7 @@ package solver_test
 import (
 	"bytes"
 	"encoding/gob"
+	"errors"
 	"math"
 	"slices"
 	"strings"
@@ -221,6 +222,50 @@ func TestSolverAnswersQueriesInTurn(t *testing.T) {
 	step(1, 3)  // the second query is at 2+1
 	step(3, 1)  // 2 - 0.5 (1+3)/2
 	step(-1, 2) // 1+1
+}
+
+// A gradient or a loss that is not finite is refused, and the training goes on as if its mini-batch had not been.
+func TestSolverNotFinite(t *testing.T) {
+	for _, bad := range []float64{math.NaN(), math.Inf(1), math.Inf(-1)} {
+		var weights [2][]float32
+		for run := range weights {
+			model := mixed()
+			loss := 1.0
+			s := solver.New(entropy())
+			s.Loss = func() float64 { return loss }
+			for k := range 8 {
+				setGrads(t, model, k)
+				if run == 1 && k == 4 {
+					before := flat(t, model)
+					g, _ := model[3].Grad()
+					*g.(*gorgonia.F64) = gorgonia.F64(bad)
+					if err := s.Step(model); !errors.Is(err, solver.ErrNotFinite) || !strings.Contains(err.Error(), `node "d": the gradient`) {
+						t.Fatalf("gradient %v: %v", bad, err)
+					}
+					setGrads(t, model, k)
+					loss = bad
+					if err := s.Step(model); !errors.Is(err, solver.ErrNotFinite) || !strings.Contains(err.Error(), "the loss") {
+						t.Fatalf("loss %v: %v", bad, err)
+					}
+					loss = 1
+					if !slices.Equal(flat(t, model), before) {
+						t.Fatalf("%v: the weights have changed", bad)
+					}
+					setGrads(t, model, k)
+				}
+				if err := s.Step(model); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if err := s.Finish(); err != nil {
+				t.Fatal(err)
+			}
+			weights[run] = flat(t, model)
+		}
+		if !slices.Equal(weights[0], weights[1]) {
+			t.Errorf("%v: the weights are %v, without it %v", bad, weights[1], weights[0])
+		}
+	}
 }
 
 func TestSolverErrors(t *testing.T) {
