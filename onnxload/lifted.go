@@ -35,18 +35,10 @@ func (m *Model) lifted() map[string]bool {
 	}
 	parameters, _ := m.signature()
 	found := map[string]bool{}
-	if len(parameters) > 0 {
-		for _, t := range m.proto.Graph.Initializer { // numbers of which nothing is said below
-			n, _ := onnxpb.Count(t.GetDims())
-			found[t.GetName()] = n == 1 && !parameters[t.GetName()]
-		}
-	}
-	for _, t := range m.proto.Graph.Initializer { // torch.nn.utils.spectral_norm keeps two vectors beside the weight it divides
-		for _, end := range []string{"_u", "_v"} {
-			if of, ok := strings.CutSuffix(t.GetName(), end); ok && m.isInitializer(of+"_orig") {
-				found[t.GetName()] = true
-			}
-		}
+	for _, t := range m.proto.Graph.Initializer { // of those that the loop behind this one says nothing of, numbers
+		name := t.GetName()
+		n, _ := onnxpb.Count(t.GetDims())
+		found[name] = m.ofSpectralNorm(name) || len(parameters) > 0 && n == 1 && !parameters[name]
 	}
 	for _, v := range m.proto.Graph.ValueInfo {
 		if _, ok := m.info.initializer[v.GetName()]; !ok {
@@ -63,6 +55,16 @@ func (m *Model) lifted() map[string]bool {
 		}
 	}
 	return found
+}
+
+// ofSpectralNorm tells whether a tensor is one of the two vectors that torch.nn.utils.spectral_norm keeps beside the weight it divides.
+func (m *Model) ofSpectralNorm(name string) bool {
+	for _, end := range []string{"_u", "_v"} {
+		if of, ok := strings.CutSuffix(name, end); ok && m.isInitializer(of+"_orig") {
+			return true
+		}
+	}
+	return false
 }
 
 // signature returns what the file says the parameters and the buffers of the module are called.

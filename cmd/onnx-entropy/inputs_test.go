@@ -350,6 +350,7 @@ func TestInputNamedY(t *testing.T) {
 	for _, c := range []struct{ data, want string }{
 		{"unlabelled.npz", "unlabelled.npz: x_train.npy, y_train.npy has no labels; the array y is for the input of that name, so call theirs labels"},
 		{builtinDigits, "with arrays named x_train, y_train, labels_train, and x_test and so on"},
+		{"two.onnx", "the network has 2 inputs, x, y; give an NPZ file or a directory of NPY files with an array for each: x_train.npy or train-x.npy and so on, and labels_train for the labels"},
 	} {
 		if _, errs, code := call(t, "train", "two.onnx", "--data", c.data); code != 1 || !strings.Contains(errs, c.want) {
 			t.Errorf("exit code %d: %s", code, errs)

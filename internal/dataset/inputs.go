@@ -112,14 +112,19 @@ func (o Options) arrange(path string, names []string) (map[string]part, error) {
 
 // wanted lists the names of the inputs and that of the targets.
 func (o Options) wanted() string {
+	names := o.inputNames()
+	if len(o.Inputs) == 1 {
+		names += " or x"
+	}
+	return names + " and " + TargetName(o.Inputs)
+}
+
+func (o Options) inputNames() string {
 	var names []string
 	for _, in := range o.Inputs {
 		names = append(names, in.Name)
 	}
-	if len(names) == 1 {
-		names[0] += " or x"
-	}
-	return strings.Join(names, ", ") + " and " + TargetName(o.Inputs)
+	return strings.Join(names, ", ")
 }
 
 // TargetName is a name for the array of labels or targets that is none of the inputs', which come first.
@@ -262,6 +267,6 @@ func openInputs(path string, info os.FileInfo, o Options) (*Data, error) {
 		}
 	}
 	in := o.Inputs[0].Name
-	return nil, fmt.Errorf("dataset: %s: the network has %d inputs, %s; give an NPZ file or a directory of NPY files with an array for each: %s_train.npy or train-%s.npy and so on, and y_train for the labels",
-		path, len(o.Inputs), strings.TrimSuffix(o.wanted(), " and "+TargetName(o.Inputs)), fileName(in), fileName(in))
+	return nil, fmt.Errorf("dataset: %s: the network has %d inputs, %s; give an NPZ file or a directory of NPY files with an array for each: %s_train.npy or train-%s.npy and so on, and %s_train for the labels",
+		path, len(o.Inputs), o.inputNames(), fileName(in), fileName(in), TargetName(o.Inputs))
 }
