@@ -70,6 +70,9 @@ func mask(bits uint32) reg.Register {
 // two registers in lanes of 128 bits, VUNPCKLPS and VUNPCKHPS, give the blocks in order. between, if there is one, is
 // called after each of the ten rounds, for other instructions that fill the time in which products are awaited.
 func (g *Generator) Blocks(between func(round int)) (radius, angle [2]reg.VecVirtual) {
+	if between == nil {
+		between = func(int) {}
+	}
 	// A lane of 64 bits holds a word of one block in its low half and rubbish in its high half: the
 	// product then needs no shuffle, only a shift for its high word.
 	product := func(m uint32, x reg.VecVirtual) reg.VecVirtual {
@@ -80,9 +83,6 @@ func (g *Generator) Blocks(between func(round int)) (radius, angle [2]reg.VecVir
 	var c0, c1, c2, c3 [2]reg.VecVirtual
 	c0[0], c0[1] = g.counter, addInt(g.counter, broadcast(blocks))
 
-	if between == nil {
-		between = func(int) {}
-	}
 	// A part of the words is the same for all blocks in the first two rounds.
 	for i := range 2 {
 		c3[i] = product(mul0, c0[i])
