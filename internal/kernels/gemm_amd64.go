@@ -69,6 +69,8 @@ type tileArgs struct {
 	bias               *float32
 	ahead              *float32 // fetched into the cache, a line for each product
 	aheadStep          int
+	chunk              int      // products for each row of the next tile of C that is fetched
+	cThen              *float32 // the tile of C after the last one
 }
 
 const (
@@ -129,6 +131,15 @@ func multiplyAsm[T Float](m, n, k, rows, cols int, a strided[T], b bands[T], c [
 				t.count = whole
 			}
 			t.a, t.c = &ad[a.at(i)], &cd[i*ldc+j]
+			t.chunk = roundUp(ceilDiv(k, height), 4)
+			switch next := i + t.count*height; {
+			case next < m:
+				t.cThen = &cd[next*ldc+j]
+			case j+width+cols <= min(ldc, len(cd)):
+				t.cThen = &cd[j+width]
+			default:
+				t.cThen = t.c
+			}
 			if e.axis == RowBias {
 				t.bias = &bias[i]
 			}

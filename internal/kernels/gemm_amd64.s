@@ -5,8 +5,8 @@
 #include "textflag.h"
 
 // func gemmAVX2x6x16(t *uintptr)
-// Requires: AVX, FMA3, MMX+
-TEXT ·gemmAVX2x6x16(SB), NOSPLIT, $40-8
+// Requires: AVX, CMOV, FMA3, MMX+
+TEXT ·gemmAVX2x6x16(SB), NOSPLIT, $56-8
 	MOVQ t+0(FP), AX
 	MOVQ 72(AX), CX
 	MOVQ CX, (SP)
@@ -44,10 +44,13 @@ tile:
 	VXORPS Y9, Y9, Y9
 	VXORPS Y10, Y10, Y10
 	VXORPS Y11, Y11, Y11
+	MOVQ   16(SP), R12
+	MOVQ   64(AX), R13
+	MOVQ   (SP), R14
+	CMPQ   R14, 72(AX)
+	JNE    fetched
 
-	// C comes into the cache while the sums are made.
-	MOVQ       16(SP), R12
-	MOVQ       64(AX), R13
+	// The first tile of C comes into the cache at once.
 	PREFETCHT0 (R12)
 	PREFETCHT0 60(R12)
 	ADDQ       R13, R12
@@ -66,6 +69,26 @@ tile:
 	PREFETCHT0 (R12)
 	PREFETCHT0 60(R12)
 	ADDQ       R13, R12
+
+fetched:
+	// A row of the next one every few products.
+	IMUL3Q  $0x06, R13, R12
+	ADDQ    16(SP), R12
+	CMPQ    (SP), $0x01
+	CMOVQEQ 128(AX), R12
+	MOVQ    R12, 48(SP)
+	MOVQ    R9, 40(SP)
+
+chunk:
+	MOVQ       48(SP), R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 60(R9)
+	ADDQ       64(AX), R9
+	MOVQ       R9, 48(SP)
+	MOVQ       120(AX), R9
+	CMPQ       R9, 40(SP)
+	CMOVQGT    40(SP), R9
+	SUBQ       R9, 40(SP)
 	SUBQ       $0x04, R9
 	JL         rest
 
@@ -207,6 +230,8 @@ one:
 	JNZ          one
 
 done:
+	CMPQ       40(SP), $0x00
+	JNE        chunk
 	MOVQ       R10, 32(SP)
 	MOVQ       16(SP), CX
 	MOVQ       64(AX), DX
@@ -369,8 +394,8 @@ stored:
 	RET
 
 // func gemmAVX2x5x16(t *uintptr)
-// Requires: AVX, FMA3, MMX+
-TEXT ·gemmAVX2x5x16(SB), NOSPLIT, $40-8
+// Requires: AVX, CMOV, FMA3, MMX+
+TEXT ·gemmAVX2x5x16(SB), NOSPLIT, $56-8
 	MOVQ t+0(FP), AX
 	MOVQ 72(AX), CX
 	MOVQ CX, (SP)
@@ -406,10 +431,13 @@ tile:
 	VXORPS Y7, Y7, Y7
 	VXORPS Y8, Y8, Y8
 	VXORPS Y9, Y9, Y9
+	MOVQ   16(SP), R12
+	MOVQ   64(AX), R13
+	MOVQ   (SP), R14
+	CMPQ   R14, 72(AX)
+	JNE    fetched
 
-	// C comes into the cache while the sums are made.
-	MOVQ       16(SP), R12
-	MOVQ       64(AX), R13
+	// The first tile of C comes into the cache at once.
 	PREFETCHT0 (R12)
 	PREFETCHT0 60(R12)
 	ADDQ       R13, R12
@@ -425,6 +453,26 @@ tile:
 	PREFETCHT0 (R12)
 	PREFETCHT0 60(R12)
 	ADDQ       R13, R12
+
+fetched:
+	// A row of the next one every few products.
+	IMUL3Q  $0x05, R13, R12
+	ADDQ    16(SP), R12
+	CMPQ    (SP), $0x01
+	CMOVQEQ 128(AX), R12
+	MOVQ    R12, 48(SP)
+	MOVQ    R9, 40(SP)
+
+chunk:
+	MOVQ       48(SP), R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 60(R9)
+	ADDQ       64(AX), R9
+	MOVQ       R9, 48(SP)
+	MOVQ       120(AX), R9
+	CMPQ       R9, 40(SP)
+	CMOVQGT    40(SP), R9
+	SUBQ       R9, 40(SP)
 	SUBQ       $0x04, R9
 	JL         rest
 
@@ -551,6 +599,8 @@ one:
 	JNZ          one
 
 done:
+	CMPQ       40(SP), $0x00
+	JNE        chunk
 	MOVQ       R10, 32(SP)
 	MOVQ       16(SP), CX
 	MOVQ       64(AX), DX
@@ -694,8 +744,8 @@ stored:
 	RET
 
 // func gemmAVX2x4x16(t *uintptr)
-// Requires: AVX, FMA3, MMX+
-TEXT ·gemmAVX2x4x16(SB), NOSPLIT, $40-8
+// Requires: AVX, CMOV, FMA3, MMX+
+TEXT ·gemmAVX2x4x16(SB), NOSPLIT, $56-8
 	MOVQ t+0(FP), AX
 	MOVQ 72(AX), CX
 	MOVQ CX, (SP)
@@ -729,10 +779,13 @@ tile:
 	VXORPS Y5, Y5, Y5
 	VXORPS Y6, Y6, Y6
 	VXORPS Y7, Y7, Y7
+	MOVQ   16(SP), R12
+	MOVQ   64(AX), R13
+	MOVQ   (SP), R14
+	CMPQ   R14, 72(AX)
+	JNE    fetched
 
-	// C comes into the cache while the sums are made.
-	MOVQ       16(SP), R12
-	MOVQ       64(AX), R13
+	// The first tile of C comes into the cache at once.
 	PREFETCHT0 (R12)
 	PREFETCHT0 60(R12)
 	ADDQ       R13, R12
@@ -745,6 +798,26 @@ tile:
 	PREFETCHT0 (R12)
 	PREFETCHT0 60(R12)
 	ADDQ       R13, R12
+
+fetched:
+	// A row of the next one every few products.
+	IMUL3Q  $0x04, R13, R12
+	ADDQ    16(SP), R12
+	CMPQ    (SP), $0x01
+	CMOVQEQ 128(AX), R12
+	MOVQ    R12, 48(SP)
+	MOVQ    R9, 40(SP)
+
+chunk:
+	MOVQ       48(SP), R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 60(R9)
+	ADDQ       64(AX), R9
+	MOVQ       R9, 48(SP)
+	MOVQ       120(AX), R9
+	CMPQ       R9, 40(SP)
+	CMOVQGT    40(SP), R9
+	SUBQ       R9, 40(SP)
 	SUBQ       $0x04, R9
 	JL         rest
 
@@ -856,6 +929,8 @@ one:
 	JNZ          one
 
 done:
+	CMPQ       40(SP), $0x00
+	JNE        chunk
 	MOVQ       R10, 32(SP)
 	MOVQ       16(SP), CX
 	MOVQ       64(AX), DX
@@ -981,7 +1056,7 @@ stored:
 
 // func gemmAVX2x3x16(t *uintptr)
 // Requires: AVX, FMA3
-TEXT ·gemmAVX2x3x16(SB), NOSPLIT, $40-8
+TEXT ·gemmAVX2x3x16(SB), NOSPLIT, $56-8
 	MOVQ t+0(FP), AX
 	MOVQ 72(AX), CX
 	MOVQ CX, (SP)
@@ -1195,7 +1270,7 @@ stored:
 
 // func gemmAVX2x2x16(t *uintptr)
 // Requires: AVX, FMA3
-TEXT ·gemmAVX2x2x16(SB), NOSPLIT, $40-8
+TEXT ·gemmAVX2x2x16(SB), NOSPLIT, $56-8
 	MOVQ t+0(FP), AX
 	MOVQ 72(AX), CX
 	MOVQ CX, (SP)
@@ -1373,7 +1448,7 @@ stored:
 
 // func gemmAVX2x1x16(t *uintptr)
 // Requires: AVX, FMA3
-TEXT ·gemmAVX2x1x16(SB), NOSPLIT, $40-8
+TEXT ·gemmAVX2x1x16(SB), NOSPLIT, $56-8
 	MOVQ t+0(FP), AX
 	MOVQ 72(AX), CX
 	MOVQ CX, (SP)
@@ -1515,7 +1590,7 @@ stored:
 
 // func gemmAVX2x6x8(t *uintptr)
 // Requires: AVX, FMA3
-TEXT ·gemmAVX2x6x8(SB), NOSPLIT, $40-8
+TEXT ·gemmAVX2x6x8(SB), NOSPLIT, $56-8
 	MOVQ t+0(FP), AX
 	MOVQ 72(AX), CX
 	MOVQ CX, (SP)
@@ -1760,7 +1835,7 @@ stored:
 
 // func gemmAVX2x5x8(t *uintptr)
 // Requires: AVX, FMA3
-TEXT ·gemmAVX2x5x8(SB), NOSPLIT, $40-8
+TEXT ·gemmAVX2x5x8(SB), NOSPLIT, $56-8
 	MOVQ t+0(FP), AX
 	MOVQ 72(AX), CX
 	MOVQ CX, (SP)
@@ -1982,7 +2057,7 @@ stored:
 
 // func gemmAVX2x4x8(t *uintptr)
 // Requires: AVX, FMA3
-TEXT ·gemmAVX2x4x8(SB), NOSPLIT, $40-8
+TEXT ·gemmAVX2x4x8(SB), NOSPLIT, $56-8
 	MOVQ t+0(FP), AX
 	MOVQ 72(AX), CX
 	MOVQ CX, (SP)
@@ -2181,7 +2256,7 @@ stored:
 
 // func gemmAVX2x3x8(t *uintptr)
 // Requires: AVX, FMA3
-TEXT ·gemmAVX2x3x8(SB), NOSPLIT, $40-8
+TEXT ·gemmAVX2x3x8(SB), NOSPLIT, $56-8
 	MOVQ t+0(FP), AX
 	MOVQ 72(AX), CX
 	MOVQ CX, (SP)
@@ -2350,7 +2425,7 @@ stored:
 
 // func gemmAVX2x2x8(t *uintptr)
 // Requires: AVX, FMA3
-TEXT ·gemmAVX2x2x8(SB), NOSPLIT, $40-8
+TEXT ·gemmAVX2x2x8(SB), NOSPLIT, $56-8
 	MOVQ t+0(FP), AX
 	MOVQ 72(AX), CX
 	MOVQ CX, (SP)
@@ -2496,7 +2571,7 @@ stored:
 
 // func gemmAVX2x1x8(t *uintptr)
 // Requires: AVX, FMA3
-TEXT ·gemmAVX2x1x8(SB), NOSPLIT, $40-8
+TEXT ·gemmAVX2x1x8(SB), NOSPLIT, $56-8
 	MOVQ t+0(FP), AX
 	MOVQ 72(AX), CX
 	MOVQ CX, (SP)
@@ -2618,8 +2693,8 @@ stored:
 	RET
 
 // func gemmAVX2x1x64(t *uintptr)
-// Requires: AVX, FMA3, MMX+
-TEXT ·gemmAVX2x1x64(SB), NOSPLIT, $40-8
+// Requires: AVX, CMOV, FMA3, MMX+
+TEXT ·gemmAVX2x1x64(SB), NOSPLIT, $56-8
 	MOVQ t+0(FP), AX
 	MOVQ 72(AX), CX
 	MOVQ CX, (SP)
@@ -2651,16 +2726,42 @@ tile:
 	VXORPS Y5, Y5, Y5
 	VXORPS Y6, Y6, Y6
 	VXORPS Y7, Y7, Y7
+	MOVQ   16(SP), R10
+	MOVQ   64(AX), R11
+	MOVQ   (SP), R12
+	CMPQ   R12, 72(AX)
+	JNE    fetched
 
-	// C comes into the cache while the sums are made.
-	MOVQ       16(SP), R10
-	MOVQ       64(AX), R11
+	// The first tile of C comes into the cache at once.
 	PREFETCHT0 (R10)
 	PREFETCHT0 64(R10)
 	PREFETCHT0 128(R10)
 	PREFETCHT0 192(R10)
 	PREFETCHT0 252(R10)
 	ADDQ       R11, R10
+
+fetched:
+	// A row of the next one every few products.
+	IMUL3Q  $0x01, R11, R10
+	ADDQ    16(SP), R10
+	CMPQ    (SP), $0x01
+	CMOVQEQ 128(AX), R10
+	MOVQ    R10, 48(SP)
+	MOVQ    DI, 40(SP)
+
+chunk:
+	MOVQ       48(SP), DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	PREFETCHT0 128(DI)
+	PREFETCHT0 192(DI)
+	PREFETCHT0 252(DI)
+	ADDQ       64(AX), DI
+	MOVQ       DI, 48(SP)
+	MOVQ       120(AX), DI
+	CMPQ       DI, 40(SP)
+	CMOVQGT    40(SP), DI
+	SUBQ       DI, 40(SP)
 	SUBQ       $0x04, DI
 	JL         rest
 
@@ -2782,6 +2883,8 @@ one:
 	JNZ          one
 
 done:
+	CMPQ       40(SP), $0x00
+	JNE        chunk
 	MOVQ       R8, 32(SP)
 	MOVQ       16(SP), CX
 	MOVQ       64(AX), DX
@@ -2897,8 +3000,8 @@ stored:
 	RET
 
 // func gemmAVX2x2x32(t *uintptr)
-// Requires: AVX, FMA3, MMX+
-TEXT ·gemmAVX2x2x32(SB), NOSPLIT, $40-8
+// Requires: AVX, CMOV, FMA3, MMX+
+TEXT ·gemmAVX2x2x32(SB), NOSPLIT, $56-8
 	MOVQ t+0(FP), AX
 	MOVQ 72(AX), CX
 	MOVQ CX, (SP)
@@ -2930,10 +3033,13 @@ tile:
 	VXORPS Y5, Y5, Y5
 	VXORPS Y6, Y6, Y6
 	VXORPS Y7, Y7, Y7
+	MOVQ   16(SP), R11
+	MOVQ   64(AX), R12
+	MOVQ   (SP), R13
+	CMPQ   R13, 72(AX)
+	JNE    fetched
 
-	// C comes into the cache while the sums are made.
-	MOVQ       16(SP), R11
-	MOVQ       64(AX), R12
+	// The first tile of C comes into the cache at once.
 	PREFETCHT0 (R11)
 	PREFETCHT0 64(R11)
 	PREFETCHT0 124(R11)
@@ -2942,6 +3048,27 @@ tile:
 	PREFETCHT0 64(R11)
 	PREFETCHT0 124(R11)
 	ADDQ       R12, R11
+
+fetched:
+	// A row of the next one every few products.
+	IMUL3Q  $0x02, R12, R11
+	ADDQ    16(SP), R11
+	CMPQ    (SP), $0x01
+	CMOVQEQ 128(AX), R11
+	MOVQ    R11, 48(SP)
+	MOVQ    R8, 40(SP)
+
+chunk:
+	MOVQ       48(SP), R8
+	PREFETCHT0 (R8)
+	PREFETCHT0 64(R8)
+	PREFETCHT0 124(R8)
+	ADDQ       64(AX), R8
+	MOVQ       R8, 48(SP)
+	MOVQ       120(AX), R8
+	CMPQ       R8, 40(SP)
+	CMOVQGT    40(SP), R8
+	SUBQ       R8, 40(SP)
 	SUBQ       $0x04, R8
 	JL         rest
 
@@ -3048,6 +3175,8 @@ one:
 	JNZ          one
 
 done:
+	CMPQ       40(SP), $0x00
+	JNE        chunk
 	MOVQ       R9, 32(SP)
 	MOVQ       16(SP), CX
 	MOVQ       64(AX), DX
@@ -3200,8 +3329,8 @@ again:
 	RET
 
 // func gemmAVX512x12x32(t *uintptr)
-// Requires: AVX, AVX512DQ, AVX512F, BMI2, MMX+
-TEXT ·gemmAVX512x12x32(SB), NOSPLIT, $40-8
+// Requires: AVX, AVX512DQ, AVX512F, BMI2, CMOV, MMX+
+TEXT ·gemmAVX512x12x32(SB), NOSPLIT, $56-8
 	MOVQ t+0(FP), AX
 	MOVQ 72(AX), CX
 	MOVQ CX, (SP)
@@ -3255,10 +3384,13 @@ tile:
 	VXORPS Z21, Z21, Z21
 	VXORPS Z22, Z22, Z22
 	VXORPS Z23, Z23, Z23
+	MOVQ   16(SP), R14
+	MOVQ   64(AX), R15
+	MOVQ   (SP), BP
+	CMPQ   BP, 72(AX)
+	JNE    fetched
 
-	// C comes into the cache while the sums are made.
-	MOVQ       16(SP), R14
-	MOVQ       64(AX), R15
+	// The first tile of C comes into the cache at once.
 	PREFETCHT0 (R14)
 	PREFETCHT0 64(R14)
 	PREFETCHT0 124(R14)
@@ -3307,6 +3439,27 @@ tile:
 	PREFETCHT0 64(R14)
 	PREFETCHT0 124(R14)
 	ADDQ       R15, R14
+
+fetched:
+	// A row of the next one every few products.
+	IMUL3Q  $0x0c, R15, R14
+	ADDQ    16(SP), R14
+	CMPQ    (SP), $0x01
+	CMOVQEQ 128(AX), R14
+	MOVQ    R14, 48(SP)
+	MOVQ    R11, 40(SP)
+
+chunk:
+	MOVQ       48(SP), R11
+	PREFETCHT0 (R11)
+	PREFETCHT0 64(R11)
+	PREFETCHT0 124(R11)
+	ADDQ       64(AX), R11
+	MOVQ       R11, 48(SP)
+	MOVQ       120(AX), R11
+	CMPQ       R11, 40(SP)
+	CMOVQGT    40(SP), R11
+	SUBQ       R11, 40(SP)
 
 one:
 	VMOVUPS      (R9), Z24
@@ -3356,6 +3509,8 @@ one:
 	ADDQ         R13, R12
 	DECQ         R11
 	JNZ          one
+	CMPQ         40(SP), $0x00
+	JNE          chunk
 	MOVQ         R12, 32(SP)
 	MOVQ         16(SP), CX
 	MOVQ         64(AX), DX
@@ -3631,8 +3786,8 @@ stored:
 	RET
 
 // func gemmAVX512x11x32(t *uintptr)
-// Requires: AVX, AVX512DQ, AVX512F, BMI2, MMX+
-TEXT ·gemmAVX512x11x32(SB), NOSPLIT, $40-8
+// Requires: AVX, AVX512DQ, AVX512F, BMI2, CMOV, MMX+
+TEXT ·gemmAVX512x11x32(SB), NOSPLIT, $56-8
 	MOVQ t+0(FP), AX
 	MOVQ 72(AX), CX
 	MOVQ CX, (SP)
@@ -3684,10 +3839,13 @@ tile:
 	VXORPS Z19, Z19, Z19
 	VXORPS Z20, Z20, Z20
 	VXORPS Z21, Z21, Z21
+	MOVQ   16(SP), R14
+	MOVQ   64(AX), R15
+	MOVQ   (SP), BP
+	CMPQ   BP, 72(AX)
+	JNE    fetched
 
-	// C comes into the cache while the sums are made.
-	MOVQ       16(SP), R14
-	MOVQ       64(AX), R15
+	// The first tile of C comes into the cache at once.
 	PREFETCHT0 (R14)
 	PREFETCHT0 64(R14)
 	PREFETCHT0 124(R14)
@@ -3732,6 +3890,27 @@ tile:
 	PREFETCHT0 64(R14)
 	PREFETCHT0 124(R14)
 	ADDQ       R15, R14
+
+fetched:
+	// A row of the next one every few products.
+	IMUL3Q  $0x0b, R15, R14
+	ADDQ    16(SP), R14
+	CMPQ    (SP), $0x01
+	CMOVQEQ 128(AX), R14
+	MOVQ    R14, 48(SP)
+	MOVQ    R11, 40(SP)
+
+chunk:
+	MOVQ       48(SP), R11
+	PREFETCHT0 (R11)
+	PREFETCHT0 64(R11)
+	PREFETCHT0 124(R11)
+	ADDQ       64(AX), R11
+	MOVQ       R11, 48(SP)
+	MOVQ       120(AX), R11
+	CMPQ       R11, 40(SP)
+	CMOVQGT    40(SP), R11
+	SUBQ       R11, 40(SP)
 
 one:
 	VMOVUPS      (R9), Z22
@@ -3778,6 +3957,8 @@ one:
 	ADDQ         R13, R12
 	DECQ         R11
 	JNZ          one
+	CMPQ         40(SP), $0x00
+	JNE          chunk
 	MOVQ         R12, 32(SP)
 	MOVQ         16(SP), CX
 	MOVQ         64(AX), DX
@@ -4034,8 +4215,8 @@ stored:
 	RET
 
 // func gemmAVX512x10x32(t *uintptr)
-// Requires: AVX, AVX512DQ, AVX512F, BMI2, MMX+
-TEXT ·gemmAVX512x10x32(SB), NOSPLIT, $40-8
+// Requires: AVX, AVX512DQ, AVX512F, BMI2, CMOV, MMX+
+TEXT ·gemmAVX512x10x32(SB), NOSPLIT, $56-8
 	MOVQ t+0(FP), AX
 	MOVQ 72(AX), CX
 	MOVQ CX, (SP)
@@ -4085,10 +4266,13 @@ tile:
 	VXORPS Z17, Z17, Z17
 	VXORPS Z18, Z18, Z18
 	VXORPS Z19, Z19, Z19
+	MOVQ   16(SP), R14
+	MOVQ   64(AX), R15
+	MOVQ   (SP), BP
+	CMPQ   BP, 72(AX)
+	JNE    fetched
 
-	// C comes into the cache while the sums are made.
-	MOVQ       16(SP), R14
-	MOVQ       64(AX), R15
+	// The first tile of C comes into the cache at once.
 	PREFETCHT0 (R14)
 	PREFETCHT0 64(R14)
 	PREFETCHT0 124(R14)
@@ -4129,6 +4313,27 @@ tile:
 	PREFETCHT0 64(R14)
 	PREFETCHT0 124(R14)
 	ADDQ       R15, R14
+
+fetched:
+	// A row of the next one every few products.
+	IMUL3Q  $0x0a, R15, R14
+	ADDQ    16(SP), R14
+	CMPQ    (SP), $0x01
+	CMOVQEQ 128(AX), R14
+	MOVQ    R14, 48(SP)
+	MOVQ    R11, 40(SP)
+
+chunk:
+	MOVQ       48(SP), R11
+	PREFETCHT0 (R11)
+	PREFETCHT0 64(R11)
+	PREFETCHT0 124(R11)
+	ADDQ       64(AX), R11
+	MOVQ       R11, 48(SP)
+	MOVQ       120(AX), R11
+	CMPQ       R11, 40(SP)
+	CMOVQGT    40(SP), R11
+	SUBQ       R11, 40(SP)
 
 one:
 	VMOVUPS      (R9), Z20
@@ -4172,6 +4377,8 @@ one:
 	ADDQ         R13, R12
 	DECQ         R11
 	JNZ          one
+	CMPQ         40(SP), $0x00
+	JNE          chunk
 	MOVQ         R12, 32(SP)
 	MOVQ         16(SP), CX
 	MOVQ         64(AX), DX
@@ -4409,8 +4616,8 @@ stored:
 	RET
 
 // func gemmAVX512x9x32(t *uintptr)
-// Requires: AVX, AVX512DQ, AVX512F, BMI2, MMX+
-TEXT ·gemmAVX512x9x32(SB), NOSPLIT, $40-8
+// Requires: AVX, AVX512DQ, AVX512F, BMI2, CMOV, MMX+
+TEXT ·gemmAVX512x9x32(SB), NOSPLIT, $56-8
 	MOVQ t+0(FP), AX
 	MOVQ 72(AX), CX
 	MOVQ CX, (SP)
@@ -4456,10 +4663,13 @@ tile:
 	VXORPS Z15, Z15, Z15
 	VXORPS Z16, Z16, Z16
 	VXORPS Z17, Z17, Z17
+	MOVQ   16(SP), R13
+	MOVQ   64(AX), R14
+	MOVQ   (SP), R15
+	CMPQ   R15, 72(AX)
+	JNE    fetched
 
-	// C comes into the cache while the sums are made.
-	MOVQ       16(SP), R13
-	MOVQ       64(AX), R14
+	// The first tile of C comes into the cache at once.
 	PREFETCHT0 (R13)
 	PREFETCHT0 64(R13)
 	PREFETCHT0 124(R13)
@@ -4496,6 +4706,27 @@ tile:
 	PREFETCHT0 64(R13)
 	PREFETCHT0 124(R13)
 	ADDQ       R14, R13
+
+fetched:
+	// A row of the next one every few products.
+	IMUL3Q  $0x09, R14, R13
+	ADDQ    16(SP), R13
+	CMPQ    (SP), $0x01
+	CMOVQEQ 128(AX), R13
+	MOVQ    R13, 48(SP)
+	MOVQ    R10, 40(SP)
+
+chunk:
+	MOVQ       48(SP), R10
+	PREFETCHT0 (R10)
+	PREFETCHT0 64(R10)
+	PREFETCHT0 124(R10)
+	ADDQ       64(AX), R10
+	MOVQ       R10, 48(SP)
+	MOVQ       120(AX), R10
+	CMPQ       R10, 40(SP)
+	CMOVQGT    40(SP), R10
+	SUBQ       R10, 40(SP)
 
 one:
 	VMOVUPS      (R8), Z18
@@ -4535,6 +4766,8 @@ one:
 	ADDQ         R12, R11
 	DECQ         R10
 	JNZ          one
+	CMPQ         40(SP), $0x00
+	JNE          chunk
 	MOVQ         R11, 32(SP)
 	MOVQ         16(SP), CX
 	MOVQ         64(AX), DX
@@ -4753,8 +4986,8 @@ stored:
 	RET
 
 // func gemmAVX512x8x32(t *uintptr)
-// Requires: AVX, AVX512DQ, AVX512F, BMI2, MMX+
-TEXT ·gemmAVX512x8x32(SB), NOSPLIT, $40-8
+// Requires: AVX, AVX512DQ, AVX512F, BMI2, CMOV, MMX+
+TEXT ·gemmAVX512x8x32(SB), NOSPLIT, $56-8
 	MOVQ t+0(FP), AX
 	MOVQ 72(AX), CX
 	MOVQ CX, (SP)
@@ -4798,10 +5031,13 @@ tile:
 	VXORPS Z13, Z13, Z13
 	VXORPS Z14, Z14, Z14
 	VXORPS Z15, Z15, Z15
+	MOVQ   16(SP), R13
+	MOVQ   64(AX), R14
+	MOVQ   (SP), R15
+	CMPQ   R15, 72(AX)
+	JNE    fetched
 
-	// C comes into the cache while the sums are made.
-	MOVQ       16(SP), R13
-	MOVQ       64(AX), R14
+	// The first tile of C comes into the cache at once.
 	PREFETCHT0 (R13)
 	PREFETCHT0 64(R13)
 	PREFETCHT0 124(R13)
@@ -4834,6 +5070,27 @@ tile:
 	PREFETCHT0 64(R13)
 	PREFETCHT0 124(R13)
 	ADDQ       R14, R13
+
+fetched:
+	// A row of the next one every few products.
+	IMUL3Q  $0x08, R14, R13
+	ADDQ    16(SP), R13
+	CMPQ    (SP), $0x01
+	CMOVQEQ 128(AX), R13
+	MOVQ    R13, 48(SP)
+	MOVQ    R10, 40(SP)
+
+chunk:
+	MOVQ       48(SP), R10
+	PREFETCHT0 (R10)
+	PREFETCHT0 64(R10)
+	PREFETCHT0 124(R10)
+	ADDQ       64(AX), R10
+	MOVQ       R10, 48(SP)
+	MOVQ       120(AX), R10
+	CMPQ       R10, 40(SP)
+	CMOVQGT    40(SP), R10
+	SUBQ       R10, 40(SP)
 
 one:
 	VMOVUPS      (R8), Z16
@@ -4870,6 +5127,8 @@ one:
 	ADDQ         R12, R11
 	DECQ         R10
 	JNZ          one
+	CMPQ         40(SP), $0x00
+	JNE          chunk
 	MOVQ         R11, 32(SP)
 	MOVQ         16(SP), CX
 	MOVQ         64(AX), DX
@@ -5069,8 +5328,8 @@ stored:
 	RET
 
 // func gemmAVX512x7x32(t *uintptr)
-// Requires: AVX, AVX512DQ, AVX512F, BMI2, MMX+
-TEXT ·gemmAVX512x7x32(SB), NOSPLIT, $40-8
+// Requires: AVX, AVX512DQ, AVX512F, BMI2, CMOV, MMX+
+TEXT ·gemmAVX512x7x32(SB), NOSPLIT, $56-8
 	MOVQ t+0(FP), AX
 	MOVQ 72(AX), CX
 	MOVQ CX, (SP)
@@ -5112,10 +5371,13 @@ tile:
 	VXORPS Z11, Z11, Z11
 	VXORPS Z12, Z12, Z12
 	VXORPS Z13, Z13, Z13
+	MOVQ   16(SP), R13
+	MOVQ   64(AX), R14
+	MOVQ   (SP), R15
+	CMPQ   R15, 72(AX)
+	JNE    fetched
 
-	// C comes into the cache while the sums are made.
-	MOVQ       16(SP), R13
-	MOVQ       64(AX), R14
+	// The first tile of C comes into the cache at once.
 	PREFETCHT0 (R13)
 	PREFETCHT0 64(R13)
 	PREFETCHT0 124(R13)
@@ -5144,6 +5406,27 @@ tile:
 	PREFETCHT0 64(R13)
 	PREFETCHT0 124(R13)
 	ADDQ       R14, R13
+
+fetched:
+	// A row of the next one every few products.
+	IMUL3Q  $0x07, R14, R13
+	ADDQ    16(SP), R13
+	CMPQ    (SP), $0x01
+	CMOVQEQ 128(AX), R13
+	MOVQ    R13, 48(SP)
+	MOVQ    R10, 40(SP)
+
+chunk:
+	MOVQ       48(SP), R10
+	PREFETCHT0 (R10)
+	PREFETCHT0 64(R10)
+	PREFETCHT0 124(R10)
+	ADDQ       64(AX), R10
+	MOVQ       R10, 48(SP)
+	MOVQ       120(AX), R10
+	CMPQ       R10, 40(SP)
+	CMOVQGT    40(SP), R10
+	SUBQ       R10, 40(SP)
 
 one:
 	VMOVUPS      (R8), Z14
@@ -5177,6 +5460,8 @@ one:
 	ADDQ         R12, R11
 	DECQ         R10
 	JNZ          one
+	CMPQ         40(SP), $0x00
+	JNE          chunk
 	MOVQ         R11, 32(SP)
 	MOVQ         16(SP), CX
 	MOVQ         64(AX), DX
@@ -5357,8 +5642,8 @@ stored:
 	RET
 
 // func gemmAVX512x6x32(t *uintptr)
-// Requires: AVX, AVX512DQ, AVX512F, BMI2, MMX+
-TEXT ·gemmAVX512x6x32(SB), NOSPLIT, $40-8
+// Requires: AVX, AVX512DQ, AVX512F, BMI2, CMOV, MMX+
+TEXT ·gemmAVX512x6x32(SB), NOSPLIT, $56-8
 	MOVQ t+0(FP), AX
 	MOVQ 72(AX), CX
 	MOVQ CX, (SP)
@@ -5396,10 +5681,13 @@ tile:
 	VXORPS Z9, Z9, Z9
 	VXORPS Z10, Z10, Z10
 	VXORPS Z11, Z11, Z11
+	MOVQ   16(SP), R12
+	MOVQ   64(AX), R13
+	MOVQ   (SP), R14
+	CMPQ   R14, 72(AX)
+	JNE    fetched
 
-	// C comes into the cache while the sums are made.
-	MOVQ       16(SP), R12
-	MOVQ       64(AX), R13
+	// The first tile of C comes into the cache at once.
 	PREFETCHT0 (R12)
 	PREFETCHT0 64(R12)
 	PREFETCHT0 124(R12)
@@ -5424,6 +5712,27 @@ tile:
 	PREFETCHT0 64(R12)
 	PREFETCHT0 124(R12)
 	ADDQ       R13, R12
+
+fetched:
+	// A row of the next one every few products.
+	IMUL3Q  $0x06, R13, R12
+	ADDQ    16(SP), R12
+	CMPQ    (SP), $0x01
+	CMOVQEQ 128(AX), R12
+	MOVQ    R12, 48(SP)
+	MOVQ    R9, 40(SP)
+
+chunk:
+	MOVQ       48(SP), R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	PREFETCHT0 124(R9)
+	ADDQ       64(AX), R9
+	MOVQ       R9, 48(SP)
+	MOVQ       120(AX), R9
+	CMPQ       R9, 40(SP)
+	CMOVQGT    40(SP), R9
+	SUBQ       R9, 40(SP)
 
 one:
 	VMOVUPS      (DI), Z12
@@ -5453,6 +5762,8 @@ one:
 	ADDQ         R11, R10
 	DECQ         R9
 	JNZ          one
+	CMPQ         40(SP), $0x00
+	JNE          chunk
 	MOVQ         R10, 32(SP)
 	MOVQ         16(SP), CX
 	MOVQ         64(AX), DX
@@ -5614,8 +5925,8 @@ stored:
 	RET
 
 // func gemmAVX512x5x32(t *uintptr)
-// Requires: AVX, AVX512DQ, AVX512F, BMI2, MMX+
-TEXT ·gemmAVX512x5x32(SB), NOSPLIT, $40-8
+// Requires: AVX, AVX512DQ, AVX512F, BMI2, CMOV, MMX+
+TEXT ·gemmAVX512x5x32(SB), NOSPLIT, $56-8
 	MOVQ t+0(FP), AX
 	MOVQ 72(AX), CX
 	MOVQ CX, (SP)
@@ -5651,10 +5962,13 @@ tile:
 	VXORPS Z7, Z7, Z7
 	VXORPS Z8, Z8, Z8
 	VXORPS Z9, Z9, Z9
+	MOVQ   16(SP), R12
+	MOVQ   64(AX), R13
+	MOVQ   (SP), R14
+	CMPQ   R14, 72(AX)
+	JNE    fetched
 
-	// C comes into the cache while the sums are made.
-	MOVQ       16(SP), R12
-	MOVQ       64(AX), R13
+	// The first tile of C comes into the cache at once.
 	PREFETCHT0 (R12)
 	PREFETCHT0 64(R12)
 	PREFETCHT0 124(R12)
@@ -5675,6 +5989,27 @@ tile:
 	PREFETCHT0 64(R12)
 	PREFETCHT0 124(R12)
 	ADDQ       R13, R12
+
+fetched:
+	// A row of the next one every few products.
+	IMUL3Q  $0x05, R13, R12
+	ADDQ    16(SP), R12
+	CMPQ    (SP), $0x01
+	CMOVQEQ 128(AX), R12
+	MOVQ    R12, 48(SP)
+	MOVQ    R9, 40(SP)
+
+chunk:
+	MOVQ       48(SP), R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	PREFETCHT0 124(R9)
+	ADDQ       64(AX), R9
+	MOVQ       R9, 48(SP)
+	MOVQ       120(AX), R9
+	CMPQ       R9, 40(SP)
+	CMOVQGT    40(SP), R9
+	SUBQ       R9, 40(SP)
 
 one:
 	VMOVUPS      (DI), Z10
@@ -5701,6 +6036,8 @@ one:
 	ADDQ         R11, R10
 	DECQ         R9
 	JNZ          one
+	CMPQ         40(SP), $0x00
+	JNE          chunk
 	MOVQ         R10, 32(SP)
 	MOVQ         16(SP), CX
 	MOVQ         64(AX), DX
@@ -5843,8 +6180,8 @@ stored:
 	RET
 
 // func gemmAVX512x4x32(t *uintptr)
-// Requires: AVX, AVX512DQ, AVX512F, BMI2, MMX+
-TEXT ·gemmAVX512x4x32(SB), NOSPLIT, $40-8
+// Requires: AVX, AVX512DQ, AVX512F, BMI2, CMOV, MMX+
+TEXT ·gemmAVX512x4x32(SB), NOSPLIT, $56-8
 	MOVQ t+0(FP), AX
 	MOVQ 72(AX), CX
 	MOVQ CX, (SP)
@@ -5878,10 +6215,13 @@ tile:
 	VXORPS Z5, Z5, Z5
 	VXORPS Z6, Z6, Z6
 	VXORPS Z7, Z7, Z7
+	MOVQ   16(SP), R12
+	MOVQ   64(AX), R13
+	MOVQ   (SP), R14
+	CMPQ   R14, 72(AX)
+	JNE    fetched
 
-	// C comes into the cache while the sums are made.
-	MOVQ       16(SP), R12
-	MOVQ       64(AX), R13
+	// The first tile of C comes into the cache at once.
 	PREFETCHT0 (R12)
 	PREFETCHT0 64(R12)
 	PREFETCHT0 124(R12)
@@ -5898,6 +6238,27 @@ tile:
 	PREFETCHT0 64(R12)
 	PREFETCHT0 124(R12)
 	ADDQ       R13, R12
+
+fetched:
+	// A row of the next one every few products.
+	IMUL3Q  $0x04, R13, R12
+	ADDQ    16(SP), R12
+	CMPQ    (SP), $0x01
+	CMOVQEQ 128(AX), R12
+	MOVQ    R12, 48(SP)
+	MOVQ    R9, 40(SP)
+
+chunk:
+	MOVQ       48(SP), R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	PREFETCHT0 124(R9)
+	ADDQ       64(AX), R9
+	MOVQ       R9, 48(SP)
+	MOVQ       120(AX), R9
+	CMPQ       R9, 40(SP)
+	CMOVQGT    40(SP), R9
+	SUBQ       R9, 40(SP)
 
 one:
 	VMOVUPS      (DI), Z8
@@ -5921,6 +6282,8 @@ one:
 	ADDQ         R11, R10
 	DECQ         R9
 	JNZ          one
+	CMPQ         40(SP), $0x00
+	JNE          chunk
 	MOVQ         R10, 32(SP)
 	MOVQ         16(SP), CX
 	MOVQ         64(AX), DX
@@ -6045,7 +6408,7 @@ stored:
 
 // func gemmAVX512x3x32(t *uintptr)
 // Requires: AVX, AVX512DQ, AVX512F, BMI2
-TEXT ·gemmAVX512x3x32(SB), NOSPLIT, $40-8
+TEXT ·gemmAVX512x3x32(SB), NOSPLIT, $56-8
 	MOVQ t+0(FP), AX
 	MOVQ 72(AX), CX
 	MOVQ CX, (SP)
@@ -6194,7 +6557,7 @@ stored:
 
 // func gemmAVX512x2x32(t *uintptr)
 // Requires: AVX, AVX512DQ, AVX512F, BMI2
-TEXT ·gemmAVX512x2x32(SB), NOSPLIT, $40-8
+TEXT ·gemmAVX512x2x32(SB), NOSPLIT, $56-8
 	MOVQ t+0(FP), AX
 	MOVQ 72(AX), CX
 	MOVQ CX, (SP)
@@ -6319,7 +6682,7 @@ stored:
 
 // func gemmAVX512x1x32(t *uintptr)
 // Requires: AVX, AVX512DQ, AVX512F, BMI2
-TEXT ·gemmAVX512x1x32(SB), NOSPLIT, $40-8
+TEXT ·gemmAVX512x1x32(SB), NOSPLIT, $56-8
 	MOVQ t+0(FP), AX
 	MOVQ 72(AX), CX
 	MOVQ CX, (SP)
@@ -6419,8 +6782,8 @@ stored:
 	RET
 
 // func gemmAVX512x12x16(t *uintptr)
-// Requires: AVX, AVX512DQ, AVX512F, BMI2, MMX+
-TEXT ·gemmAVX512x12x16(SB), NOSPLIT, $40-8
+// Requires: AVX, AVX512DQ, AVX512F, BMI2, CMOV, MMX+
+TEXT ·gemmAVX512x12x16(SB), NOSPLIT, $56-8
 	MOVQ t+0(FP), AX
 	MOVQ 72(AX), CX
 	MOVQ CX, (SP)
@@ -6462,10 +6825,13 @@ tile:
 	VXORPS Z9, Z9, Z9
 	VXORPS Z10, Z10, Z10
 	VXORPS Z11, Z11, Z11
+	MOVQ   16(SP), R14
+	MOVQ   64(AX), R15
+	MOVQ   (SP), BP
+	CMPQ   BP, 72(AX)
+	JNE    fetched
 
-	// C comes into the cache while the sums are made.
-	MOVQ       16(SP), R14
-	MOVQ       64(AX), R15
+	// The first tile of C comes into the cache at once.
 	PREFETCHT0 (R14)
 	PREFETCHT0 60(R14)
 	ADDQ       R15, R14
@@ -6502,6 +6868,26 @@ tile:
 	PREFETCHT0 (R14)
 	PREFETCHT0 60(R14)
 	ADDQ       R15, R14
+
+fetched:
+	// A row of the next one every few products.
+	IMUL3Q  $0x0c, R15, R14
+	ADDQ    16(SP), R14
+	CMPQ    (SP), $0x01
+	CMOVQEQ 128(AX), R14
+	MOVQ    R14, 48(SP)
+	MOVQ    R11, 40(SP)
+
+chunk:
+	MOVQ       48(SP), R11
+	PREFETCHT0 (R11)
+	PREFETCHT0 60(R11)
+	ADDQ       64(AX), R11
+	MOVQ       R11, 48(SP)
+	MOVQ       120(AX), R11
+	CMPQ       R11, 40(SP)
+	CMOVQGT    40(SP), R11
+	SUBQ       R11, 40(SP)
 
 one:
 	VMOVUPS          (R9), Z12
@@ -6526,6 +6912,8 @@ one:
 	ADDQ             R13, R12
 	DECQ             R11
 	JNZ              one
+	CMPQ             40(SP), $0x00
+	JNE              chunk
 	MOVQ             R12, 32(SP)
 	MOVQ             16(SP), CX
 	MOVQ             64(AX), DX
@@ -6716,8 +7104,8 @@ stored:
 	RET
 
 // func gemmAVX512x11x16(t *uintptr)
-// Requires: AVX, AVX512DQ, AVX512F, BMI2, MMX+
-TEXT ·gemmAVX512x11x16(SB), NOSPLIT, $40-8
+// Requires: AVX, AVX512DQ, AVX512F, BMI2, CMOV, MMX+
+TEXT ·gemmAVX512x11x16(SB), NOSPLIT, $56-8
 	MOVQ t+0(FP), AX
 	MOVQ 72(AX), CX
 	MOVQ CX, (SP)
@@ -6758,10 +7146,13 @@ tile:
 	VXORPS Z8, Z8, Z8
 	VXORPS Z9, Z9, Z9
 	VXORPS Z10, Z10, Z10
+	MOVQ   16(SP), R14
+	MOVQ   64(AX), R15
+	MOVQ   (SP), BP
+	CMPQ   BP, 72(AX)
+	JNE    fetched
 
-	// C comes into the cache while the sums are made.
-	MOVQ       16(SP), R14
-	MOVQ       64(AX), R15
+	// The first tile of C comes into the cache at once.
 	PREFETCHT0 (R14)
 	PREFETCHT0 60(R14)
 	ADDQ       R15, R14
@@ -6795,6 +7186,26 @@ tile:
 	PREFETCHT0 (R14)
 	PREFETCHT0 60(R14)
 	ADDQ       R15, R14
+
+fetched:
+	// A row of the next one every few products.
+	IMUL3Q  $0x0b, R15, R14
+	ADDQ    16(SP), R14
+	CMPQ    (SP), $0x01
+	CMOVQEQ 128(AX), R14
+	MOVQ    R14, 48(SP)
+	MOVQ    R11, 40(SP)
+
+chunk:
+	MOVQ       48(SP), R11
+	PREFETCHT0 (R11)
+	PREFETCHT0 60(R11)
+	ADDQ       64(AX), R11
+	MOVQ       R11, 48(SP)
+	MOVQ       120(AX), R11
+	CMPQ       R11, 40(SP)
+	CMOVQGT    40(SP), R11
+	SUBQ       R11, 40(SP)
 
 one:
 	VMOVUPS          (R9), Z11
@@ -6818,6 +7229,8 @@ one:
 	ADDQ             R13, R12
 	DECQ             R11
 	JNZ              one
+	CMPQ             40(SP), $0x00
+	JNE              chunk
 	MOVQ             R12, 32(SP)
 	MOVQ             16(SP), CX
 	MOVQ             64(AX), DX
@@ -6996,8 +7409,8 @@ stored:
 	RET
 
 // func gemmAVX512x10x16(t *uintptr)
-// Requires: AVX, AVX512DQ, AVX512F, BMI2, MMX+
-TEXT ·gemmAVX512x10x16(SB), NOSPLIT, $40-8
+// Requires: AVX, AVX512DQ, AVX512F, BMI2, CMOV, MMX+
+TEXT ·gemmAVX512x10x16(SB), NOSPLIT, $56-8
 	MOVQ t+0(FP), AX
 	MOVQ 72(AX), CX
 	MOVQ CX, (SP)
@@ -7037,10 +7450,13 @@ tile:
 	VXORPS Z7, Z7, Z7
 	VXORPS Z8, Z8, Z8
 	VXORPS Z9, Z9, Z9
+	MOVQ   16(SP), R14
+	MOVQ   64(AX), R15
+	MOVQ   (SP), BP
+	CMPQ   BP, 72(AX)
+	JNE    fetched
 
-	// C comes into the cache while the sums are made.
-	MOVQ       16(SP), R14
-	MOVQ       64(AX), R15
+	// The first tile of C comes into the cache at once.
 	PREFETCHT0 (R14)
 	PREFETCHT0 60(R14)
 	ADDQ       R15, R14
@@ -7071,6 +7487,26 @@ tile:
 	PREFETCHT0 (R14)
 	PREFETCHT0 60(R14)
 	ADDQ       R15, R14
+
+fetched:
+	// A row of the next one every few products.
+	IMUL3Q  $0x0a, R15, R14
+	ADDQ    16(SP), R14
+	CMPQ    (SP), $0x01
+	CMOVQEQ 128(AX), R14
+	MOVQ    R14, 48(SP)
+	MOVQ    R11, 40(SP)
+
+chunk:
+	MOVQ       48(SP), R11
+	PREFETCHT0 (R11)
+	PREFETCHT0 60(R11)
+	ADDQ       64(AX), R11
+	MOVQ       R11, 48(SP)
+	MOVQ       120(AX), R11
+	CMPQ       R11, 40(SP)
+	CMOVQGT    40(SP), R11
+	SUBQ       R11, 40(SP)
 
 one:
 	VMOVUPS          (R9), Z10
@@ -7093,6 +7529,8 @@ one:
 	ADDQ             R13, R12
 	DECQ             R11
 	JNZ              one
+	CMPQ             40(SP), $0x00
+	JNE              chunk
 	MOVQ             R12, 32(SP)
 	MOVQ             16(SP), CX
 	MOVQ             64(AX), DX
@@ -7259,8 +7697,8 @@ stored:
 	RET
 
 // func gemmAVX512x9x16(t *uintptr)
-// Requires: AVX, AVX512DQ, AVX512F, BMI2, MMX+
-TEXT ·gemmAVX512x9x16(SB), NOSPLIT, $40-8
+// Requires: AVX, AVX512DQ, AVX512F, BMI2, CMOV, MMX+
+TEXT ·gemmAVX512x9x16(SB), NOSPLIT, $56-8
 	MOVQ t+0(FP), AX
 	MOVQ 72(AX), CX
 	MOVQ CX, (SP)
@@ -7297,10 +7735,13 @@ tile:
 	VXORPS Z6, Z6, Z6
 	VXORPS Z7, Z7, Z7
 	VXORPS Z8, Z8, Z8
+	MOVQ   16(SP), R13
+	MOVQ   64(AX), R14
+	MOVQ   (SP), R15
+	CMPQ   R15, 72(AX)
+	JNE    fetched
 
-	// C comes into the cache while the sums are made.
-	MOVQ       16(SP), R13
-	MOVQ       64(AX), R14
+	// The first tile of C comes into the cache at once.
 	PREFETCHT0 (R13)
 	PREFETCHT0 60(R13)
 	ADDQ       R14, R13
@@ -7328,6 +7769,26 @@ tile:
 	PREFETCHT0 (R13)
 	PREFETCHT0 60(R13)
 	ADDQ       R14, R13
+
+fetched:
+	// A row of the next one every few products.
+	IMUL3Q  $0x09, R14, R13
+	ADDQ    16(SP), R13
+	CMPQ    (SP), $0x01
+	CMOVQEQ 128(AX), R13
+	MOVQ    R13, 48(SP)
+	MOVQ    R10, 40(SP)
+
+chunk:
+	MOVQ       48(SP), R10
+	PREFETCHT0 (R10)
+	PREFETCHT0 60(R10)
+	ADDQ       64(AX), R10
+	MOVQ       R10, 48(SP)
+	MOVQ       120(AX), R10
+	CMPQ       R10, 40(SP)
+	CMOVQGT    40(SP), R10
+	SUBQ       R10, 40(SP)
 
 one:
 	VMOVUPS          (R8), Z9
@@ -7348,6 +7809,8 @@ one:
 	ADDQ             R12, R11
 	DECQ             R10
 	JNZ              one
+	CMPQ             40(SP), $0x00
+	JNE              chunk
 	MOVQ             R11, 32(SP)
 	MOVQ             16(SP), CX
 	MOVQ             64(AX), DX
@@ -7502,8 +7965,8 @@ stored:
 	RET
 
 // func gemmAVX512x8x16(t *uintptr)
-// Requires: AVX, AVX512DQ, AVX512F, BMI2, MMX+
-TEXT ·gemmAVX512x8x16(SB), NOSPLIT, $40-8
+// Requires: AVX, AVX512DQ, AVX512F, BMI2, CMOV, MMX+
+TEXT ·gemmAVX512x8x16(SB), NOSPLIT, $56-8
 	MOVQ t+0(FP), AX
 	MOVQ 72(AX), CX
 	MOVQ CX, (SP)
@@ -7539,10 +8002,13 @@ tile:
 	VXORPS Z5, Z5, Z5
 	VXORPS Z6, Z6, Z6
 	VXORPS Z7, Z7, Z7
+	MOVQ   16(SP), R13
+	MOVQ   64(AX), R14
+	MOVQ   (SP), R15
+	CMPQ   R15, 72(AX)
+	JNE    fetched
 
-	// C comes into the cache while the sums are made.
-	MOVQ       16(SP), R13
-	MOVQ       64(AX), R14
+	// The first tile of C comes into the cache at once.
 	PREFETCHT0 (R13)
 	PREFETCHT0 60(R13)
 	ADDQ       R14, R13
@@ -7567,6 +8033,26 @@ tile:
 	PREFETCHT0 (R13)
 	PREFETCHT0 60(R13)
 	ADDQ       R14, R13
+
+fetched:
+	// A row of the next one every few products.
+	IMUL3Q  $0x08, R14, R13
+	ADDQ    16(SP), R13
+	CMPQ    (SP), $0x01
+	CMOVQEQ 128(AX), R13
+	MOVQ    R13, 48(SP)
+	MOVQ    R10, 40(SP)
+
+chunk:
+	MOVQ       48(SP), R10
+	PREFETCHT0 (R10)
+	PREFETCHT0 60(R10)
+	ADDQ       64(AX), R10
+	MOVQ       R10, 48(SP)
+	MOVQ       120(AX), R10
+	CMPQ       R10, 40(SP)
+	CMOVQGT    40(SP), R10
+	SUBQ       R10, 40(SP)
 
 one:
 	VMOVUPS          (R8), Z8
@@ -7586,6 +8072,8 @@ one:
 	ADDQ             R12, R11
 	DECQ             R10
 	JNZ              one
+	CMPQ             40(SP), $0x00
+	JNE              chunk
 	MOVQ             R11, 32(SP)
 	MOVQ             16(SP), CX
 	MOVQ             64(AX), DX
@@ -7729,7 +8217,7 @@ stored:
 
 // func gemmAVX512x7x16(t *uintptr)
 // Requires: AVX, AVX512DQ, AVX512F, BMI2
-TEXT ·gemmAVX512x7x16(SB), NOSPLIT, $40-8
+TEXT ·gemmAVX512x7x16(SB), NOSPLIT, $56-8
 	MOVQ t+0(FP), AX
 	MOVQ 72(AX), CX
 	MOVQ CX, (SP)
@@ -7908,7 +8396,7 @@ stored:
 
 // func gemmAVX512x6x16(t *uintptr)
 // Requires: AVX, AVX512DQ, AVX512F, BMI2
-TEXT ·gemmAVX512x6x16(SB), NOSPLIT, $40-8
+TEXT ·gemmAVX512x6x16(SB), NOSPLIT, $56-8
 	MOVQ t+0(FP), AX
 	MOVQ 72(AX), CX
 	MOVQ CX, (SP)
@@ -8070,7 +8558,7 @@ stored:
 
 // func gemmAVX512x5x16(t *uintptr)
 // Requires: AVX, AVX512DQ, AVX512F, BMI2
-TEXT ·gemmAVX512x5x16(SB), NOSPLIT, $40-8
+TEXT ·gemmAVX512x5x16(SB), NOSPLIT, $56-8
 	MOVQ t+0(FP), AX
 	MOVQ 72(AX), CX
 	MOVQ CX, (SP)
@@ -8218,7 +8706,7 @@ stored:
 
 // func gemmAVX512x4x16(t *uintptr)
 // Requires: AVX, AVX512DQ, AVX512F, BMI2
-TEXT ·gemmAVX512x4x16(SB), NOSPLIT, $40-8
+TEXT ·gemmAVX512x4x16(SB), NOSPLIT, $56-8
 	MOVQ t+0(FP), AX
 	MOVQ 72(AX), CX
 	MOVQ CX, (SP)
@@ -8352,7 +8840,7 @@ stored:
 
 // func gemmAVX512x3x16(t *uintptr)
 // Requires: AVX, AVX512DQ, AVX512F, BMI2
-TEXT ·gemmAVX512x3x16(SB), NOSPLIT, $40-8
+TEXT ·gemmAVX512x3x16(SB), NOSPLIT, $56-8
 	MOVQ t+0(FP), AX
 	MOVQ 72(AX), CX
 	MOVQ CX, (SP)
@@ -8469,7 +8957,7 @@ stored:
 
 // func gemmAVX512x2x16(t *uintptr)
 // Requires: AVX, AVX512DQ, AVX512F, BMI2
-TEXT ·gemmAVX512x2x16(SB), NOSPLIT, $40-8
+TEXT ·gemmAVX512x2x16(SB), NOSPLIT, $56-8
 	MOVQ t+0(FP), AX
 	MOVQ 72(AX), CX
 	MOVQ CX, (SP)
@@ -8572,7 +9060,7 @@ stored:
 
 // func gemmAVX512x1x16(t *uintptr)
 // Requires: AVX, AVX512DQ, AVX512F, BMI2
-TEXT ·gemmAVX512x1x16(SB), NOSPLIT, $40-8
+TEXT ·gemmAVX512x1x16(SB), NOSPLIT, $56-8
 	MOVQ t+0(FP), AX
 	MOVQ 72(AX), CX
 	MOVQ CX, (SP)
@@ -8660,8 +9148,8 @@ stored:
 	RET
 
 // func gemmAVX512x1x128(t *uintptr)
-// Requires: AVX, AVX512DQ, AVX512F, BMI2, MMX+
-TEXT ·gemmAVX512x1x128(SB), NOSPLIT, $40-8
+// Requires: AVX, AVX512DQ, AVX512F, BMI2, CMOV, MMX+
+TEXT ·gemmAVX512x1x128(SB), NOSPLIT, $56-8
 	MOVQ t+0(FP), AX
 	MOVQ 72(AX), CX
 	MOVQ CX, (SP)
@@ -8693,10 +9181,13 @@ tile:
 	VXORPS Z5, Z5, Z5
 	VXORPS Z6, Z6, Z6
 	VXORPS Z7, Z7, Z7
+	MOVQ   16(SP), R10
+	MOVQ   64(AX), R11
+	MOVQ   (SP), R12
+	CMPQ   R12, 72(AX)
+	JNE    fetched
 
-	// C comes into the cache while the sums are made.
-	MOVQ       16(SP), R10
-	MOVQ       64(AX), R11
+	// The first tile of C comes into the cache at once.
 	PREFETCHT0 (R10)
 	PREFETCHT0 64(R10)
 	PREFETCHT0 128(R10)
@@ -8707,6 +9198,33 @@ tile:
 	PREFETCHT0 448(R10)
 	PREFETCHT0 508(R10)
 	ADDQ       R11, R10
+
+fetched:
+	// A row of the next one every few products.
+	IMUL3Q  $0x01, R11, R10
+	ADDQ    16(SP), R10
+	CMPQ    (SP), $0x01
+	CMOVQEQ 128(AX), R10
+	MOVQ    R10, 48(SP)
+	MOVQ    DI, 40(SP)
+
+chunk:
+	MOVQ       48(SP), DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	PREFETCHT0 128(DI)
+	PREFETCHT0 192(DI)
+	PREFETCHT0 256(DI)
+	PREFETCHT0 320(DI)
+	PREFETCHT0 384(DI)
+	PREFETCHT0 448(DI)
+	PREFETCHT0 508(DI)
+	ADDQ       64(AX), DI
+	MOVQ       DI, 48(SP)
+	MOVQ       120(AX), DI
+	CMPQ       DI, 40(SP)
+	CMOVQGT    40(SP), DI
+	SUBQ       DI, 40(SP)
 
 one:
 	VBROADCASTSS (CX), Z9
@@ -8732,6 +9250,8 @@ one:
 	ADDQ         R9, R8
 	DECQ         DI
 	JNZ          one
+	CMPQ         40(SP), $0x00
+	JNE          chunk
 	MOVQ         R8, 32(SP)
 	MOVQ         16(SP), CX
 	MOVQ         64(AX), DX
@@ -8846,8 +9366,8 @@ stored:
 	RET
 
 // func gemmAVX512x2x128(t *uintptr)
-// Requires: AVX, AVX512DQ, AVX512F, BMI2, MMX+
-TEXT ·gemmAVX512x2x128(SB), NOSPLIT, $40-8
+// Requires: AVX, AVX512DQ, AVX512F, BMI2, CMOV, MMX+
+TEXT ·gemmAVX512x2x128(SB), NOSPLIT, $56-8
 	MOVQ t+0(FP), AX
 	MOVQ 72(AX), CX
 	MOVQ CX, (SP)
@@ -8887,10 +9407,13 @@ tile:
 	VXORPS Z13, Z13, Z13
 	VXORPS Z14, Z14, Z14
 	VXORPS Z15, Z15, Z15
+	MOVQ   16(SP), R11
+	MOVQ   64(AX), R12
+	MOVQ   (SP), R13
+	CMPQ   R13, 72(AX)
+	JNE    fetched
 
-	// C comes into the cache while the sums are made.
-	MOVQ       16(SP), R11
-	MOVQ       64(AX), R12
+	// The first tile of C comes into the cache at once.
 	PREFETCHT0 (R11)
 	PREFETCHT0 64(R11)
 	PREFETCHT0 128(R11)
@@ -8911,6 +9434,33 @@ tile:
 	PREFETCHT0 448(R11)
 	PREFETCHT0 508(R11)
 	ADDQ       R12, R11
+
+fetched:
+	// A row of the next one every few products.
+	IMUL3Q  $0x02, R12, R11
+	ADDQ    16(SP), R11
+	CMPQ    (SP), $0x01
+	CMOVQEQ 128(AX), R11
+	MOVQ    R11, 48(SP)
+	MOVQ    R8, 40(SP)
+
+chunk:
+	MOVQ       48(SP), R8
+	PREFETCHT0 (R8)
+	PREFETCHT0 64(R8)
+	PREFETCHT0 128(R8)
+	PREFETCHT0 192(R8)
+	PREFETCHT0 256(R8)
+	PREFETCHT0 320(R8)
+	PREFETCHT0 384(R8)
+	PREFETCHT0 448(R8)
+	PREFETCHT0 508(R8)
+	ADDQ       64(AX), R8
+	MOVQ       R8, 48(SP)
+	MOVQ       120(AX), R8
+	CMPQ       R8, 40(SP)
+	CMOVQGT    40(SP), R8
+	SUBQ       R8, 40(SP)
 
 one:
 	VBROADCASTSS (CX), Z17
@@ -8945,6 +9495,8 @@ one:
 	ADDQ         R10, R9
 	DECQ         R8
 	JNZ          one
+	CMPQ         40(SP), $0x00
+	JNE          chunk
 	MOVQ         R9, 32(SP)
 	MOVQ         16(SP), CX
 	MOVQ         64(AX), DX

@@ -41,3 +41,27 @@ func afterPanel[T Float](g *Gemm, b []T, j, col0, col1, k0, k1, k2 int) (next Ah
 	}
 	return next
 }
+
+// packAParts is the number of parts of packAPart: each packs up to packDepth rows of the transposed A for a row of blocks of C.
+func (g *Gemm) packAParts() int {
+	rows, _ := g.block()
+	return ceilDiv(g.M, rows) * ceilDiv(g.K, packDepth)
+}
+
+// packAPart packs one part of a transposed A into dst: the panels of each row of blocks hold all of K. Only in the last row
+// of blocks can a panel have fewer rows than its height.
+func packAPart[T Float](g *Gemm, part int, dst, a []T) {
+	rows, _ := g.block()
+	deep := ceilDiv(g.K, packDepth)
+	row0, k0 := part/deep*rows, part%deep*packDepth
+	rows = min(rows, g.M-row0)
+	high := panelRows[T](rows)
+	to := panels[T]{dst[row0*g.K+k0*high:], high, high * g.K}
+	packPanels(to, a[k0*g.LDA+row0:], g.LDA, true, rows, min(packDepth, g.K-k0))
+}
+
+// packedLeft is the left operand for rows of C from row0 on and products from k0 on, packed by packAPart.
+func packedLeft[T Float](g *Gemm, packed []T, row0, rows, k0 int) strided[T] {
+	high := panelRows[T](rows)
+	return strided[T]{packed[row0*g.K+k0*high:], 1, high, high, high * g.K}
+}

@@ -167,6 +167,17 @@ func TestGemm(t *testing.T) {
 		check(1, 3, 9001)
 		check(270, 40, 2100)
 		check(30, 300, 2560)
+		// Transposed matrices on the left that are packed first, by one row of blocks or several.
+		for _, trans := range []bool{false, true} {
+			for _, s := range [][3]int{{49, 129, 33}, {390, 140, 45}, {403, 150, 300}, {800, 133, 64}, {60, 160, 512}} {
+				g := Gemm{TransA: true, TransB: trans, M: s[0], N: s[1], K: s[2], LDA: s[0] + r.IntN(3), LDB: s[1], LDC: s[1] + r.IntN(2)}
+				if g.TransB {
+					g.LDB = g.K
+				}
+				checkGemm[float32](t, r, g, 0x1p-24)
+				checkGemm[float64](t, r, g, 0x1p-53)
+			}
+		}
 	})
 }
 

@@ -82,6 +82,8 @@ const (
 	biasData
 	aheadData
 	aheadStep
+	chunk
+	cThen
 
 	accumulate, columnBias, rowBias, relu = 1, 2, 4, 8
 )
@@ -103,8 +105,9 @@ func tile(s set, rows, width int) {
 	t := Load(Param("t"), GP64())
 	field := func(offset int) operand.Mem { return operand.Mem{Base: t, Disp: offset} }
 	// What differs from tile to tile is in the frame.
-	here := AllocLocal(40)
+	here := AllocLocal(56)
 	left, aHere, cHere, biasHere, aheadHere := here, here.Offset(8), here.Offset(16), here.Offset(24), here.Offset(32)
+	remaining, cNext := here.Offset(40), here.Offset(48)
 	// Small tiles have no time for it.
 	fetches := rows*width >= 8
 	r := GP64()
@@ -154,18 +157,24 @@ func tile(s set, rows, width int) {
 		}
 	}
 	if fetches {
-		Comment("C comes into the cache while the sums are made.")
-		c, ldc := GP64(), GP64()
+		c, ldc, then := GP64(), GP64(), GP64()
 		MOVQ(cHere, c)
 		MOVQ(field(cRow), ldc)
-		last := 4*s.lanes*width - 4
+		MOVQ(left, then)
+		CMPQ(then, field(count))
+		JNE(operand.LabelRef("fetched"))
+		Comment("The first tile of C comes into the cache at once.")
 		for range rows {
-			for at := 0; at < last; at += 64 {
-				PREFETCHT0(operand.Mem{Base: c, Disp: at})
-			}
-			PREFETCHT0(operand.Mem{Base: c, Disp: last})
+			fetchRow(s, c, width)
 			ADDQ(ldc, c)
 		}
+		Label("fetched")
+		Comment("A row of the next one every few products.")
+		IMUL3Q(operand.Imm(uint64(rows)), ldc, c)
+		ADDQ(cHere, c)
+		CMPQ(left, operand.Imm(1))
+		CMOVQEQ(field(cThen), c)
+		MOVQ(c, cNext)
 	}
 	bv := make([]reg.VecVirtual, min(width, 2))
 	for j := range bv {
@@ -211,6 +220,19 @@ func tile(s set, rows, width int) {
 			ADDQ(aheadNext, ahead)
 		}
 	}
+	if fetches {
+		MOVQ(k, remaining)
+		Label("chunk")
+		r := GP64()
+		MOVQ(cNext, r)
+		fetchRow(s, r, width)
+		ADDQ(field(cRow), r)
+		MOVQ(r, cNext)
+		MOVQ(field(chunk), k)
+		CMPQ(k, remaining)
+		CMOVQGT(remaining, k)
+		SUBQ(k, remaining)
+	}
 	if s.unroll > 1 {
 		SUBQ(operand.Imm(uint64(s.unroll)), k)
 		JL(operand.LabelRef("rest"))
@@ -230,6 +252,10 @@ func tile(s set, rows, width int) {
 	JNZ(operand.LabelRef("one"))
 	Label("done")
 	if fetches {
+		CMPQ(remaining, operand.Imm(0))
+		JNE(operand.LabelRef("chunk"))
+	}
+	if fetches {
 		MOVQ(ahead, aheadHere)
 	}
 
@@ -242,6 +268,15 @@ func tile(s set, rows, width int) {
 	JNZ(operand.LabelRef("tile"))
 	VZEROUPPER()
 	RET()
+}
+
+// fetchRow brings the columns of a row of a tile into the cache.
+func fetchRow(s set, row reg.Register, width int) {
+	last := 4*s.lanes*width - 4
+	for at := 0; at < last; at += 64 {
+		PREFETCHT0(operand.Mem{Base: row, Disp: at})
+	}
+	PREFETCHT0(operand.Mem{Base: row, Disp: last})
 }
 
 // epilogue finishes the sums, stores them, and moves on to the rows below. Only the last vector of a row may be
