@@ -249,8 +249,8 @@ func multiplyTransformed[T Float](b *tileBlock, prod, u, v []T, m0, m1 int) {
 	for e := range 36 {
 		for k0 := 0; k0 < b.in; k0 += kBlock {
 			multiplyBands(m1-m0, b.tiles(), min(kBlock, b.in-k0),
-				bands[T]{panels[T]{u[e*nextU+m0*b.in+k0*tileRows:], tileRows, tileRows * b.in}, tileRows},
-				bands[T]{panels[T]{v[e*nextV+k0*tileColumns:], tileColumns, tileColumns * b.in}, tileColumns},
+				bands[T]{panels: panels[T]{u[e*nextU+m0*b.in+k0*tileRows:], tileRows, tileRows * b.in}, size: tileRows},
+				bands[T]{panels: panels[T]{v[e*nextV+k0*tileColumns:], tileColumns, tileColumns * b.in}, size: tileColumns},
 				prod[e*nextP:], b.winograd.tiles(), k0 > 0)
 		}
 	}

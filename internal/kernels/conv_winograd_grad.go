@@ -79,8 +79,8 @@ func winogradGradW[T Float](w *winogradW, part int, dw, dy, x, shared, worker []
 			transformGradient(&block, a, nextA, tiles, dy, group, m0, m1, planes)
 			for e := range 36 {
 				multiplyBands(m1-m0, c1-c0, block.tiles(),
-					bands[T]{panels[T]{a[e*nextA:], tileRows, tileRows * tiles}, tileRows},
-					bands[T]{panels[T]{b[e*nextB:], tileColumns, tileColumns * tiles}, tileColumns},
+					bands[T]{panels: panels[T]{a[e*nextA:], tileRows, tileRows * tiles}, size: tileRows},
+					bands[T]{panels: panels[T]{b[e*nextB:], tileColumns, tileColumns * tiles}, size: tileColumns},
 					sum[e*nextSum:], cols, !first)
 			}
 			first = false

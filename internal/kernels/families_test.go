@@ -206,7 +206,7 @@ func TestSumsNonFinite(t *testing.T) {
 				got[0] = Sum(x)
 				got[1], got[2] = Moments(x, 0.25)
 				got[3], got[4] = DotCentred(x, dy, 0.25)
-				AddRow(&rows[0], x)
+				SumRows(&rows[0], x, len(x), 1, len(x))
 				MomentsRows(&rows[1], &rows[2], x, len(x), 1, k)
 				DotCentredRows(&rows[3], &rows[4], x, dy, len(x), 1, k)
 				for j := range got {

@@ -177,11 +177,14 @@ func multiplyBlock[T Float](g *Gemm, part, from, to int, c, a []T, lda int, b, b
 	}
 	roomA := packedA(rows, step)
 	strip := stripCols
+	keeps := false
 	switch {
 	case g.PackB:
 		strip = packedCols
 	case rightDirectly[T](g.TransB, rows, col1-col0):
 		strip = col1 - col0
+	case keepsRight[T](g.TransB, rows):
+		strip, keeps = packedCols, true
 	}
 	for k0 := from; k0 < to; k0 += step {
 		k := min(step, to-k0)
@@ -208,6 +211,9 @@ func multiplyBlock[T Float](g *Gemm, part, from, to int, c, a []T, lda int, b, b
 				ahead = afterPanel(g, b, j, col0, col1, k0, k0+k, min(k0+k+step, to))
 			} else {
 				right = rightOperand(worker[roomA:], b[at:], g.LDB, g.TransB, rows, k, cols)
+				if keeps && g.slices() == 1 {
+					ahead = afterColumns(g, b, j, col0, col1, k0, k0+k, min(k0+k+step, to))
+				}
 			}
 			e := epilogue[T]{accumulate: g.Accumulate || k0 > from, ahead: &ahead}
 			if k0+k == to {
@@ -271,6 +277,7 @@ type panels[T Float] struct {
 type bands[T Float] struct {
 	panels[T]
 	size int
+	keep []T // of B, in whole panels: where they are packed while the first row of tiles is computed, nil if they aren't
 }
 
 // at returns where row or column i begins.
@@ -312,7 +319,7 @@ func (e *epilogue[T]) finish(g *Gemm, bias []T, row0, col0 int) {
 // b in panels of the tile's columns; k is at least 1. b must be readable up to a multiple of the tile's columns.
 func multiply[T Float](m, n, k int, a, b panels[T], c []T, ldc int, accumulate bool) {
 	_, cols := tile[T]()
-	multiplyBands(m, n, k, bands[T]{a, a.ld}, bands[T]{b, cols}, c, ldc, accumulate)
+	multiplyBands(m, n, k, bands[T]{panels: a, size: a.ld}, bands[T]{panels: b, size: cols}, c, ldc, accumulate)
 }
 
 // multiplyBands is multiply for panels of several tiles. They must be readable to the full size of a tile.
@@ -335,6 +342,9 @@ func multiplyTiles[T Float](m, n, k int, a strided[T], b bands[T], c []T, ldc in
 	_ = a.data[a.at(m-1)+(k-1)*a.step]
 	_ = b.data[b.at((n-1)/cols*cols)+(k-1)*b.ld+min(cols, roundUp(n-(n-1)/cols*cols, vectorCols[T]()))-1]
 	_ = c[(m-1)*ldc+n-1]
+	if b.keep != nil {
+		_, _ = b.keep[k*roundUp(n, cols)-1], a.data[a.at(rows-1)]
+	}
 	switch e.axis {
 	case ColumnBias:
 		_ = e.bias[n-1]

@@ -3,34 +3,47 @@ package kernels
 // An Ahead is memory that is needed soon. The next product fetches it into the cache while it computes: the processor's
 // own prefetching does not know what comes after the product.
 type Ahead[T Float] struct {
-	parts [8][]T
+	parts [8]aheadPart[T]
 	n     int
 }
 
-// aheadLine is the size of a line of the cache in bytes.
-const aheadLine = 64
+// An aheadPart is rows of aheadCols elements, ld apart.
+type aheadPart[T Float] struct {
+	data     []T
+	ld, rows int
+}
+
+// aheadCols float32 are fetched together: two lines of the cache.
+const aheadCols = 32
 
 // Add adds memory; what is too much is left out.
 func (a *Ahead[T]) Add(s []T) {
-	if len(s) > 0 && a.n < len(a.parts) {
-		a.parts[a.n] = s
+	a.addRows(s, aheadCols, ceilDiv(len(s), aheadCols))
+}
+
+// addRows adds the first aheadCols elements of rows that are ld apart.
+func (a *Ahead[T]) addRows(s []T, ld, rows int) {
+	if rows > 0 && a.n < len(a.parts) {
+		a.parts[a.n] = aheadPart[T]{s, ld, rows}
 		a.n++
 	}
 }
 
-// take returns the memory to be fetched in a number of lines, nil if there is none. A part is not fetched together
-// with the next one.
-func (a *Ahead[T]) take(lines int) []T {
-	if a == nil || a.n == 0 {
-		return nil
+// take returns the memory to be fetched, up to most rows of it; there are none if nothing is left. A part is not fetched
+// together with the next one.
+func (a *Ahead[T]) take(most int) aheadPart[T] {
+	if a == nil || a.n == 0 || most < 1 {
+		return aheadPart[T]{}
 	}
 	last := &a.parts[a.n-1]
-	n := min(len(*last), lines*aheadLine/4)
-	s := (*last)[:n]
-	if *last = (*last)[n:]; len(*last) == 0 {
+	p := *last
+	p.rows = min(p.rows, most)
+	if last.rows -= p.rows; last.rows == 0 {
 		a.n--
+	} else {
+		last.data = last.data[p.rows*p.ld:]
 	}
-	return s
+	return p
 }
 
 // aheadOf is what the next block of a slice needs: the rows [from, from+k) of A and B, if they lie together.
@@ -43,6 +56,32 @@ func aheadOf[T Float](g *Gemm, rows, cols, from, k int, a, b []T) (next Ahead[T]
 	}
 	if !g.TransB && cols == g.LDB {
 		next.Add(b[from*g.LDB:][:k*g.LDB])
+	}
+	return next
+}
+
+// afterPanel is what is needed after the products [k0, k1) of the panel at column j of a packed B: the same products of the
+// next panel of the block [col0, col1), or else the next products, up to k2, of the first.
+func afterPanel[T Float](g *Gemm, b []T, j, col0, col1, k0, k1, k2 int) (next Ahead[T]) {
+	switch {
+	case j+packedCols < col1:
+		next.Add(b[(j+packedCols)*g.K:][k0*packedCols : k1*packedCols])
+	case k1 < k2:
+		next.Add(b[col0*g.K:][k1*packedCols : k2*packedCols])
+	}
+	return next
+}
+
+// afterColumns is afterPanel for a B that is read where it is. After the last panel come the first products of the block to
+// the right, which mostly is the next part of the same worker.
+func afterColumns[T Float](g *Gemm, b []T, j, col0, col1, k0, k1, k2 int) (next Ahead[T]) {
+	switch {
+	case j+packedCols < col1:
+		next.addRows(b[k0*g.LDB+j+packedCols:], g.LDB, k1-k0)
+	case k1 < k2:
+		next.addRows(b[k1*g.LDB+col0:], g.LDB, k2-k1)
+	case col1 < g.N:
+		next.addRows(b[col1:], g.LDB, min(k1-k0, g.K))
 	}
 	return next
 }

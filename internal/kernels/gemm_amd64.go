@@ -67,10 +67,13 @@ type tileArgs struct {
 	lastCols           int // columns in the last vector of a row, at least 1
 	flags              int
 	bias               *float32
-	ahead              *float32 // fetched into the cache, a line for each product
+	ahead              *float32 // rows of aheadRow bytes that are fetched into the cache
 	aheadStep          int
-	chunk              int      // products for each row of the next tile of C that is fetched
+	aheadRows          int // how many they are, and how many are fetched at a time
+	aheadEach          int
+	chunk              int      // products from one time that something is fetched to the next: a row of the next tile of C
 	cThen              *float32 // the tile of C after the last one
+	kept               *float32 // where a kernel packs B that does
 }
 
 const (
@@ -86,7 +89,7 @@ func multiplyAsm[T Float](m, n, k, rows, cols int, a strided[T], b bands[T], c [
 		return false
 	}
 	ad, bd, cd, bias := float32s(a.data), float32s(b.data), float32s(c), float32s(e.bias)
-	t := tileArgs{k: k, aRow: 4 * a.row, aStep: 4 * a.step, bStep: 4 * b.ld, cRow: 4 * ldc}
+	t := tileArgs{k: k, aRow: 4 * a.row, aStep: 4 * a.step, cRow: 4 * ldc}
 	if e.accumulate {
 		t.flags |= flagAccumulate
 	}
@@ -108,7 +111,7 @@ func multiplyAsm[T Float](m, n, k, rows, cols int, a strided[T], b bands[T], c [
 		broad = broadCols(m, lanes)
 	}
 	for j, width := 0, 0; j < n; j += width {
-		t.b = &bd[b.at(j)]
+		t.b, t.bStep = &bd[b.at(j)], 4*b.ld
 		if width = min(cols, n-j); broad > 0 && n-j >= broad {
 			width = broad
 		}
@@ -116,11 +119,12 @@ func multiplyAsm[T Float](m, n, k, rows, cols int, a strided[T], b bands[T], c [
 		if e.axis == ColumnBias {
 			t.bias = &bias[j]
 		}
-		// Tiles of equal height in one panel, or in panels of one tile each, are one run.
+		// Tiles of equal height in one panel, or in panels of one tile each, are one run. The first tile packs B.
 		for i := 0; i < m; {
 			height := min(rows, m-i)
 			t.count = 1
-			if height == rows {
+			keeps := i == 0 && b.keep != nil
+			if height == rows && !keeps {
 				t.aNext = 4 * rows * a.row
 				whole := (m - i) / rows
 				if a.size == rows {
@@ -143,13 +147,20 @@ func multiplyAsm[T Float](m, n, k, rows, cols int, a strided[T], b bands[T], c [
 			if e.axis == RowBias {
 				t.bias = &bias[i]
 			}
-			t.ahead, t.aheadStep = t.b, 0
-			if lines := e.ahead.take(t.count * k); len(lines) > 0 {
-				t.ahead, t.aheadStep = &float32s(lines)[0], min(aheadLine, 4*len(lines)/(t.count*k))
+			times := t.count * ceilDiv(k, t.chunk)
+			next := e.ahead.take(t.count * k / 4)
+			t.aheadRows, t.aheadEach, t.aheadStep = next.rows, ceilDiv(next.rows, times), 4*next.ld
+			if next.rows > 0 {
+				t.ahead = &float32s(next.data)[0]
 			}
-			if lanes == 16 {
+			switch {
+			case keeps:
+				t.kept = &float32s(b.keep)[j*k]
+				keepTile(lanes, &t)
+				t.b, t.bStep = t.kept, 4*cols
+			case lanes == 16:
 				tilesAVX512(height, width, &t)
-			} else {
+			default:
 				tilesAVX2(height, width, &t)
 			}
 			i += t.count * height
@@ -169,6 +180,16 @@ func broadCols(m, lanes int) int {
 		return 4 * lanes
 	}
 	return 0
+}
+
+// keepTile computes one whole tile and packs the columns of B.
+func keepTile(lanes int, t *tileArgs) {
+	p := (*uintptr)(unsafe.Pointer(t))
+	if lanes == 16 {
+		gemmAVX512x12x32Keep(p)
+	} else {
+		gemmAVX2x6x16Keep(p)
+	}
 }
 
 func tilesAVX2(rows, cols int, t *tileArgs) {

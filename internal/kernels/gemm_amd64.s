@@ -6,7 +6,7 @@
 
 // func gemmAVX2x6x16(t *uintptr)
 // Requires: AVX, CMOV, FMA3, MMX+
-TEXT ·gemmAVX2x6x16(SB), NOSPLIT, $56-8
+TEXT ·gemmAVX2x6x16(SB), NOSPLIT, $64-8
 	MOVQ t+0(FP), AX
 	MOVQ 72(AX), CX
 	MOVQ CX, (SP)
@@ -18,6 +18,8 @@ TEXT ·gemmAVX2x6x16(SB), NOSPLIT, $56-8
 	MOVQ CX, 24(SP)
 	MOVQ 104(AX), CX
 	MOVQ CX, 32(SP)
+	MOVQ 120(AX), CX
+	MOVQ CX, 56(SP)
 
 tile:
 	MOVQ 8(SP), CX
@@ -26,8 +28,6 @@ tile:
 	MOVQ 40(AX), DI
 	MOVQ 48(AX), R8
 	MOVQ (AX), R9
-	MOVQ 32(SP), R10
-	MOVQ 112(AX), R11
 	LEAQ (CX)(BX*2), DX
 	ADDQ BX, DX
 
@@ -44,39 +44,39 @@ tile:
 	VXORPS Y9, Y9, Y9
 	VXORPS Y10, Y10, Y10
 	VXORPS Y11, Y11, Y11
-	MOVQ   16(SP), R12
-	MOVQ   64(AX), R13
-	MOVQ   (SP), R14
-	CMPQ   R14, 72(AX)
+	MOVQ   16(SP), R10
+	MOVQ   64(AX), R11
+	MOVQ   (SP), R12
+	CMPQ   R12, 72(AX)
 	JNE    fetched
 
 	// The first tile of C comes into the cache at once.
-	PREFETCHT0 (R12)
-	PREFETCHT0 60(R12)
-	ADDQ       R13, R12
-	PREFETCHT0 (R12)
-	PREFETCHT0 60(R12)
-	ADDQ       R13, R12
-	PREFETCHT0 (R12)
-	PREFETCHT0 60(R12)
-	ADDQ       R13, R12
-	PREFETCHT0 (R12)
-	PREFETCHT0 60(R12)
-	ADDQ       R13, R12
-	PREFETCHT0 (R12)
-	PREFETCHT0 60(R12)
-	ADDQ       R13, R12
-	PREFETCHT0 (R12)
-	PREFETCHT0 60(R12)
-	ADDQ       R13, R12
+	PREFETCHT0 (R10)
+	PREFETCHT0 60(R10)
+	ADDQ       R11, R10
+	PREFETCHT0 (R10)
+	PREFETCHT0 60(R10)
+	ADDQ       R11, R10
+	PREFETCHT0 (R10)
+	PREFETCHT0 60(R10)
+	ADDQ       R11, R10
+	PREFETCHT0 (R10)
+	PREFETCHT0 60(R10)
+	ADDQ       R11, R10
+	PREFETCHT0 (R10)
+	PREFETCHT0 60(R10)
+	ADDQ       R11, R10
+	PREFETCHT0 (R10)
+	PREFETCHT0 60(R10)
+	ADDQ       R11, R10
 
 fetched:
 	// A row of the next one every few products.
-	IMUL3Q  $0x06, R13, R12
-	ADDQ    16(SP), R12
+	IMUL3Q  $0x06, R11, R10
+	ADDQ    16(SP), R10
 	CMPQ    (SP), $0x01
-	CMOVQEQ 128(AX), R12
-	MOVQ    R12, 48(SP)
+	CMOVQEQ 144(AX), R10
+	MOVQ    R10, 48(SP)
 	MOVQ    R9, 40(SP)
 
 chunk:
@@ -85,12 +85,29 @@ chunk:
 	PREFETCHT0 60(R9)
 	ADDQ       64(AX), R9
 	MOVQ       R9, 48(SP)
-	MOVQ       120(AX), R9
-	CMPQ       R9, 40(SP)
-	CMOVQGT    40(SP), R9
-	SUBQ       R9, 40(SP)
-	SUBQ       $0x04, R9
-	JL         rest
+	MOVQ       56(SP), R10
+	CMPQ       R10, 128(AX)
+	CMOVQGT    128(AX), R10
+	SUBQ       R10, 56(SP)
+	TESTQ      R10, R10
+	JZ         ahead
+	MOVQ       32(SP), R9
+
+row:
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       112(AX), R9
+	DECQ       R10
+	JNZ        row
+	MOVQ       R9, 32(SP)
+
+ahead:
+	MOVQ    136(AX), R9
+	CMPQ    R9, 40(SP)
+	CMOVQGT 40(SP), R9
+	SUBQ    R9, 40(SP)
+	SUBQ    $0x04, R9
+	JL      rest
 
 several:
 	VMOVUPS      (DI), Y12
@@ -116,8 +133,6 @@ several:
 	ADDQ         SI, CX
 	ADDQ         SI, DX
 	ADDQ         R8, DI
-	PREFETCHT0   (R10)
-	ADDQ         R11, R10
 	VMOVUPS      (DI), Y12
 	VMOVUPS      32(DI), Y13
 	VBROADCASTSS (CX), Y14
@@ -141,8 +156,6 @@ several:
 	ADDQ         SI, CX
 	ADDQ         SI, DX
 	ADDQ         R8, DI
-	PREFETCHT0   (R10)
-	ADDQ         R11, R10
 	VMOVUPS      (DI), Y12
 	VMOVUPS      32(DI), Y13
 	VBROADCASTSS (CX), Y14
@@ -166,8 +179,6 @@ several:
 	ADDQ         SI, CX
 	ADDQ         SI, DX
 	ADDQ         R8, DI
-	PREFETCHT0   (R10)
-	ADDQ         R11, R10
 	VMOVUPS      (DI), Y12
 	VMOVUPS      32(DI), Y13
 	VBROADCASTSS (CX), Y14
@@ -191,8 +202,6 @@ several:
 	ADDQ         SI, CX
 	ADDQ         SI, DX
 	ADDQ         R8, DI
-	PREFETCHT0   (R10)
-	ADDQ         R11, R10
 	SUBQ         $0x04, R9
 	JGE          several
 
@@ -224,15 +233,12 @@ one:
 	ADDQ         SI, CX
 	ADDQ         SI, DX
 	ADDQ         R8, DI
-	PREFETCHT0   (R10)
-	ADDQ         R11, R10
 	DECQ         R9
 	JNZ          one
 
 done:
 	CMPQ       40(SP), $0x00
 	JNE        chunk
-	MOVQ       R10, 32(SP)
 	MOVQ       16(SP), CX
 	MOVQ       64(AX), DX
 	MOVQ       88(AX), BX
@@ -395,7 +401,7 @@ stored:
 
 // func gemmAVX2x5x16(t *uintptr)
 // Requires: AVX, CMOV, FMA3, MMX+
-TEXT ·gemmAVX2x5x16(SB), NOSPLIT, $56-8
+TEXT ·gemmAVX2x5x16(SB), NOSPLIT, $64-8
 	MOVQ t+0(FP), AX
 	MOVQ 72(AX), CX
 	MOVQ CX, (SP)
@@ -407,6 +413,8 @@ TEXT ·gemmAVX2x5x16(SB), NOSPLIT, $56-8
 	MOVQ CX, 24(SP)
 	MOVQ 104(AX), CX
 	MOVQ CX, 32(SP)
+	MOVQ 120(AX), CX
+	MOVQ CX, 56(SP)
 
 tile:
 	MOVQ 8(SP), CX
@@ -415,8 +423,6 @@ tile:
 	MOVQ 40(AX), DI
 	MOVQ 48(AX), R8
 	MOVQ (AX), R9
-	MOVQ 32(SP), R10
-	MOVQ 112(AX), R11
 	LEAQ (CX)(BX*2), DX
 	ADDQ BX, DX
 
@@ -431,36 +437,36 @@ tile:
 	VXORPS Y7, Y7, Y7
 	VXORPS Y8, Y8, Y8
 	VXORPS Y9, Y9, Y9
-	MOVQ   16(SP), R12
-	MOVQ   64(AX), R13
-	MOVQ   (SP), R14
-	CMPQ   R14, 72(AX)
+	MOVQ   16(SP), R10
+	MOVQ   64(AX), R11
+	MOVQ   (SP), R12
+	CMPQ   R12, 72(AX)
 	JNE    fetched
 
 	// The first tile of C comes into the cache at once.
-	PREFETCHT0 (R12)
-	PREFETCHT0 60(R12)
-	ADDQ       R13, R12
-	PREFETCHT0 (R12)
-	PREFETCHT0 60(R12)
-	ADDQ       R13, R12
-	PREFETCHT0 (R12)
-	PREFETCHT0 60(R12)
-	ADDQ       R13, R12
-	PREFETCHT0 (R12)
-	PREFETCHT0 60(R12)
-	ADDQ       R13, R12
-	PREFETCHT0 (R12)
-	PREFETCHT0 60(R12)
-	ADDQ       R13, R12
+	PREFETCHT0 (R10)
+	PREFETCHT0 60(R10)
+	ADDQ       R11, R10
+	PREFETCHT0 (R10)
+	PREFETCHT0 60(R10)
+	ADDQ       R11, R10
+	PREFETCHT0 (R10)
+	PREFETCHT0 60(R10)
+	ADDQ       R11, R10
+	PREFETCHT0 (R10)
+	PREFETCHT0 60(R10)
+	ADDQ       R11, R10
+	PREFETCHT0 (R10)
+	PREFETCHT0 60(R10)
+	ADDQ       R11, R10
 
 fetched:
 	// A row of the next one every few products.
-	IMUL3Q  $0x05, R13, R12
-	ADDQ    16(SP), R12
+	IMUL3Q  $0x05, R11, R10
+	ADDQ    16(SP), R10
 	CMPQ    (SP), $0x01
-	CMOVQEQ 128(AX), R12
-	MOVQ    R12, 48(SP)
+	CMOVQEQ 144(AX), R10
+	MOVQ    R10, 48(SP)
 	MOVQ    R9, 40(SP)
 
 chunk:
@@ -469,12 +475,29 @@ chunk:
 	PREFETCHT0 60(R9)
 	ADDQ       64(AX), R9
 	MOVQ       R9, 48(SP)
-	MOVQ       120(AX), R9
-	CMPQ       R9, 40(SP)
-	CMOVQGT    40(SP), R9
-	SUBQ       R9, 40(SP)
-	SUBQ       $0x04, R9
-	JL         rest
+	MOVQ       56(SP), R10
+	CMPQ       R10, 128(AX)
+	CMOVQGT    128(AX), R10
+	SUBQ       R10, 56(SP)
+	TESTQ      R10, R10
+	JZ         ahead
+	MOVQ       32(SP), R9
+
+row:
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       112(AX), R9
+	DECQ       R10
+	JNZ        row
+	MOVQ       R9, 32(SP)
+
+ahead:
+	MOVQ    136(AX), R9
+	CMPQ    R9, 40(SP)
+	CMOVQGT 40(SP), R9
+	SUBQ    R9, 40(SP)
+	SUBQ    $0x04, R9
+	JL      rest
 
 several:
 	VMOVUPS      (DI), Y10
@@ -497,8 +520,6 @@ several:
 	ADDQ         SI, CX
 	ADDQ         SI, DX
 	ADDQ         R8, DI
-	PREFETCHT0   (R10)
-	ADDQ         R11, R10
 	VMOVUPS      (DI), Y10
 	VMOVUPS      32(DI), Y11
 	VBROADCASTSS (CX), Y12
@@ -519,8 +540,6 @@ several:
 	ADDQ         SI, CX
 	ADDQ         SI, DX
 	ADDQ         R8, DI
-	PREFETCHT0   (R10)
-	ADDQ         R11, R10
 	VMOVUPS      (DI), Y10
 	VMOVUPS      32(DI), Y11
 	VBROADCASTSS (CX), Y12
@@ -541,8 +560,6 @@ several:
 	ADDQ         SI, CX
 	ADDQ         SI, DX
 	ADDQ         R8, DI
-	PREFETCHT0   (R10)
-	ADDQ         R11, R10
 	VMOVUPS      (DI), Y10
 	VMOVUPS      32(DI), Y11
 	VBROADCASTSS (CX), Y12
@@ -563,8 +580,6 @@ several:
 	ADDQ         SI, CX
 	ADDQ         SI, DX
 	ADDQ         R8, DI
-	PREFETCHT0   (R10)
-	ADDQ         R11, R10
 	SUBQ         $0x04, R9
 	JGE          several
 
@@ -593,15 +608,12 @@ one:
 	ADDQ         SI, CX
 	ADDQ         SI, DX
 	ADDQ         R8, DI
-	PREFETCHT0   (R10)
-	ADDQ         R11, R10
 	DECQ         R9
 	JNZ          one
 
 done:
 	CMPQ       40(SP), $0x00
 	JNE        chunk
-	MOVQ       R10, 32(SP)
 	MOVQ       16(SP), CX
 	MOVQ       64(AX), DX
 	MOVQ       88(AX), BX
@@ -745,7 +757,7 @@ stored:
 
 // func gemmAVX2x4x16(t *uintptr)
 // Requires: AVX, CMOV, FMA3, MMX+
-TEXT ·gemmAVX2x4x16(SB), NOSPLIT, $56-8
+TEXT ·gemmAVX2x4x16(SB), NOSPLIT, $64-8
 	MOVQ t+0(FP), AX
 	MOVQ 72(AX), CX
 	MOVQ CX, (SP)
@@ -757,6 +769,8 @@ TEXT ·gemmAVX2x4x16(SB), NOSPLIT, $56-8
 	MOVQ CX, 24(SP)
 	MOVQ 104(AX), CX
 	MOVQ CX, 32(SP)
+	MOVQ 120(AX), CX
+	MOVQ CX, 56(SP)
 
 tile:
 	MOVQ 8(SP), CX
@@ -765,8 +779,6 @@ tile:
 	MOVQ 40(AX), DI
 	MOVQ 48(AX), R8
 	MOVQ (AX), R9
-	MOVQ 32(SP), R10
-	MOVQ 112(AX), R11
 	LEAQ (CX)(BX*2), DX
 	ADDQ BX, DX
 
@@ -779,33 +791,33 @@ tile:
 	VXORPS Y5, Y5, Y5
 	VXORPS Y6, Y6, Y6
 	VXORPS Y7, Y7, Y7
-	MOVQ   16(SP), R12
-	MOVQ   64(AX), R13
-	MOVQ   (SP), R14
-	CMPQ   R14, 72(AX)
+	MOVQ   16(SP), R10
+	MOVQ   64(AX), R11
+	MOVQ   (SP), R12
+	CMPQ   R12, 72(AX)
 	JNE    fetched
 
 	// The first tile of C comes into the cache at once.
-	PREFETCHT0 (R12)
-	PREFETCHT0 60(R12)
-	ADDQ       R13, R12
-	PREFETCHT0 (R12)
-	PREFETCHT0 60(R12)
-	ADDQ       R13, R12
-	PREFETCHT0 (R12)
-	PREFETCHT0 60(R12)
-	ADDQ       R13, R12
-	PREFETCHT0 (R12)
-	PREFETCHT0 60(R12)
-	ADDQ       R13, R12
+	PREFETCHT0 (R10)
+	PREFETCHT0 60(R10)
+	ADDQ       R11, R10
+	PREFETCHT0 (R10)
+	PREFETCHT0 60(R10)
+	ADDQ       R11, R10
+	PREFETCHT0 (R10)
+	PREFETCHT0 60(R10)
+	ADDQ       R11, R10
+	PREFETCHT0 (R10)
+	PREFETCHT0 60(R10)
+	ADDQ       R11, R10
 
 fetched:
 	// A row of the next one every few products.
-	IMUL3Q  $0x04, R13, R12
-	ADDQ    16(SP), R12
+	IMUL3Q  $0x04, R11, R10
+	ADDQ    16(SP), R10
 	CMPQ    (SP), $0x01
-	CMOVQEQ 128(AX), R12
-	MOVQ    R12, 48(SP)
+	CMOVQEQ 144(AX), R10
+	MOVQ    R10, 48(SP)
 	MOVQ    R9, 40(SP)
 
 chunk:
@@ -814,12 +826,29 @@ chunk:
 	PREFETCHT0 60(R9)
 	ADDQ       64(AX), R9
 	MOVQ       R9, 48(SP)
-	MOVQ       120(AX), R9
-	CMPQ       R9, 40(SP)
-	CMOVQGT    40(SP), R9
-	SUBQ       R9, 40(SP)
-	SUBQ       $0x04, R9
-	JL         rest
+	MOVQ       56(SP), R10
+	CMPQ       R10, 128(AX)
+	CMOVQGT    128(AX), R10
+	SUBQ       R10, 56(SP)
+	TESTQ      R10, R10
+	JZ         ahead
+	MOVQ       32(SP), R9
+
+row:
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       112(AX), R9
+	DECQ       R10
+	JNZ        row
+	MOVQ       R9, 32(SP)
+
+ahead:
+	MOVQ    136(AX), R9
+	CMPQ    R9, 40(SP)
+	CMOVQGT 40(SP), R9
+	SUBQ    R9, 40(SP)
+	SUBQ    $0x04, R9
+	JL      rest
 
 several:
 	VMOVUPS      (DI), Y8
@@ -839,8 +868,6 @@ several:
 	ADDQ         SI, CX
 	ADDQ         SI, DX
 	ADDQ         R8, DI
-	PREFETCHT0   (R10)
-	ADDQ         R11, R10
 	VMOVUPS      (DI), Y8
 	VMOVUPS      32(DI), Y9
 	VBROADCASTSS (CX), Y10
@@ -858,8 +885,6 @@ several:
 	ADDQ         SI, CX
 	ADDQ         SI, DX
 	ADDQ         R8, DI
-	PREFETCHT0   (R10)
-	ADDQ         R11, R10
 	VMOVUPS      (DI), Y8
 	VMOVUPS      32(DI), Y9
 	VBROADCASTSS (CX), Y10
@@ -877,8 +902,6 @@ several:
 	ADDQ         SI, CX
 	ADDQ         SI, DX
 	ADDQ         R8, DI
-	PREFETCHT0   (R10)
-	ADDQ         R11, R10
 	VMOVUPS      (DI), Y8
 	VMOVUPS      32(DI), Y9
 	VBROADCASTSS (CX), Y10
@@ -896,8 +919,6 @@ several:
 	ADDQ         SI, CX
 	ADDQ         SI, DX
 	ADDQ         R8, DI
-	PREFETCHT0   (R10)
-	ADDQ         R11, R10
 	SUBQ         $0x04, R9
 	JGE          several
 
@@ -923,15 +944,12 @@ one:
 	ADDQ         SI, CX
 	ADDQ         SI, DX
 	ADDQ         R8, DI
-	PREFETCHT0   (R10)
-	ADDQ         R11, R10
 	DECQ         R9
 	JNZ          one
 
 done:
 	CMPQ       40(SP), $0x00
 	JNE        chunk
-	MOVQ       R10, 32(SP)
 	MOVQ       16(SP), CX
 	MOVQ       64(AX), DX
 	MOVQ       88(AX), BX
@@ -1056,7 +1074,7 @@ stored:
 
 // func gemmAVX2x3x16(t *uintptr)
 // Requires: AVX, FMA3
-TEXT ·gemmAVX2x3x16(SB), NOSPLIT, $56-8
+TEXT ·gemmAVX2x3x16(SB), NOSPLIT, $64-8
 	MOVQ t+0(FP), AX
 	MOVQ 72(AX), CX
 	MOVQ CX, (SP)
@@ -1068,6 +1086,8 @@ TEXT ·gemmAVX2x3x16(SB), NOSPLIT, $56-8
 	MOVQ CX, 24(SP)
 	MOVQ 104(AX), CX
 	MOVQ CX, 32(SP)
+	MOVQ 120(AX), CX
+	MOVQ CX, 56(SP)
 
 tile:
 	MOVQ 8(SP), CX
@@ -1270,7 +1290,7 @@ stored:
 
 // func gemmAVX2x2x16(t *uintptr)
 // Requires: AVX, FMA3
-TEXT ·gemmAVX2x2x16(SB), NOSPLIT, $56-8
+TEXT ·gemmAVX2x2x16(SB), NOSPLIT, $64-8
 	MOVQ t+0(FP), AX
 	MOVQ 72(AX), CX
 	MOVQ CX, (SP)
@@ -1282,6 +1302,8 @@ TEXT ·gemmAVX2x2x16(SB), NOSPLIT, $56-8
 	MOVQ CX, 24(SP)
 	MOVQ 104(AX), CX
 	MOVQ CX, 32(SP)
+	MOVQ 120(AX), CX
+	MOVQ CX, 56(SP)
 
 tile:
 	MOVQ 8(SP), CX
@@ -1448,7 +1470,7 @@ stored:
 
 // func gemmAVX2x1x16(t *uintptr)
 // Requires: AVX, FMA3
-TEXT ·gemmAVX2x1x16(SB), NOSPLIT, $56-8
+TEXT ·gemmAVX2x1x16(SB), NOSPLIT, $64-8
 	MOVQ t+0(FP), AX
 	MOVQ 72(AX), CX
 	MOVQ CX, (SP)
@@ -1460,6 +1482,8 @@ TEXT ·gemmAVX2x1x16(SB), NOSPLIT, $56-8
 	MOVQ CX, 24(SP)
 	MOVQ 104(AX), CX
 	MOVQ CX, 32(SP)
+	MOVQ 120(AX), CX
+	MOVQ CX, 56(SP)
 
 tile:
 	MOVQ 8(SP), CX
@@ -1590,7 +1614,7 @@ stored:
 
 // func gemmAVX2x6x8(t *uintptr)
 // Requires: AVX, FMA3
-TEXT ·gemmAVX2x6x8(SB), NOSPLIT, $56-8
+TEXT ·gemmAVX2x6x8(SB), NOSPLIT, $64-8
 	MOVQ t+0(FP), AX
 	MOVQ 72(AX), CX
 	MOVQ CX, (SP)
@@ -1602,6 +1626,8 @@ TEXT ·gemmAVX2x6x8(SB), NOSPLIT, $56-8
 	MOVQ CX, 24(SP)
 	MOVQ 104(AX), CX
 	MOVQ CX, 32(SP)
+	MOVQ 120(AX), CX
+	MOVQ CX, 56(SP)
 
 tile:
 	MOVQ 8(SP), CX
@@ -1835,7 +1861,7 @@ stored:
 
 // func gemmAVX2x5x8(t *uintptr)
 // Requires: AVX, FMA3
-TEXT ·gemmAVX2x5x8(SB), NOSPLIT, $56-8
+TEXT ·gemmAVX2x5x8(SB), NOSPLIT, $64-8
 	MOVQ t+0(FP), AX
 	MOVQ 72(AX), CX
 	MOVQ CX, (SP)
@@ -1847,6 +1873,8 @@ TEXT ·gemmAVX2x5x8(SB), NOSPLIT, $56-8
 	MOVQ CX, 24(SP)
 	MOVQ 104(AX), CX
 	MOVQ CX, 32(SP)
+	MOVQ 120(AX), CX
+	MOVQ CX, 56(SP)
 
 tile:
 	MOVQ 8(SP), CX
@@ -2057,7 +2085,7 @@ stored:
 
 // func gemmAVX2x4x8(t *uintptr)
 // Requires: AVX, FMA3
-TEXT ·gemmAVX2x4x8(SB), NOSPLIT, $56-8
+TEXT ·gemmAVX2x4x8(SB), NOSPLIT, $64-8
 	MOVQ t+0(FP), AX
 	MOVQ 72(AX), CX
 	MOVQ CX, (SP)
@@ -2069,6 +2097,8 @@ TEXT ·gemmAVX2x4x8(SB), NOSPLIT, $56-8
 	MOVQ CX, 24(SP)
 	MOVQ 104(AX), CX
 	MOVQ CX, 32(SP)
+	MOVQ 120(AX), CX
+	MOVQ CX, 56(SP)
 
 tile:
 	MOVQ 8(SP), CX
@@ -2256,7 +2286,7 @@ stored:
 
 // func gemmAVX2x3x8(t *uintptr)
 // Requires: AVX, FMA3
-TEXT ·gemmAVX2x3x8(SB), NOSPLIT, $56-8
+TEXT ·gemmAVX2x3x8(SB), NOSPLIT, $64-8
 	MOVQ t+0(FP), AX
 	MOVQ 72(AX), CX
 	MOVQ CX, (SP)
@@ -2268,6 +2298,8 @@ TEXT ·gemmAVX2x3x8(SB), NOSPLIT, $56-8
 	MOVQ CX, 24(SP)
 	MOVQ 104(AX), CX
 	MOVQ CX, 32(SP)
+	MOVQ 120(AX), CX
+	MOVQ CX, 56(SP)
 
 tile:
 	MOVQ 8(SP), CX
@@ -2425,7 +2457,7 @@ stored:
 
 // func gemmAVX2x2x8(t *uintptr)
 // Requires: AVX, FMA3
-TEXT ·gemmAVX2x2x8(SB), NOSPLIT, $56-8
+TEXT ·gemmAVX2x2x8(SB), NOSPLIT, $64-8
 	MOVQ t+0(FP), AX
 	MOVQ 72(AX), CX
 	MOVQ CX, (SP)
@@ -2437,6 +2469,8 @@ TEXT ·gemmAVX2x2x8(SB), NOSPLIT, $56-8
 	MOVQ CX, 24(SP)
 	MOVQ 104(AX), CX
 	MOVQ CX, 32(SP)
+	MOVQ 120(AX), CX
+	MOVQ CX, 56(SP)
 
 tile:
 	MOVQ 8(SP), CX
@@ -2571,7 +2605,7 @@ stored:
 
 // func gemmAVX2x1x8(t *uintptr)
 // Requires: AVX, FMA3
-TEXT ·gemmAVX2x1x8(SB), NOSPLIT, $56-8
+TEXT ·gemmAVX2x1x8(SB), NOSPLIT, $64-8
 	MOVQ t+0(FP), AX
 	MOVQ 72(AX), CX
 	MOVQ CX, (SP)
@@ -2583,6 +2617,8 @@ TEXT ·gemmAVX2x1x8(SB), NOSPLIT, $56-8
 	MOVQ CX, 24(SP)
 	MOVQ 104(AX), CX
 	MOVQ CX, 32(SP)
+	MOVQ 120(AX), CX
+	MOVQ CX, 56(SP)
 
 tile:
 	MOVQ 8(SP), CX
@@ -2692,9 +2728,9 @@ stored:
 	VZEROUPPER
 	RET
 
-// func gemmAVX2x1x64(t *uintptr)
+// func gemmAVX2x6x16Keep(t *uintptr)
 // Requires: AVX, CMOV, FMA3, MMX+
-TEXT ·gemmAVX2x1x64(SB), NOSPLIT, $56-8
+TEXT ·gemmAVX2x6x16Keep(SB), NOSPLIT, $64-8
 	MOVQ t+0(FP), AX
 	MOVQ 72(AX), CX
 	MOVQ CX, (SP)
@@ -2706,16 +2742,18 @@ TEXT ·gemmAVX2x1x64(SB), NOSPLIT, $56-8
 	MOVQ CX, 24(SP)
 	MOVQ 104(AX), CX
 	MOVQ CX, 32(SP)
+	MOVQ 120(AX), CX
+	MOVQ CX, 56(SP)
 
 tile:
 	MOVQ 8(SP), CX
-	MOVQ 16(AX), DX
-	MOVQ 24(AX), DX
-	MOVQ 40(AX), BX
-	MOVQ 48(AX), SI
-	MOVQ (AX), DI
-	MOVQ 32(SP), R8
-	MOVQ 112(AX), R9
+	MOVQ 16(AX), BX
+	MOVQ 24(AX), SI
+	MOVQ 40(AX), DI
+	MOVQ 48(AX), R8
+	MOVQ (AX), R9
+	LEAQ (CX)(BX*2), DX
+	ADDQ BX, DX
 
 	// The sums start at zero; C is added after the loop.
 	VXORPS Y0, Y0, Y0
@@ -2726,6 +2764,10 @@ tile:
 	VXORPS Y5, Y5, Y5
 	VXORPS Y6, Y6, Y6
 	VXORPS Y7, Y7, Y7
+	VXORPS Y8, Y8, Y8
+	VXORPS Y9, Y9, Y9
+	VXORPS Y10, Y10, Y10
+	VXORPS Y11, Y11, Y11
 	MOVQ   16(SP), R10
 	MOVQ   64(AX), R11
 	MOVQ   (SP), R12
@@ -2734,19 +2776,424 @@ tile:
 
 	// The first tile of C comes into the cache at once.
 	PREFETCHT0 (R10)
-	PREFETCHT0 64(R10)
-	PREFETCHT0 128(R10)
-	PREFETCHT0 192(R10)
-	PREFETCHT0 252(R10)
+	PREFETCHT0 60(R10)
+	ADDQ       R11, R10
+	PREFETCHT0 (R10)
+	PREFETCHT0 60(R10)
+	ADDQ       R11, R10
+	PREFETCHT0 (R10)
+	PREFETCHT0 60(R10)
+	ADDQ       R11, R10
+	PREFETCHT0 (R10)
+	PREFETCHT0 60(R10)
+	ADDQ       R11, R10
+	PREFETCHT0 (R10)
+	PREFETCHT0 60(R10)
+	ADDQ       R11, R10
+	PREFETCHT0 (R10)
+	PREFETCHT0 60(R10)
 	ADDQ       R11, R10
 
 fetched:
 	// A row of the next one every few products.
-	IMUL3Q  $0x01, R11, R10
+	IMUL3Q  $0x06, R11, R10
 	ADDQ    16(SP), R10
 	CMPQ    (SP), $0x01
-	CMOVQEQ 128(AX), R10
+	CMOVQEQ 144(AX), R10
 	MOVQ    R10, 48(SP)
+	MOVQ    152(AX), R10
+	MOVQ    R9, 40(SP)
+
+chunk:
+	MOVQ       48(SP), R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 60(R9)
+	ADDQ       64(AX), R9
+	MOVQ       R9, 48(SP)
+	MOVQ       56(SP), R11
+	CMPQ       R11, 128(AX)
+	CMOVQGT    128(AX), R11
+	SUBQ       R11, 56(SP)
+	TESTQ      R11, R11
+	JZ         ahead
+	MOVQ       32(SP), R9
+
+row:
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       112(AX), R9
+	DECQ       R11
+	JNZ        row
+	MOVQ       R9, 32(SP)
+
+ahead:
+	MOVQ    136(AX), R9
+	CMPQ    R9, 40(SP)
+	CMOVQGT 40(SP), R9
+	SUBQ    R9, 40(SP)
+	SUBQ    $0x04, R9
+	JL      rest
+
+several:
+	VMOVUPS      (DI), Y12
+	VMOVUPS      Y12, (R10)
+	VMOVUPS      32(DI), Y13
+	VMOVUPS      Y13, 32(R10)
+	VBROADCASTSS (CX), Y14
+	VFMADD231PS  Y12, Y14, Y0
+	VFMADD231PS  Y13, Y14, Y1
+	VBROADCASTSS (CX)(BX*1), Y14
+	VFMADD231PS  Y12, Y14, Y2
+	VFMADD231PS  Y13, Y14, Y3
+	VBROADCASTSS (CX)(BX*2), Y14
+	VFMADD231PS  Y12, Y14, Y4
+	VFMADD231PS  Y13, Y14, Y5
+	VBROADCASTSS (DX), Y14
+	VFMADD231PS  Y12, Y14, Y6
+	VFMADD231PS  Y13, Y14, Y7
+	VBROADCASTSS (DX)(BX*1), Y14
+	VFMADD231PS  Y12, Y14, Y8
+	VFMADD231PS  Y13, Y14, Y9
+	VBROADCASTSS (DX)(BX*2), Y14
+	VFMADD231PS  Y12, Y14, Y10
+	VFMADD231PS  Y13, Y14, Y11
+	ADDQ         SI, CX
+	ADDQ         SI, DX
+	ADDQ         R8, DI
+	ADDQ         $0x40, R10
+	VMOVUPS      (DI), Y12
+	VMOVUPS      Y12, (R10)
+	VMOVUPS      32(DI), Y13
+	VMOVUPS      Y13, 32(R10)
+	VBROADCASTSS (CX), Y14
+	VFMADD231PS  Y12, Y14, Y0
+	VFMADD231PS  Y13, Y14, Y1
+	VBROADCASTSS (CX)(BX*1), Y14
+	VFMADD231PS  Y12, Y14, Y2
+	VFMADD231PS  Y13, Y14, Y3
+	VBROADCASTSS (CX)(BX*2), Y14
+	VFMADD231PS  Y12, Y14, Y4
+	VFMADD231PS  Y13, Y14, Y5
+	VBROADCASTSS (DX), Y14
+	VFMADD231PS  Y12, Y14, Y6
+	VFMADD231PS  Y13, Y14, Y7
+	VBROADCASTSS (DX)(BX*1), Y14
+	VFMADD231PS  Y12, Y14, Y8
+	VFMADD231PS  Y13, Y14, Y9
+	VBROADCASTSS (DX)(BX*2), Y14
+	VFMADD231PS  Y12, Y14, Y10
+	VFMADD231PS  Y13, Y14, Y11
+	ADDQ         SI, CX
+	ADDQ         SI, DX
+	ADDQ         R8, DI
+	ADDQ         $0x40, R10
+	VMOVUPS      (DI), Y12
+	VMOVUPS      Y12, (R10)
+	VMOVUPS      32(DI), Y13
+	VMOVUPS      Y13, 32(R10)
+	VBROADCASTSS (CX), Y14
+	VFMADD231PS  Y12, Y14, Y0
+	VFMADD231PS  Y13, Y14, Y1
+	VBROADCASTSS (CX)(BX*1), Y14
+	VFMADD231PS  Y12, Y14, Y2
+	VFMADD231PS  Y13, Y14, Y3
+	VBROADCASTSS (CX)(BX*2), Y14
+	VFMADD231PS  Y12, Y14, Y4
+	VFMADD231PS  Y13, Y14, Y5
+	VBROADCASTSS (DX), Y14
+	VFMADD231PS  Y12, Y14, Y6
+	VFMADD231PS  Y13, Y14, Y7
+	VBROADCASTSS (DX)(BX*1), Y14
+	VFMADD231PS  Y12, Y14, Y8
+	VFMADD231PS  Y13, Y14, Y9
+	VBROADCASTSS (DX)(BX*2), Y14
+	VFMADD231PS  Y12, Y14, Y10
+	VFMADD231PS  Y13, Y14, Y11
+	ADDQ         SI, CX
+	ADDQ         SI, DX
+	ADDQ         R8, DI
+	ADDQ         $0x40, R10
+	VMOVUPS      (DI), Y12
+	VMOVUPS      Y12, (R10)
+	VMOVUPS      32(DI), Y13
+	VMOVUPS      Y13, 32(R10)
+	VBROADCASTSS (CX), Y14
+	VFMADD231PS  Y12, Y14, Y0
+	VFMADD231PS  Y13, Y14, Y1
+	VBROADCASTSS (CX)(BX*1), Y14
+	VFMADD231PS  Y12, Y14, Y2
+	VFMADD231PS  Y13, Y14, Y3
+	VBROADCASTSS (CX)(BX*2), Y14
+	VFMADD231PS  Y12, Y14, Y4
+	VFMADD231PS  Y13, Y14, Y5
+	VBROADCASTSS (DX), Y14
+	VFMADD231PS  Y12, Y14, Y6
+	VFMADD231PS  Y13, Y14, Y7
+	VBROADCASTSS (DX)(BX*1), Y14
+	VFMADD231PS  Y12, Y14, Y8
+	VFMADD231PS  Y13, Y14, Y9
+	VBROADCASTSS (DX)(BX*2), Y14
+	VFMADD231PS  Y12, Y14, Y10
+	VFMADD231PS  Y13, Y14, Y11
+	ADDQ         SI, CX
+	ADDQ         SI, DX
+	ADDQ         R8, DI
+	ADDQ         $0x40, R10
+	SUBQ         $0x04, R9
+	JGE          several
+
+rest:
+	ADDQ $0x04, R9
+	JZ   done
+
+one:
+	VMOVUPS      (DI), Y12
+	VMOVUPS      Y12, (R10)
+	VMOVUPS      32(DI), Y13
+	VMOVUPS      Y13, 32(R10)
+	VBROADCASTSS (CX), Y14
+	VFMADD231PS  Y12, Y14, Y0
+	VFMADD231PS  Y13, Y14, Y1
+	VBROADCASTSS (CX)(BX*1), Y14
+	VFMADD231PS  Y12, Y14, Y2
+	VFMADD231PS  Y13, Y14, Y3
+	VBROADCASTSS (CX)(BX*2), Y14
+	VFMADD231PS  Y12, Y14, Y4
+	VFMADD231PS  Y13, Y14, Y5
+	VBROADCASTSS (DX), Y14
+	VFMADD231PS  Y12, Y14, Y6
+	VFMADD231PS  Y13, Y14, Y7
+	VBROADCASTSS (DX)(BX*1), Y14
+	VFMADD231PS  Y12, Y14, Y8
+	VFMADD231PS  Y13, Y14, Y9
+	VBROADCASTSS (DX)(BX*2), Y14
+	VFMADD231PS  Y12, Y14, Y10
+	VFMADD231PS  Y13, Y14, Y11
+	ADDQ         SI, CX
+	ADDQ         SI, DX
+	ADDQ         R8, DI
+	ADDQ         $0x40, R10
+	DECQ         R9
+	JNZ          one
+
+done:
+	CMPQ       40(SP), $0x00
+	JNE        chunk
+	MOVQ       16(SP), CX
+	MOVQ       64(AX), DX
+	MOVQ       88(AX), BX
+	MOVQ       80(AX), SI
+	LEAQ       gemmMasks<>+32(SB), R8
+	MOVQ       SI, DI
+	NEGQ       DI
+	VMOVUPS    (R8)(DI*4), Y12
+	TESTQ      $0x00000001, BX
+	JZ         fresh
+	MOVQ       CX, DI
+	VADDPS     (DI), Y0, Y0
+	VMASKMOVPS 32(DI), Y12, Y14
+	VADDPS     Y14, Y1, Y1
+	ADDQ       DX, DI
+	VADDPS     (DI), Y2, Y2
+	VMASKMOVPS 32(DI), Y12, Y14
+	VADDPS     Y14, Y3, Y3
+	ADDQ       DX, DI
+	VADDPS     (DI), Y4, Y4
+	VMASKMOVPS 32(DI), Y12, Y14
+	VADDPS     Y14, Y5, Y5
+	ADDQ       DX, DI
+	VADDPS     (DI), Y6, Y6
+	VMASKMOVPS 32(DI), Y12, Y14
+	VADDPS     Y14, Y7, Y7
+	ADDQ       DX, DI
+	VADDPS     (DI), Y8, Y8
+	VMASKMOVPS 32(DI), Y12, Y14
+	VADDPS     Y14, Y9, Y9
+	ADDQ       DX, DI
+	VADDPS     (DI), Y10, Y10
+	VMASKMOVPS 32(DI), Y12, Y14
+	VADDPS     Y14, Y11, Y11
+
+fresh:
+	TESTQ      $0x00000002, BX
+	JZ         rowBias
+	MOVQ       24(SP), DI
+	VMOVUPS    (DI), Y14
+	VADDPS     Y14, Y0, Y0
+	VADDPS     Y14, Y2, Y2
+	VADDPS     Y14, Y4, Y4
+	VADDPS     Y14, Y6, Y6
+	VADDPS     Y14, Y8, Y8
+	VADDPS     Y14, Y10, Y10
+	VMASKMOVPS 32(DI), Y12, Y14
+	VADDPS     Y14, Y1, Y1
+	VADDPS     Y14, Y3, Y3
+	VADDPS     Y14, Y5, Y5
+	VADDPS     Y14, Y7, Y7
+	VADDPS     Y14, Y9, Y9
+	VADDPS     Y14, Y11, Y11
+
+rowBias:
+	TESTQ        $0x00000004, BX
+	JZ           activation
+	MOVQ         24(SP), DI
+	VBROADCASTSS (DI), Y14
+	VADDPS       Y14, Y0, Y0
+	VADDPS       Y14, Y1, Y1
+	VBROADCASTSS 4(DI), Y14
+	VADDPS       Y14, Y2, Y2
+	VADDPS       Y14, Y3, Y3
+	VBROADCASTSS 8(DI), Y14
+	VADDPS       Y14, Y4, Y4
+	VADDPS       Y14, Y5, Y5
+	VBROADCASTSS 12(DI), Y14
+	VADDPS       Y14, Y6, Y6
+	VADDPS       Y14, Y7, Y7
+	VBROADCASTSS 16(DI), Y14
+	VADDPS       Y14, Y8, Y8
+	VADDPS       Y14, Y9, Y9
+	VBROADCASTSS 20(DI), Y14
+	VADDPS       Y14, Y10, Y10
+	VADDPS       Y14, Y11, Y11
+	ADDQ         $0x18, DI
+	MOVQ         DI, 24(SP)
+
+activation:
+	TESTQ  $0x00000008, BX
+	JZ     store
+	VXORPS Y14, Y14, Y14
+	VMAXPS Y0, Y14, Y0
+	VADDPS Y14, Y0, Y0
+	VMAXPS Y1, Y14, Y1
+	VADDPS Y14, Y1, Y1
+	VMAXPS Y2, Y14, Y2
+	VADDPS Y14, Y2, Y2
+	VMAXPS Y3, Y14, Y3
+	VADDPS Y14, Y3, Y3
+	VMAXPS Y4, Y14, Y4
+	VADDPS Y14, Y4, Y4
+	VMAXPS Y5, Y14, Y5
+	VADDPS Y14, Y5, Y5
+	VMAXPS Y6, Y14, Y6
+	VADDPS Y14, Y6, Y6
+	VMAXPS Y7, Y14, Y7
+	VADDPS Y14, Y7, Y7
+	VMAXPS Y8, Y14, Y8
+	VADDPS Y14, Y8, Y8
+	VMAXPS Y9, Y14, Y9
+	VADDPS Y14, Y9, Y9
+	VMAXPS Y10, Y14, Y10
+	VADDPS Y14, Y10, Y10
+	VMAXPS Y11, Y14, Y11
+	VADDPS Y14, Y11, Y11
+
+store:
+	CMPQ    SI, $0x08
+	JNE     partial
+	VMOVUPS Y0, (CX)
+	VMOVUPS Y1, 32(CX)
+	ADDQ    DX, CX
+	VMOVUPS Y2, (CX)
+	VMOVUPS Y3, 32(CX)
+	ADDQ    DX, CX
+	VMOVUPS Y4, (CX)
+	VMOVUPS Y5, 32(CX)
+	ADDQ    DX, CX
+	VMOVUPS Y6, (CX)
+	VMOVUPS Y7, 32(CX)
+	ADDQ    DX, CX
+	VMOVUPS Y8, (CX)
+	VMOVUPS Y9, 32(CX)
+	ADDQ    DX, CX
+	VMOVUPS Y10, (CX)
+	VMOVUPS Y11, 32(CX)
+	JMP     stored
+
+partial:
+	VMOVUPS    Y0, (CX)
+	VMASKMOVPS Y1, Y12, 32(CX)
+	ADDQ       DX, CX
+	VMOVUPS    Y2, (CX)
+	VMASKMOVPS Y3, Y12, 32(CX)
+	ADDQ       DX, CX
+	VMOVUPS    Y4, (CX)
+	VMASKMOVPS Y5, Y12, 32(CX)
+	ADDQ       DX, CX
+	VMOVUPS    Y6, (CX)
+	VMASKMOVPS Y7, Y12, 32(CX)
+	ADDQ       DX, CX
+	VMOVUPS    Y8, (CX)
+	VMASKMOVPS Y9, Y12, 32(CX)
+	ADDQ       DX, CX
+	VMOVUPS    Y10, (CX)
+	VMASKMOVPS Y11, Y12, 32(CX)
+
+stored:
+	ADDQ DX, CX
+	MOVQ CX, 16(SP)
+	MOVQ 8(SP), CX
+	ADDQ 32(AX), CX
+	MOVQ CX, 8(SP)
+	DECQ (SP)
+	JNZ  tile
+	VZEROUPPER
+	RET
+
+// func gemmAVX2x1x64(t *uintptr)
+// Requires: AVX, CMOV, FMA3, MMX+
+TEXT ·gemmAVX2x1x64(SB), NOSPLIT, $64-8
+	MOVQ t+0(FP), AX
+	MOVQ 72(AX), CX
+	MOVQ CX, (SP)
+	MOVQ 8(AX), CX
+	MOVQ CX, 8(SP)
+	MOVQ 56(AX), CX
+	MOVQ CX, 16(SP)
+	MOVQ 96(AX), CX
+	MOVQ CX, 24(SP)
+	MOVQ 104(AX), CX
+	MOVQ CX, 32(SP)
+	MOVQ 120(AX), CX
+	MOVQ CX, 56(SP)
+
+tile:
+	MOVQ 8(SP), CX
+	MOVQ 16(AX), DX
+	MOVQ 24(AX), DX
+	MOVQ 40(AX), BX
+	MOVQ 48(AX), SI
+	MOVQ (AX), DI
+
+	// The sums start at zero; C is added after the loop.
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	MOVQ   16(SP), R8
+	MOVQ   64(AX), R9
+	MOVQ   (SP), R10
+	CMPQ   R10, 72(AX)
+	JNE    fetched
+
+	// The first tile of C comes into the cache at once.
+	PREFETCHT0 (R8)
+	PREFETCHT0 64(R8)
+	PREFETCHT0 128(R8)
+	PREFETCHT0 192(R8)
+	PREFETCHT0 252(R8)
+	ADDQ       R9, R8
+
+fetched:
+	// A row of the next one every few products.
+	IMUL3Q  $0x01, R9, R8
+	ADDQ    16(SP), R8
+	CMPQ    (SP), $0x01
+	CMOVQEQ 144(AX), R8
+	MOVQ    R8, 48(SP)
 	MOVQ    DI, 40(SP)
 
 chunk:
@@ -2758,12 +3205,29 @@ chunk:
 	PREFETCHT0 252(DI)
 	ADDQ       64(AX), DI
 	MOVQ       DI, 48(SP)
-	MOVQ       120(AX), DI
-	CMPQ       DI, 40(SP)
-	CMOVQGT    40(SP), DI
-	SUBQ       DI, 40(SP)
-	SUBQ       $0x04, DI
-	JL         rest
+	MOVQ       56(SP), R8
+	CMPQ       R8, 128(AX)
+	CMOVQGT    128(AX), R8
+	SUBQ       R8, 56(SP)
+	TESTQ      R8, R8
+	JZ         ahead
+	MOVQ       32(SP), DI
+
+row:
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       112(AX), DI
+	DECQ       R8
+	JNZ        row
+	MOVQ       DI, 32(SP)
+
+ahead:
+	MOVQ    136(AX), DI
+	CMPQ    DI, 40(SP)
+	CMOVQGT 40(SP), DI
+	SUBQ    DI, 40(SP)
+	SUBQ    $0x04, DI
+	JL      rest
 
 several:
 	VBROADCASTSS (CX), Y9
@@ -2785,8 +3249,6 @@ several:
 	VFMADD231PS  Y8, Y9, Y7
 	ADDQ         DX, CX
 	ADDQ         SI, BX
-	PREFETCHT0   (R8)
-	ADDQ         R9, R8
 	VBROADCASTSS (CX), Y9
 	VMOVUPS      (BX), Y8
 	VFMADD231PS  Y8, Y9, Y0
@@ -2806,8 +3268,6 @@ several:
 	VFMADD231PS  Y8, Y9, Y7
 	ADDQ         DX, CX
 	ADDQ         SI, BX
-	PREFETCHT0   (R8)
-	ADDQ         R9, R8
 	VBROADCASTSS (CX), Y9
 	VMOVUPS      (BX), Y8
 	VFMADD231PS  Y8, Y9, Y0
@@ -2827,8 +3287,6 @@ several:
 	VFMADD231PS  Y8, Y9, Y7
 	ADDQ         DX, CX
 	ADDQ         SI, BX
-	PREFETCHT0   (R8)
-	ADDQ         R9, R8
 	VBROADCASTSS (CX), Y9
 	VMOVUPS      (BX), Y8
 	VFMADD231PS  Y8, Y9, Y0
@@ -2848,8 +3306,6 @@ several:
 	VFMADD231PS  Y8, Y9, Y7
 	ADDQ         DX, CX
 	ADDQ         SI, BX
-	PREFETCHT0   (R8)
-	ADDQ         R9, R8
 	SUBQ         $0x04, DI
 	JGE          several
 
@@ -2877,15 +3333,12 @@ one:
 	VFMADD231PS  Y8, Y9, Y7
 	ADDQ         DX, CX
 	ADDQ         SI, BX
-	PREFETCHT0   (R8)
-	ADDQ         R9, R8
 	DECQ         DI
 	JNZ          one
 
 done:
 	CMPQ       40(SP), $0x00
 	JNE        chunk
-	MOVQ       R8, 32(SP)
 	MOVQ       16(SP), CX
 	MOVQ       64(AX), DX
 	MOVQ       88(AX), BX
@@ -3001,7 +3454,7 @@ stored:
 
 // func gemmAVX2x2x32(t *uintptr)
 // Requires: AVX, CMOV, FMA3, MMX+
-TEXT ·gemmAVX2x2x32(SB), NOSPLIT, $56-8
+TEXT ·gemmAVX2x2x32(SB), NOSPLIT, $64-8
 	MOVQ t+0(FP), AX
 	MOVQ 72(AX), CX
 	MOVQ CX, (SP)
@@ -3013,6 +3466,8 @@ TEXT ·gemmAVX2x2x32(SB), NOSPLIT, $56-8
 	MOVQ CX, 24(SP)
 	MOVQ 104(AX), CX
 	MOVQ CX, 32(SP)
+	MOVQ 120(AX), CX
+	MOVQ CX, 56(SP)
 
 tile:
 	MOVQ 8(SP), CX
@@ -3021,8 +3476,6 @@ tile:
 	MOVQ 40(AX), SI
 	MOVQ 48(AX), DI
 	MOVQ (AX), R8
-	MOVQ 32(SP), R9
-	MOVQ 112(AX), R10
 
 	// The sums start at zero; C is added after the loop.
 	VXORPS Y0, Y0, Y0
@@ -3033,29 +3486,29 @@ tile:
 	VXORPS Y5, Y5, Y5
 	VXORPS Y6, Y6, Y6
 	VXORPS Y7, Y7, Y7
-	MOVQ   16(SP), R11
-	MOVQ   64(AX), R12
-	MOVQ   (SP), R13
-	CMPQ   R13, 72(AX)
+	MOVQ   16(SP), R9
+	MOVQ   64(AX), R10
+	MOVQ   (SP), R11
+	CMPQ   R11, 72(AX)
 	JNE    fetched
 
 	// The first tile of C comes into the cache at once.
-	PREFETCHT0 (R11)
-	PREFETCHT0 64(R11)
-	PREFETCHT0 124(R11)
-	ADDQ       R12, R11
-	PREFETCHT0 (R11)
-	PREFETCHT0 64(R11)
-	PREFETCHT0 124(R11)
-	ADDQ       R12, R11
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	PREFETCHT0 124(R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	PREFETCHT0 124(R9)
+	ADDQ       R10, R9
 
 fetched:
 	// A row of the next one every few products.
-	IMUL3Q  $0x02, R12, R11
-	ADDQ    16(SP), R11
+	IMUL3Q  $0x02, R10, R9
+	ADDQ    16(SP), R9
 	CMPQ    (SP), $0x01
-	CMOVQEQ 128(AX), R11
-	MOVQ    R11, 48(SP)
+	CMOVQEQ 144(AX), R9
+	MOVQ    R9, 48(SP)
 	MOVQ    R8, 40(SP)
 
 chunk:
@@ -3065,12 +3518,29 @@ chunk:
 	PREFETCHT0 124(R8)
 	ADDQ       64(AX), R8
 	MOVQ       R8, 48(SP)
-	MOVQ       120(AX), R8
-	CMPQ       R8, 40(SP)
-	CMOVQGT    40(SP), R8
-	SUBQ       R8, 40(SP)
-	SUBQ       $0x04, R8
-	JL         rest
+	MOVQ       56(SP), R9
+	CMPQ       R9, 128(AX)
+	CMOVQGT    128(AX), R9
+	SUBQ       R9, 56(SP)
+	TESTQ      R9, R9
+	JZ         ahead
+	MOVQ       32(SP), R8
+
+row:
+	PREFETCHT0 (R8)
+	PREFETCHT0 64(R8)
+	ADDQ       112(AX), R8
+	DECQ       R9
+	JNZ        row
+	MOVQ       R8, 32(SP)
+
+ahead:
+	MOVQ    136(AX), R8
+	CMPQ    R8, 40(SP)
+	CMOVQGT 40(SP), R8
+	SUBQ    R8, 40(SP)
+	SUBQ    $0x04, R8
+	JL      rest
 
 several:
 	VBROADCASTSS (CX), Y9
@@ -3089,8 +3559,6 @@ several:
 	VFMADD231PS  Y8, Y10, Y7
 	ADDQ         BX, CX
 	ADDQ         DI, SI
-	PREFETCHT0   (R9)
-	ADDQ         R10, R9
 	VBROADCASTSS (CX), Y9
 	VBROADCASTSS (CX)(DX*1), Y10
 	VMOVUPS      (SI), Y8
@@ -3107,8 +3575,6 @@ several:
 	VFMADD231PS  Y8, Y10, Y7
 	ADDQ         BX, CX
 	ADDQ         DI, SI
-	PREFETCHT0   (R9)
-	ADDQ         R10, R9
 	VBROADCASTSS (CX), Y9
 	VBROADCASTSS (CX)(DX*1), Y10
 	VMOVUPS      (SI), Y8
@@ -3125,8 +3591,6 @@ several:
 	VFMADD231PS  Y8, Y10, Y7
 	ADDQ         BX, CX
 	ADDQ         DI, SI
-	PREFETCHT0   (R9)
-	ADDQ         R10, R9
 	VBROADCASTSS (CX), Y9
 	VBROADCASTSS (CX)(DX*1), Y10
 	VMOVUPS      (SI), Y8
@@ -3143,8 +3607,6 @@ several:
 	VFMADD231PS  Y8, Y10, Y7
 	ADDQ         BX, CX
 	ADDQ         DI, SI
-	PREFETCHT0   (R9)
-	ADDQ         R10, R9
 	SUBQ         $0x04, R8
 	JGE          several
 
@@ -3169,15 +3631,12 @@ one:
 	VFMADD231PS  Y8, Y10, Y7
 	ADDQ         BX, CX
 	ADDQ         DI, SI
-	PREFETCHT0   (R9)
-	ADDQ         R10, R9
 	DECQ         R8
 	JNZ          one
 
 done:
 	CMPQ       40(SP), $0x00
 	JNE        chunk
-	MOVQ       R9, 32(SP)
 	MOVQ       16(SP), CX
 	MOVQ       64(AX), DX
 	MOVQ       88(AX), BX
@@ -3330,7 +3789,7 @@ again:
 
 // func gemmAVX512x12x32(t *uintptr)
 // Requires: AVX, AVX512DQ, AVX512F, BMI2, CMOV, MMX+
-TEXT ·gemmAVX512x12x32(SB), NOSPLIT, $56-8
+TEXT ·gemmAVX512x12x32(SB), NOSPLIT, $64-8
 	MOVQ t+0(FP), AX
 	MOVQ 72(AX), CX
 	MOVQ CX, (SP)
@@ -3342,6 +3801,8 @@ TEXT ·gemmAVX512x12x32(SB), NOSPLIT, $56-8
 	MOVQ CX, 24(SP)
 	MOVQ 104(AX), CX
 	MOVQ CX, 32(SP)
+	MOVQ 120(AX), CX
+	MOVQ CX, 56(SP)
 
 tile:
 	MOVQ 8(SP), CX
@@ -3350,8 +3811,6 @@ tile:
 	MOVQ 40(AX), R9
 	MOVQ 48(AX), R10
 	MOVQ (AX), R11
-	MOVQ 32(SP), R12
-	MOVQ 112(AX), R13
 	LEAQ (CX)(DI*2), DX
 	ADDQ DI, DX
 	LEAQ (DX)(DI*2), BX
@@ -3384,69 +3843,69 @@ tile:
 	VXORPS Z21, Z21, Z21
 	VXORPS Z22, Z22, Z22
 	VXORPS Z23, Z23, Z23
-	MOVQ   16(SP), R14
-	MOVQ   64(AX), R15
-	MOVQ   (SP), BP
-	CMPQ   BP, 72(AX)
+	MOVQ   16(SP), R12
+	MOVQ   64(AX), R13
+	MOVQ   (SP), R14
+	CMPQ   R14, 72(AX)
 	JNE    fetched
 
 	// The first tile of C comes into the cache at once.
-	PREFETCHT0 (R14)
-	PREFETCHT0 64(R14)
-	PREFETCHT0 124(R14)
-	ADDQ       R15, R14
-	PREFETCHT0 (R14)
-	PREFETCHT0 64(R14)
-	PREFETCHT0 124(R14)
-	ADDQ       R15, R14
-	PREFETCHT0 (R14)
-	PREFETCHT0 64(R14)
-	PREFETCHT0 124(R14)
-	ADDQ       R15, R14
-	PREFETCHT0 (R14)
-	PREFETCHT0 64(R14)
-	PREFETCHT0 124(R14)
-	ADDQ       R15, R14
-	PREFETCHT0 (R14)
-	PREFETCHT0 64(R14)
-	PREFETCHT0 124(R14)
-	ADDQ       R15, R14
-	PREFETCHT0 (R14)
-	PREFETCHT0 64(R14)
-	PREFETCHT0 124(R14)
-	ADDQ       R15, R14
-	PREFETCHT0 (R14)
-	PREFETCHT0 64(R14)
-	PREFETCHT0 124(R14)
-	ADDQ       R15, R14
-	PREFETCHT0 (R14)
-	PREFETCHT0 64(R14)
-	PREFETCHT0 124(R14)
-	ADDQ       R15, R14
-	PREFETCHT0 (R14)
-	PREFETCHT0 64(R14)
-	PREFETCHT0 124(R14)
-	ADDQ       R15, R14
-	PREFETCHT0 (R14)
-	PREFETCHT0 64(R14)
-	PREFETCHT0 124(R14)
-	ADDQ       R15, R14
-	PREFETCHT0 (R14)
-	PREFETCHT0 64(R14)
-	PREFETCHT0 124(R14)
-	ADDQ       R15, R14
-	PREFETCHT0 (R14)
-	PREFETCHT0 64(R14)
-	PREFETCHT0 124(R14)
-	ADDQ       R15, R14
+	PREFETCHT0 (R12)
+	PREFETCHT0 64(R12)
+	PREFETCHT0 124(R12)
+	ADDQ       R13, R12
+	PREFETCHT0 (R12)
+	PREFETCHT0 64(R12)
+	PREFETCHT0 124(R12)
+	ADDQ       R13, R12
+	PREFETCHT0 (R12)
+	PREFETCHT0 64(R12)
+	PREFETCHT0 124(R12)
+	ADDQ       R13, R12
+	PREFETCHT0 (R12)
+	PREFETCHT0 64(R12)
+	PREFETCHT0 124(R12)
+	ADDQ       R13, R12
+	PREFETCHT0 (R12)
+	PREFETCHT0 64(R12)
+	PREFETCHT0 124(R12)
+	ADDQ       R13, R12
+	PREFETCHT0 (R12)
+	PREFETCHT0 64(R12)
+	PREFETCHT0 124(R12)
+	ADDQ       R13, R12
+	PREFETCHT0 (R12)
+	PREFETCHT0 64(R12)
+	PREFETCHT0 124(R12)
+	ADDQ       R13, R12
+	PREFETCHT0 (R12)
+	PREFETCHT0 64(R12)
+	PREFETCHT0 124(R12)
+	ADDQ       R13, R12
+	PREFETCHT0 (R12)
+	PREFETCHT0 64(R12)
+	PREFETCHT0 124(R12)
+	ADDQ       R13, R12
+	PREFETCHT0 (R12)
+	PREFETCHT0 64(R12)
+	PREFETCHT0 124(R12)
+	ADDQ       R13, R12
+	PREFETCHT0 (R12)
+	PREFETCHT0 64(R12)
+	PREFETCHT0 124(R12)
+	ADDQ       R13, R12
+	PREFETCHT0 (R12)
+	PREFETCHT0 64(R12)
+	PREFETCHT0 124(R12)
+	ADDQ       R13, R12
 
 fetched:
 	// A row of the next one every few products.
-	IMUL3Q  $0x0c, R15, R14
-	ADDQ    16(SP), R14
+	IMUL3Q  $0x0c, R13, R12
+	ADDQ    16(SP), R12
 	CMPQ    (SP), $0x01
-	CMOVQEQ 128(AX), R14
-	MOVQ    R14, 48(SP)
+	CMOVQEQ 144(AX), R12
+	MOVQ    R12, 48(SP)
 	MOVQ    R11, 40(SP)
 
 chunk:
@@ -3456,10 +3915,27 @@ chunk:
 	PREFETCHT0 124(R11)
 	ADDQ       64(AX), R11
 	MOVQ       R11, 48(SP)
-	MOVQ       120(AX), R11
-	CMPQ       R11, 40(SP)
-	CMOVQGT    40(SP), R11
-	SUBQ       R11, 40(SP)
+	MOVQ       56(SP), R12
+	CMPQ       R12, 128(AX)
+	CMOVQGT    128(AX), R12
+	SUBQ       R12, 56(SP)
+	TESTQ      R12, R12
+	JZ         ahead
+	MOVQ       32(SP), R11
+
+row:
+	PREFETCHT0 (R11)
+	PREFETCHT0 64(R11)
+	ADDQ       112(AX), R11
+	DECQ       R12
+	JNZ        row
+	MOVQ       R11, 32(SP)
+
+ahead:
+	MOVQ    136(AX), R11
+	CMPQ    R11, 40(SP)
+	CMOVQGT 40(SP), R11
+	SUBQ    R11, 40(SP)
 
 one:
 	VMOVUPS      (R9), Z24
@@ -3505,13 +3981,10 @@ one:
 	ADDQ         R8, BX
 	ADDQ         R8, SI
 	ADDQ         R10, R9
-	PREFETCHT0   (R12)
-	ADDQ         R13, R12
 	DECQ         R11
 	JNZ          one
 	CMPQ         40(SP), $0x00
 	JNE          chunk
-	MOVQ         R12, 32(SP)
 	MOVQ         16(SP), CX
 	MOVQ         64(AX), DX
 	MOVQ         88(AX), BX
@@ -3787,7 +4260,7 @@ stored:
 
 // func gemmAVX512x11x32(t *uintptr)
 // Requires: AVX, AVX512DQ, AVX512F, BMI2, CMOV, MMX+
-TEXT ·gemmAVX512x11x32(SB), NOSPLIT, $56-8
+TEXT ·gemmAVX512x11x32(SB), NOSPLIT, $64-8
 	MOVQ t+0(FP), AX
 	MOVQ 72(AX), CX
 	MOVQ CX, (SP)
@@ -3799,6 +4272,8 @@ TEXT ·gemmAVX512x11x32(SB), NOSPLIT, $56-8
 	MOVQ CX, 24(SP)
 	MOVQ 104(AX), CX
 	MOVQ CX, 32(SP)
+	MOVQ 120(AX), CX
+	MOVQ CX, 56(SP)
 
 tile:
 	MOVQ 8(SP), CX
@@ -3807,8 +4282,6 @@ tile:
 	MOVQ 40(AX), R9
 	MOVQ 48(AX), R10
 	MOVQ (AX), R11
-	MOVQ 32(SP), R12
-	MOVQ 112(AX), R13
 	LEAQ (CX)(DI*2), DX
 	ADDQ DI, DX
 	LEAQ (DX)(DI*2), BX
@@ -3839,65 +4312,65 @@ tile:
 	VXORPS Z19, Z19, Z19
 	VXORPS Z20, Z20, Z20
 	VXORPS Z21, Z21, Z21
-	MOVQ   16(SP), R14
-	MOVQ   64(AX), R15
-	MOVQ   (SP), BP
-	CMPQ   BP, 72(AX)
+	MOVQ   16(SP), R12
+	MOVQ   64(AX), R13
+	MOVQ   (SP), R14
+	CMPQ   R14, 72(AX)
 	JNE    fetched
 
 	// The first tile of C comes into the cache at once.
-	PREFETCHT0 (R14)
-	PREFETCHT0 64(R14)
-	PREFETCHT0 124(R14)
-	ADDQ       R15, R14
-	PREFETCHT0 (R14)
-	PREFETCHT0 64(R14)
-	PREFETCHT0 124(R14)
-	ADDQ       R15, R14
-	PREFETCHT0 (R14)
-	PREFETCHT0 64(R14)
-	PREFETCHT0 124(R14)
-	ADDQ       R15, R14
-	PREFETCHT0 (R14)
-	PREFETCHT0 64(R14)
-	PREFETCHT0 124(R14)
-	ADDQ       R15, R14
-	PREFETCHT0 (R14)
-	PREFETCHT0 64(R14)
-	PREFETCHT0 124(R14)
-	ADDQ       R15, R14
-	PREFETCHT0 (R14)
-	PREFETCHT0 64(R14)
-	PREFETCHT0 124(R14)
-	ADDQ       R15, R14
-	PREFETCHT0 (R14)
-	PREFETCHT0 64(R14)
-	PREFETCHT0 124(R14)
-	ADDQ       R15, R14
-	PREFETCHT0 (R14)
-	PREFETCHT0 64(R14)
-	PREFETCHT0 124(R14)
-	ADDQ       R15, R14
-	PREFETCHT0 (R14)
-	PREFETCHT0 64(R14)
-	PREFETCHT0 124(R14)
-	ADDQ       R15, R14
-	PREFETCHT0 (R14)
-	PREFETCHT0 64(R14)
-	PREFETCHT0 124(R14)
-	ADDQ       R15, R14
-	PREFETCHT0 (R14)
-	PREFETCHT0 64(R14)
-	PREFETCHT0 124(R14)
-	ADDQ       R15, R14
+	PREFETCHT0 (R12)
+	PREFETCHT0 64(R12)
+	PREFETCHT0 124(R12)
+	ADDQ       R13, R12
+	PREFETCHT0 (R12)
+	PREFETCHT0 64(R12)
+	PREFETCHT0 124(R12)
+	ADDQ       R13, R12
+	PREFETCHT0 (R12)
+	PREFETCHT0 64(R12)
+	PREFETCHT0 124(R12)
+	ADDQ       R13, R12
+	PREFETCHT0 (R12)
+	PREFETCHT0 64(R12)
+	PREFETCHT0 124(R12)
+	ADDQ       R13, R12
+	PREFETCHT0 (R12)
+	PREFETCHT0 64(R12)
+	PREFETCHT0 124(R12)
+	ADDQ       R13, R12
+	PREFETCHT0 (R12)
+	PREFETCHT0 64(R12)
+	PREFETCHT0 124(R12)
+	ADDQ       R13, R12
+	PREFETCHT0 (R12)
+	PREFETCHT0 64(R12)
+	PREFETCHT0 124(R12)
+	ADDQ       R13, R12
+	PREFETCHT0 (R12)
+	PREFETCHT0 64(R12)
+	PREFETCHT0 124(R12)
+	ADDQ       R13, R12
+	PREFETCHT0 (R12)
+	PREFETCHT0 64(R12)
+	PREFETCHT0 124(R12)
+	ADDQ       R13, R12
+	PREFETCHT0 (R12)
+	PREFETCHT0 64(R12)
+	PREFETCHT0 124(R12)
+	ADDQ       R13, R12
+	PREFETCHT0 (R12)
+	PREFETCHT0 64(R12)
+	PREFETCHT0 124(R12)
+	ADDQ       R13, R12
 
 fetched:
 	// A row of the next one every few products.
-	IMUL3Q  $0x0b, R15, R14
-	ADDQ    16(SP), R14
+	IMUL3Q  $0x0b, R13, R12
+	ADDQ    16(SP), R12
 	CMPQ    (SP), $0x01
-	CMOVQEQ 128(AX), R14
-	MOVQ    R14, 48(SP)
+	CMOVQEQ 144(AX), R12
+	MOVQ    R12, 48(SP)
 	MOVQ    R11, 40(SP)
 
 chunk:
@@ -3907,10 +4380,27 @@ chunk:
 	PREFETCHT0 124(R11)
 	ADDQ       64(AX), R11
 	MOVQ       R11, 48(SP)
-	MOVQ       120(AX), R11
-	CMPQ       R11, 40(SP)
-	CMOVQGT    40(SP), R11
-	SUBQ       R11, 40(SP)
+	MOVQ       56(SP), R12
+	CMPQ       R12, 128(AX)
+	CMOVQGT    128(AX), R12
+	SUBQ       R12, 56(SP)
+	TESTQ      R12, R12
+	JZ         ahead
+	MOVQ       32(SP), R11
+
+row:
+	PREFETCHT0 (R11)
+	PREFETCHT0 64(R11)
+	ADDQ       112(AX), R11
+	DECQ       R12
+	JNZ        row
+	MOVQ       R11, 32(SP)
+
+ahead:
+	MOVQ    136(AX), R11
+	CMPQ    R11, 40(SP)
+	CMOVQGT 40(SP), R11
+	SUBQ    R11, 40(SP)
 
 one:
 	VMOVUPS      (R9), Z22
@@ -3953,13 +4443,10 @@ one:
 	ADDQ         R8, BX
 	ADDQ         R8, SI
 	ADDQ         R10, R9
-	PREFETCHT0   (R12)
-	ADDQ         R13, R12
 	DECQ         R11
 	JNZ          one
 	CMPQ         40(SP), $0x00
 	JNE          chunk
-	MOVQ         R12, 32(SP)
 	MOVQ         16(SP), CX
 	MOVQ         64(AX), DX
 	MOVQ         88(AX), BX
@@ -4216,7 +4703,7 @@ stored:
 
 // func gemmAVX512x10x32(t *uintptr)
 // Requires: AVX, AVX512DQ, AVX512F, BMI2, CMOV, MMX+
-TEXT ·gemmAVX512x10x32(SB), NOSPLIT, $56-8
+TEXT ·gemmAVX512x10x32(SB), NOSPLIT, $64-8
 	MOVQ t+0(FP), AX
 	MOVQ 72(AX), CX
 	MOVQ CX, (SP)
@@ -4228,6 +4715,8 @@ TEXT ·gemmAVX512x10x32(SB), NOSPLIT, $56-8
 	MOVQ CX, 24(SP)
 	MOVQ 104(AX), CX
 	MOVQ CX, 32(SP)
+	MOVQ 120(AX), CX
+	MOVQ CX, 56(SP)
 
 tile:
 	MOVQ 8(SP), CX
@@ -4236,8 +4725,6 @@ tile:
 	MOVQ 40(AX), R9
 	MOVQ 48(AX), R10
 	MOVQ (AX), R11
-	MOVQ 32(SP), R12
-	MOVQ 112(AX), R13
 	LEAQ (CX)(DI*2), DX
 	ADDQ DI, DX
 	LEAQ (DX)(DI*2), BX
@@ -4266,61 +4753,61 @@ tile:
 	VXORPS Z17, Z17, Z17
 	VXORPS Z18, Z18, Z18
 	VXORPS Z19, Z19, Z19
-	MOVQ   16(SP), R14
-	MOVQ   64(AX), R15
-	MOVQ   (SP), BP
-	CMPQ   BP, 72(AX)
+	MOVQ   16(SP), R12
+	MOVQ   64(AX), R13
+	MOVQ   (SP), R14
+	CMPQ   R14, 72(AX)
 	JNE    fetched
 
 	// The first tile of C comes into the cache at once.
-	PREFETCHT0 (R14)
-	PREFETCHT0 64(R14)
-	PREFETCHT0 124(R14)
-	ADDQ       R15, R14
-	PREFETCHT0 (R14)
-	PREFETCHT0 64(R14)
-	PREFETCHT0 124(R14)
-	ADDQ       R15, R14
-	PREFETCHT0 (R14)
-	PREFETCHT0 64(R14)
-	PREFETCHT0 124(R14)
-	ADDQ       R15, R14
-	PREFETCHT0 (R14)
-	PREFETCHT0 64(R14)
-	PREFETCHT0 124(R14)
-	ADDQ       R15, R14
-	PREFETCHT0 (R14)
-	PREFETCHT0 64(R14)
-	PREFETCHT0 124(R14)
-	ADDQ       R15, R14
-	PREFETCHT0 (R14)
-	PREFETCHT0 64(R14)
-	PREFETCHT0 124(R14)
-	ADDQ       R15, R14
-	PREFETCHT0 (R14)
-	PREFETCHT0 64(R14)
-	PREFETCHT0 124(R14)
-	ADDQ       R15, R14
-	PREFETCHT0 (R14)
-	PREFETCHT0 64(R14)
-	PREFETCHT0 124(R14)
-	ADDQ       R15, R14
-	PREFETCHT0 (R14)
-	PREFETCHT0 64(R14)
-	PREFETCHT0 124(R14)
-	ADDQ       R15, R14
-	PREFETCHT0 (R14)
-	PREFETCHT0 64(R14)
-	PREFETCHT0 124(R14)
-	ADDQ       R15, R14
+	PREFETCHT0 (R12)
+	PREFETCHT0 64(R12)
+	PREFETCHT0 124(R12)
+	ADDQ       R13, R12
+	PREFETCHT0 (R12)
+	PREFETCHT0 64(R12)
+	PREFETCHT0 124(R12)
+	ADDQ       R13, R12
+	PREFETCHT0 (R12)
+	PREFETCHT0 64(R12)
+	PREFETCHT0 124(R12)
+	ADDQ       R13, R12
+	PREFETCHT0 (R12)
+	PREFETCHT0 64(R12)
+	PREFETCHT0 124(R12)
+	ADDQ       R13, R12
+	PREFETCHT0 (R12)
+	PREFETCHT0 64(R12)
+	PREFETCHT0 124(R12)
+	ADDQ       R13, R12
+	PREFETCHT0 (R12)
+	PREFETCHT0 64(R12)
+	PREFETCHT0 124(R12)
+	ADDQ       R13, R12
+	PREFETCHT0 (R12)
+	PREFETCHT0 64(R12)
+	PREFETCHT0 124(R12)
+	ADDQ       R13, R12
+	PREFETCHT0 (R12)
+	PREFETCHT0 64(R12)
+	PREFETCHT0 124(R12)
+	ADDQ       R13, R12
+	PREFETCHT0 (R12)
+	PREFETCHT0 64(R12)
+	PREFETCHT0 124(R12)
+	ADDQ       R13, R12
+	PREFETCHT0 (R12)
+	PREFETCHT0 64(R12)
+	PREFETCHT0 124(R12)
+	ADDQ       R13, R12
 
 fetched:
 	// A row of the next one every few products.
-	IMUL3Q  $0x0a, R15, R14
-	ADDQ    16(SP), R14
+	IMUL3Q  $0x0a, R13, R12
+	ADDQ    16(SP), R12
 	CMPQ    (SP), $0x01
-	CMOVQEQ 128(AX), R14
-	MOVQ    R14, 48(SP)
+	CMOVQEQ 144(AX), R12
+	MOVQ    R12, 48(SP)
 	MOVQ    R11, 40(SP)
 
 chunk:
@@ -4330,10 +4817,27 @@ chunk:
 	PREFETCHT0 124(R11)
 	ADDQ       64(AX), R11
 	MOVQ       R11, 48(SP)
-	MOVQ       120(AX), R11
-	CMPQ       R11, 40(SP)
-	CMOVQGT    40(SP), R11
-	SUBQ       R11, 40(SP)
+	MOVQ       56(SP), R12
+	CMPQ       R12, 128(AX)
+	CMOVQGT    128(AX), R12
+	SUBQ       R12, 56(SP)
+	TESTQ      R12, R12
+	JZ         ahead
+	MOVQ       32(SP), R11
+
+row:
+	PREFETCHT0 (R11)
+	PREFETCHT0 64(R11)
+	ADDQ       112(AX), R11
+	DECQ       R12
+	JNZ        row
+	MOVQ       R11, 32(SP)
+
+ahead:
+	MOVQ    136(AX), R11
+	CMPQ    R11, 40(SP)
+	CMOVQGT 40(SP), R11
+	SUBQ    R11, 40(SP)
 
 one:
 	VMOVUPS      (R9), Z20
@@ -4373,13 +4877,10 @@ one:
 	ADDQ         R8, BX
 	ADDQ         R8, SI
 	ADDQ         R10, R9
-	PREFETCHT0   (R12)
-	ADDQ         R13, R12
 	DECQ         R11
 	JNZ          one
 	CMPQ         40(SP), $0x00
 	JNE          chunk
-	MOVQ         R12, 32(SP)
 	MOVQ         16(SP), CX
 	MOVQ         64(AX), DX
 	MOVQ         88(AX), BX
@@ -4617,7 +5118,7 @@ stored:
 
 // func gemmAVX512x9x32(t *uintptr)
 // Requires: AVX, AVX512DQ, AVX512F, BMI2, CMOV, MMX+
-TEXT ·gemmAVX512x9x32(SB), NOSPLIT, $56-8
+TEXT ·gemmAVX512x9x32(SB), NOSPLIT, $64-8
 	MOVQ t+0(FP), AX
 	MOVQ 72(AX), CX
 	MOVQ CX, (SP)
@@ -4629,6 +5130,8 @@ TEXT ·gemmAVX512x9x32(SB), NOSPLIT, $56-8
 	MOVQ CX, 24(SP)
 	MOVQ 104(AX), CX
 	MOVQ CX, 32(SP)
+	MOVQ 120(AX), CX
+	MOVQ CX, 56(SP)
 
 tile:
 	MOVQ 8(SP), CX
@@ -4637,8 +5140,6 @@ tile:
 	MOVQ 40(AX), R8
 	MOVQ 48(AX), R9
 	MOVQ (AX), R10
-	MOVQ 32(SP), R11
-	MOVQ 112(AX), R12
 	LEAQ (CX)(SI*2), DX
 	ADDQ SI, DX
 	LEAQ (DX)(SI*2), BX
@@ -4663,57 +5164,57 @@ tile:
 	VXORPS Z15, Z15, Z15
 	VXORPS Z16, Z16, Z16
 	VXORPS Z17, Z17, Z17
-	MOVQ   16(SP), R13
-	MOVQ   64(AX), R14
-	MOVQ   (SP), R15
-	CMPQ   R15, 72(AX)
+	MOVQ   16(SP), R11
+	MOVQ   64(AX), R12
+	MOVQ   (SP), R13
+	CMPQ   R13, 72(AX)
 	JNE    fetched
 
 	// The first tile of C comes into the cache at once.
-	PREFETCHT0 (R13)
-	PREFETCHT0 64(R13)
-	PREFETCHT0 124(R13)
-	ADDQ       R14, R13
-	PREFETCHT0 (R13)
-	PREFETCHT0 64(R13)
-	PREFETCHT0 124(R13)
-	ADDQ       R14, R13
-	PREFETCHT0 (R13)
-	PREFETCHT0 64(R13)
-	PREFETCHT0 124(R13)
-	ADDQ       R14, R13
-	PREFETCHT0 (R13)
-	PREFETCHT0 64(R13)
-	PREFETCHT0 124(R13)
-	ADDQ       R14, R13
-	PREFETCHT0 (R13)
-	PREFETCHT0 64(R13)
-	PREFETCHT0 124(R13)
-	ADDQ       R14, R13
-	PREFETCHT0 (R13)
-	PREFETCHT0 64(R13)
-	PREFETCHT0 124(R13)
-	ADDQ       R14, R13
-	PREFETCHT0 (R13)
-	PREFETCHT0 64(R13)
-	PREFETCHT0 124(R13)
-	ADDQ       R14, R13
-	PREFETCHT0 (R13)
-	PREFETCHT0 64(R13)
-	PREFETCHT0 124(R13)
-	ADDQ       R14, R13
-	PREFETCHT0 (R13)
-	PREFETCHT0 64(R13)
-	PREFETCHT0 124(R13)
-	ADDQ       R14, R13
+	PREFETCHT0 (R11)
+	PREFETCHT0 64(R11)
+	PREFETCHT0 124(R11)
+	ADDQ       R12, R11
+	PREFETCHT0 (R11)
+	PREFETCHT0 64(R11)
+	PREFETCHT0 124(R11)
+	ADDQ       R12, R11
+	PREFETCHT0 (R11)
+	PREFETCHT0 64(R11)
+	PREFETCHT0 124(R11)
+	ADDQ       R12, R11
+	PREFETCHT0 (R11)
+	PREFETCHT0 64(R11)
+	PREFETCHT0 124(R11)
+	ADDQ       R12, R11
+	PREFETCHT0 (R11)
+	PREFETCHT0 64(R11)
+	PREFETCHT0 124(R11)
+	ADDQ       R12, R11
+	PREFETCHT0 (R11)
+	PREFETCHT0 64(R11)
+	PREFETCHT0 124(R11)
+	ADDQ       R12, R11
+	PREFETCHT0 (R11)
+	PREFETCHT0 64(R11)
+	PREFETCHT0 124(R11)
+	ADDQ       R12, R11
+	PREFETCHT0 (R11)
+	PREFETCHT0 64(R11)
+	PREFETCHT0 124(R11)
+	ADDQ       R12, R11
+	PREFETCHT0 (R11)
+	PREFETCHT0 64(R11)
+	PREFETCHT0 124(R11)
+	ADDQ       R12, R11
 
 fetched:
 	// A row of the next one every few products.
-	IMUL3Q  $0x09, R14, R13
-	ADDQ    16(SP), R13
+	IMUL3Q  $0x09, R12, R11
+	ADDQ    16(SP), R11
 	CMPQ    (SP), $0x01
-	CMOVQEQ 128(AX), R13
-	MOVQ    R13, 48(SP)
+	CMOVQEQ 144(AX), R11
+	MOVQ    R11, 48(SP)
 	MOVQ    R10, 40(SP)
 
 chunk:
@@ -4723,10 +5224,27 @@ chunk:
 	PREFETCHT0 124(R10)
 	ADDQ       64(AX), R10
 	MOVQ       R10, 48(SP)
-	MOVQ       120(AX), R10
-	CMPQ       R10, 40(SP)
-	CMOVQGT    40(SP), R10
-	SUBQ       R10, 40(SP)
+	MOVQ       56(SP), R11
+	CMPQ       R11, 128(AX)
+	CMOVQGT    128(AX), R11
+	SUBQ       R11, 56(SP)
+	TESTQ      R11, R11
+	JZ         ahead
+	MOVQ       32(SP), R10
+
+row:
+	PREFETCHT0 (R10)
+	PREFETCHT0 64(R10)
+	ADDQ       112(AX), R10
+	DECQ       R11
+	JNZ        row
+	MOVQ       R10, 32(SP)
+
+ahead:
+	MOVQ    136(AX), R10
+	CMPQ    R10, 40(SP)
+	CMOVQGT 40(SP), R10
+	SUBQ    R10, 40(SP)
 
 one:
 	VMOVUPS      (R8), Z18
@@ -4762,13 +5280,10 @@ one:
 	ADDQ         DI, DX
 	ADDQ         DI, BX
 	ADDQ         R9, R8
-	PREFETCHT0   (R11)
-	ADDQ         R12, R11
 	DECQ         R10
 	JNZ          one
 	CMPQ         40(SP), $0x00
 	JNE          chunk
-	MOVQ         R11, 32(SP)
 	MOVQ         16(SP), CX
 	MOVQ         64(AX), DX
 	MOVQ         88(AX), BX
@@ -4987,7 +5502,7 @@ stored:
 
 // func gemmAVX512x8x32(t *uintptr)
 // Requires: AVX, AVX512DQ, AVX512F, BMI2, CMOV, MMX+
-TEXT ·gemmAVX512x8x32(SB), NOSPLIT, $56-8
+TEXT ·gemmAVX512x8x32(SB), NOSPLIT, $64-8
 	MOVQ t+0(FP), AX
 	MOVQ 72(AX), CX
 	MOVQ CX, (SP)
@@ -4999,6 +5514,8 @@ TEXT ·gemmAVX512x8x32(SB), NOSPLIT, $56-8
 	MOVQ CX, 24(SP)
 	MOVQ 104(AX), CX
 	MOVQ CX, 32(SP)
+	MOVQ 120(AX), CX
+	MOVQ CX, 56(SP)
 
 tile:
 	MOVQ 8(SP), CX
@@ -5007,8 +5524,6 @@ tile:
 	MOVQ 40(AX), R8
 	MOVQ 48(AX), R9
 	MOVQ (AX), R10
-	MOVQ 32(SP), R11
-	MOVQ 112(AX), R12
 	LEAQ (CX)(SI*2), DX
 	ADDQ SI, DX
 	LEAQ (DX)(SI*2), BX
@@ -5031,53 +5546,53 @@ tile:
 	VXORPS Z13, Z13, Z13
 	VXORPS Z14, Z14, Z14
 	VXORPS Z15, Z15, Z15
-	MOVQ   16(SP), R13
-	MOVQ   64(AX), R14
-	MOVQ   (SP), R15
-	CMPQ   R15, 72(AX)
+	MOVQ   16(SP), R11
+	MOVQ   64(AX), R12
+	MOVQ   (SP), R13
+	CMPQ   R13, 72(AX)
 	JNE    fetched
 
 	// The first tile of C comes into the cache at once.
-	PREFETCHT0 (R13)
-	PREFETCHT0 64(R13)
-	PREFETCHT0 124(R13)
-	ADDQ       R14, R13
-	PREFETCHT0 (R13)
-	PREFETCHT0 64(R13)
-	PREFETCHT0 124(R13)
-	ADDQ       R14, R13
-	PREFETCHT0 (R13)
-	PREFETCHT0 64(R13)
-	PREFETCHT0 124(R13)
-	ADDQ       R14, R13
-	PREFETCHT0 (R13)
-	PREFETCHT0 64(R13)
-	PREFETCHT0 124(R13)
-	ADDQ       R14, R13
-	PREFETCHT0 (R13)
-	PREFETCHT0 64(R13)
-	PREFETCHT0 124(R13)
-	ADDQ       R14, R13
-	PREFETCHT0 (R13)
-	PREFETCHT0 64(R13)
-	PREFETCHT0 124(R13)
-	ADDQ       R14, R13
-	PREFETCHT0 (R13)
-	PREFETCHT0 64(R13)
-	PREFETCHT0 124(R13)
-	ADDQ       R14, R13
-	PREFETCHT0 (R13)
-	PREFETCHT0 64(R13)
-	PREFETCHT0 124(R13)
-	ADDQ       R14, R13
+	PREFETCHT0 (R11)
+	PREFETCHT0 64(R11)
+	PREFETCHT0 124(R11)
+	ADDQ       R12, R11
+	PREFETCHT0 (R11)
+	PREFETCHT0 64(R11)
+	PREFETCHT0 124(R11)
+	ADDQ       R12, R11
+	PREFETCHT0 (R11)
+	PREFETCHT0 64(R11)
+	PREFETCHT0 124(R11)
+	ADDQ       R12, R11
+	PREFETCHT0 (R11)
+	PREFETCHT0 64(R11)
+	PREFETCHT0 124(R11)
+	ADDQ       R12, R11
+	PREFETCHT0 (R11)
+	PREFETCHT0 64(R11)
+	PREFETCHT0 124(R11)
+	ADDQ       R12, R11
+	PREFETCHT0 (R11)
+	PREFETCHT0 64(R11)
+	PREFETCHT0 124(R11)
+	ADDQ       R12, R11
+	PREFETCHT0 (R11)
+	PREFETCHT0 64(R11)
+	PREFETCHT0 124(R11)
+	ADDQ       R12, R11
+	PREFETCHT0 (R11)
+	PREFETCHT0 64(R11)
+	PREFETCHT0 124(R11)
+	ADDQ       R12, R11
 
 fetched:
 	// A row of the next one every few products.
-	IMUL3Q  $0x08, R14, R13
-	ADDQ    16(SP), R13
+	IMUL3Q  $0x08, R12, R11
+	ADDQ    16(SP), R11
 	CMPQ    (SP), $0x01
-	CMOVQEQ 128(AX), R13
-	MOVQ    R13, 48(SP)
+	CMOVQEQ 144(AX), R11
+	MOVQ    R11, 48(SP)
 	MOVQ    R10, 40(SP)
 
 chunk:
@@ -5087,10 +5602,27 @@ chunk:
 	PREFETCHT0 124(R10)
 	ADDQ       64(AX), R10
 	MOVQ       R10, 48(SP)
-	MOVQ       120(AX), R10
-	CMPQ       R10, 40(SP)
-	CMOVQGT    40(SP), R10
-	SUBQ       R10, 40(SP)
+	MOVQ       56(SP), R11
+	CMPQ       R11, 128(AX)
+	CMOVQGT    128(AX), R11
+	SUBQ       R11, 56(SP)
+	TESTQ      R11, R11
+	JZ         ahead
+	MOVQ       32(SP), R10
+
+row:
+	PREFETCHT0 (R10)
+	PREFETCHT0 64(R10)
+	ADDQ       112(AX), R10
+	DECQ       R11
+	JNZ        row
+	MOVQ       R10, 32(SP)
+
+ahead:
+	MOVQ    136(AX), R10
+	CMPQ    R10, 40(SP)
+	CMOVQGT 40(SP), R10
+	SUBQ    R10, 40(SP)
 
 one:
 	VMOVUPS      (R8), Z16
@@ -5123,13 +5655,10 @@ one:
 	ADDQ         DI, DX
 	ADDQ         DI, BX
 	ADDQ         R9, R8
-	PREFETCHT0   (R11)
-	ADDQ         R12, R11
 	DECQ         R10
 	JNZ          one
 	CMPQ         40(SP), $0x00
 	JNE          chunk
-	MOVQ         R11, 32(SP)
 	MOVQ         16(SP), CX
 	MOVQ         64(AX), DX
 	MOVQ         88(AX), BX
@@ -5329,7 +5858,7 @@ stored:
 
 // func gemmAVX512x7x32(t *uintptr)
 // Requires: AVX, AVX512DQ, AVX512F, BMI2, CMOV, MMX+
-TEXT ·gemmAVX512x7x32(SB), NOSPLIT, $56-8
+TEXT ·gemmAVX512x7x32(SB), NOSPLIT, $64-8
 	MOVQ t+0(FP), AX
 	MOVQ 72(AX), CX
 	MOVQ CX, (SP)
@@ -5341,6 +5870,8 @@ TEXT ·gemmAVX512x7x32(SB), NOSPLIT, $56-8
 	MOVQ CX, 24(SP)
 	MOVQ 104(AX), CX
 	MOVQ CX, 32(SP)
+	MOVQ 120(AX), CX
+	MOVQ CX, 56(SP)
 
 tile:
 	MOVQ 8(SP), CX
@@ -5349,8 +5880,6 @@ tile:
 	MOVQ 40(AX), R8
 	MOVQ 48(AX), R9
 	MOVQ (AX), R10
-	MOVQ 32(SP), R11
-	MOVQ 112(AX), R12
 	LEAQ (CX)(SI*2), DX
 	ADDQ SI, DX
 	LEAQ (DX)(SI*2), BX
@@ -5371,49 +5900,49 @@ tile:
 	VXORPS Z11, Z11, Z11
 	VXORPS Z12, Z12, Z12
 	VXORPS Z13, Z13, Z13
-	MOVQ   16(SP), R13
-	MOVQ   64(AX), R14
-	MOVQ   (SP), R15
-	CMPQ   R15, 72(AX)
+	MOVQ   16(SP), R11
+	MOVQ   64(AX), R12
+	MOVQ   (SP), R13
+	CMPQ   R13, 72(AX)
 	JNE    fetched
 
 	// The first tile of C comes into the cache at once.
-	PREFETCHT0 (R13)
-	PREFETCHT0 64(R13)
-	PREFETCHT0 124(R13)
-	ADDQ       R14, R13
-	PREFETCHT0 (R13)
-	PREFETCHT0 64(R13)
-	PREFETCHT0 124(R13)
-	ADDQ       R14, R13
-	PREFETCHT0 (R13)
-	PREFETCHT0 64(R13)
-	PREFETCHT0 124(R13)
-	ADDQ       R14, R13
-	PREFETCHT0 (R13)
-	PREFETCHT0 64(R13)
-	PREFETCHT0 124(R13)
-	ADDQ       R14, R13
-	PREFETCHT0 (R13)
-	PREFETCHT0 64(R13)
-	PREFETCHT0 124(R13)
-	ADDQ       R14, R13
-	PREFETCHT0 (R13)
-	PREFETCHT0 64(R13)
-	PREFETCHT0 124(R13)
-	ADDQ       R14, R13
-	PREFETCHT0 (R13)
-	PREFETCHT0 64(R13)
-	PREFETCHT0 124(R13)
-	ADDQ       R14, R13
+	PREFETCHT0 (R11)
+	PREFETCHT0 64(R11)
+	PREFETCHT0 124(R11)
+	ADDQ       R12, R11
+	PREFETCHT0 (R11)
+	PREFETCHT0 64(R11)
+	PREFETCHT0 124(R11)
+	ADDQ       R12, R11
+	PREFETCHT0 (R11)
+	PREFETCHT0 64(R11)
+	PREFETCHT0 124(R11)
+	ADDQ       R12, R11
+	PREFETCHT0 (R11)
+	PREFETCHT0 64(R11)
+	PREFETCHT0 124(R11)
+	ADDQ       R12, R11
+	PREFETCHT0 (R11)
+	PREFETCHT0 64(R11)
+	PREFETCHT0 124(R11)
+	ADDQ       R12, R11
+	PREFETCHT0 (R11)
+	PREFETCHT0 64(R11)
+	PREFETCHT0 124(R11)
+	ADDQ       R12, R11
+	PREFETCHT0 (R11)
+	PREFETCHT0 64(R11)
+	PREFETCHT0 124(R11)
+	ADDQ       R12, R11
 
 fetched:
 	// A row of the next one every few products.
-	IMUL3Q  $0x07, R14, R13
-	ADDQ    16(SP), R13
+	IMUL3Q  $0x07, R12, R11
+	ADDQ    16(SP), R11
 	CMPQ    (SP), $0x01
-	CMOVQEQ 128(AX), R13
-	MOVQ    R13, 48(SP)
+	CMOVQEQ 144(AX), R11
+	MOVQ    R11, 48(SP)
 	MOVQ    R10, 40(SP)
 
 chunk:
@@ -5423,10 +5952,27 @@ chunk:
 	PREFETCHT0 124(R10)
 	ADDQ       64(AX), R10
 	MOVQ       R10, 48(SP)
-	MOVQ       120(AX), R10
-	CMPQ       R10, 40(SP)
-	CMOVQGT    40(SP), R10
-	SUBQ       R10, 40(SP)
+	MOVQ       56(SP), R11
+	CMPQ       R11, 128(AX)
+	CMOVQGT    128(AX), R11
+	SUBQ       R11, 56(SP)
+	TESTQ      R11, R11
+	JZ         ahead
+	MOVQ       32(SP), R10
+
+row:
+	PREFETCHT0 (R10)
+	PREFETCHT0 64(R10)
+	ADDQ       112(AX), R10
+	DECQ       R11
+	JNZ        row
+	MOVQ       R10, 32(SP)
+
+ahead:
+	MOVQ    136(AX), R10
+	CMPQ    R10, 40(SP)
+	CMOVQGT 40(SP), R10
+	SUBQ    R10, 40(SP)
 
 one:
 	VMOVUPS      (R8), Z14
@@ -5456,13 +6002,10 @@ one:
 	ADDQ         DI, DX
 	ADDQ         DI, BX
 	ADDQ         R9, R8
-	PREFETCHT0   (R11)
-	ADDQ         R12, R11
 	DECQ         R10
 	JNZ          one
 	CMPQ         40(SP), $0x00
 	JNE          chunk
-	MOVQ         R11, 32(SP)
 	MOVQ         16(SP), CX
 	MOVQ         64(AX), DX
 	MOVQ         88(AX), BX
@@ -5643,7 +6186,7 @@ stored:
 
 // func gemmAVX512x6x32(t *uintptr)
 // Requires: AVX, AVX512DQ, AVX512F, BMI2, CMOV, MMX+
-TEXT ·gemmAVX512x6x32(SB), NOSPLIT, $56-8
+TEXT ·gemmAVX512x6x32(SB), NOSPLIT, $64-8
 	MOVQ t+0(FP), AX
 	MOVQ 72(AX), CX
 	MOVQ CX, (SP)
@@ -5655,6 +6198,8 @@ TEXT ·gemmAVX512x6x32(SB), NOSPLIT, $56-8
 	MOVQ CX, 24(SP)
 	MOVQ 104(AX), CX
 	MOVQ CX, 32(SP)
+	MOVQ 120(AX), CX
+	MOVQ CX, 56(SP)
 
 tile:
 	MOVQ 8(SP), CX
@@ -5663,8 +6208,6 @@ tile:
 	MOVQ 40(AX), DI
 	MOVQ 48(AX), R8
 	MOVQ (AX), R9
-	MOVQ 32(SP), R10
-	MOVQ 112(AX), R11
 	LEAQ (CX)(BX*2), DX
 	ADDQ BX, DX
 
@@ -5681,45 +6224,45 @@ tile:
 	VXORPS Z9, Z9, Z9
 	VXORPS Z10, Z10, Z10
 	VXORPS Z11, Z11, Z11
-	MOVQ   16(SP), R12
-	MOVQ   64(AX), R13
-	MOVQ   (SP), R14
-	CMPQ   R14, 72(AX)
+	MOVQ   16(SP), R10
+	MOVQ   64(AX), R11
+	MOVQ   (SP), R12
+	CMPQ   R12, 72(AX)
 	JNE    fetched
 
 	// The first tile of C comes into the cache at once.
-	PREFETCHT0 (R12)
-	PREFETCHT0 64(R12)
-	PREFETCHT0 124(R12)
-	ADDQ       R13, R12
-	PREFETCHT0 (R12)
-	PREFETCHT0 64(R12)
-	PREFETCHT0 124(R12)
-	ADDQ       R13, R12
-	PREFETCHT0 (R12)
-	PREFETCHT0 64(R12)
-	PREFETCHT0 124(R12)
-	ADDQ       R13, R12
-	PREFETCHT0 (R12)
-	PREFETCHT0 64(R12)
-	PREFETCHT0 124(R12)
-	ADDQ       R13, R12
-	PREFETCHT0 (R12)
-	PREFETCHT0 64(R12)
-	PREFETCHT0 124(R12)
-	ADDQ       R13, R12
-	PREFETCHT0 (R12)
-	PREFETCHT0 64(R12)
-	PREFETCHT0 124(R12)
-	ADDQ       R13, R12
+	PREFETCHT0 (R10)
+	PREFETCHT0 64(R10)
+	PREFETCHT0 124(R10)
+	ADDQ       R11, R10
+	PREFETCHT0 (R10)
+	PREFETCHT0 64(R10)
+	PREFETCHT0 124(R10)
+	ADDQ       R11, R10
+	PREFETCHT0 (R10)
+	PREFETCHT0 64(R10)
+	PREFETCHT0 124(R10)
+	ADDQ       R11, R10
+	PREFETCHT0 (R10)
+	PREFETCHT0 64(R10)
+	PREFETCHT0 124(R10)
+	ADDQ       R11, R10
+	PREFETCHT0 (R10)
+	PREFETCHT0 64(R10)
+	PREFETCHT0 124(R10)
+	ADDQ       R11, R10
+	PREFETCHT0 (R10)
+	PREFETCHT0 64(R10)
+	PREFETCHT0 124(R10)
+	ADDQ       R11, R10
 
 fetched:
 	// A row of the next one every few products.
-	IMUL3Q  $0x06, R13, R12
-	ADDQ    16(SP), R12
+	IMUL3Q  $0x06, R11, R10
+	ADDQ    16(SP), R10
 	CMPQ    (SP), $0x01
-	CMOVQEQ 128(AX), R12
-	MOVQ    R12, 48(SP)
+	CMOVQEQ 144(AX), R10
+	MOVQ    R10, 48(SP)
 	MOVQ    R9, 40(SP)
 
 chunk:
@@ -5729,10 +6272,27 @@ chunk:
 	PREFETCHT0 124(R9)
 	ADDQ       64(AX), R9
 	MOVQ       R9, 48(SP)
-	MOVQ       120(AX), R9
-	CMPQ       R9, 40(SP)
-	CMOVQGT    40(SP), R9
-	SUBQ       R9, 40(SP)
+	MOVQ       56(SP), R10
+	CMPQ       R10, 128(AX)
+	CMOVQGT    128(AX), R10
+	SUBQ       R10, 56(SP)
+	TESTQ      R10, R10
+	JZ         ahead
+	MOVQ       32(SP), R9
+
+row:
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       112(AX), R9
+	DECQ       R10
+	JNZ        row
+	MOVQ       R9, 32(SP)
+
+ahead:
+	MOVQ    136(AX), R9
+	CMPQ    R9, 40(SP)
+	CMOVQGT 40(SP), R9
+	SUBQ    R9, 40(SP)
 
 one:
 	VMOVUPS      (DI), Z12
@@ -5758,13 +6318,10 @@ one:
 	ADDQ         SI, CX
 	ADDQ         SI, DX
 	ADDQ         R8, DI
-	PREFETCHT0   (R10)
-	ADDQ         R11, R10
 	DECQ         R9
 	JNZ          one
 	CMPQ         40(SP), $0x00
 	JNE          chunk
-	MOVQ         R10, 32(SP)
 	MOVQ         16(SP), CX
 	MOVQ         64(AX), DX
 	MOVQ         88(AX), BX
@@ -5926,7 +6483,7 @@ stored:
 
 // func gemmAVX512x5x32(t *uintptr)
 // Requires: AVX, AVX512DQ, AVX512F, BMI2, CMOV, MMX+
-TEXT ·gemmAVX512x5x32(SB), NOSPLIT, $56-8
+TEXT ·gemmAVX512x5x32(SB), NOSPLIT, $64-8
 	MOVQ t+0(FP), AX
 	MOVQ 72(AX), CX
 	MOVQ CX, (SP)
@@ -5938,6 +6495,8 @@ TEXT ·gemmAVX512x5x32(SB), NOSPLIT, $56-8
 	MOVQ CX, 24(SP)
 	MOVQ 104(AX), CX
 	MOVQ CX, 32(SP)
+	MOVQ 120(AX), CX
+	MOVQ CX, 56(SP)
 
 tile:
 	MOVQ 8(SP), CX
@@ -5946,8 +6505,6 @@ tile:
 	MOVQ 40(AX), DI
 	MOVQ 48(AX), R8
 	MOVQ (AX), R9
-	MOVQ 32(SP), R10
-	MOVQ 112(AX), R11
 	LEAQ (CX)(BX*2), DX
 	ADDQ BX, DX
 
@@ -5962,41 +6519,41 @@ tile:
 	VXORPS Z7, Z7, Z7
 	VXORPS Z8, Z8, Z8
 	VXORPS Z9, Z9, Z9
-	MOVQ   16(SP), R12
-	MOVQ   64(AX), R13
-	MOVQ   (SP), R14
-	CMPQ   R14, 72(AX)
+	MOVQ   16(SP), R10
+	MOVQ   64(AX), R11
+	MOVQ   (SP), R12
+	CMPQ   R12, 72(AX)
 	JNE    fetched
 
 	// The first tile of C comes into the cache at once.
-	PREFETCHT0 (R12)
-	PREFETCHT0 64(R12)
-	PREFETCHT0 124(R12)
-	ADDQ       R13, R12
-	PREFETCHT0 (R12)
-	PREFETCHT0 64(R12)
-	PREFETCHT0 124(R12)
-	ADDQ       R13, R12
-	PREFETCHT0 (R12)
-	PREFETCHT0 64(R12)
-	PREFETCHT0 124(R12)
-	ADDQ       R13, R12
-	PREFETCHT0 (R12)
-	PREFETCHT0 64(R12)
-	PREFETCHT0 124(R12)
-	ADDQ       R13, R12
-	PREFETCHT0 (R12)
-	PREFETCHT0 64(R12)
-	PREFETCHT0 124(R12)
-	ADDQ       R13, R12
+	PREFETCHT0 (R10)
+	PREFETCHT0 64(R10)
+	PREFETCHT0 124(R10)
+	ADDQ       R11, R10
+	PREFETCHT0 (R10)
+	PREFETCHT0 64(R10)
+	PREFETCHT0 124(R10)
+	ADDQ       R11, R10
+	PREFETCHT0 (R10)
+	PREFETCHT0 64(R10)
+	PREFETCHT0 124(R10)
+	ADDQ       R11, R10
+	PREFETCHT0 (R10)
+	PREFETCHT0 64(R10)
+	PREFETCHT0 124(R10)
+	ADDQ       R11, R10
+	PREFETCHT0 (R10)
+	PREFETCHT0 64(R10)
+	PREFETCHT0 124(R10)
+	ADDQ       R11, R10
 
 fetched:
 	// A row of the next one every few products.
-	IMUL3Q  $0x05, R13, R12
-	ADDQ    16(SP), R12
+	IMUL3Q  $0x05, R11, R10
+	ADDQ    16(SP), R10
 	CMPQ    (SP), $0x01
-	CMOVQEQ 128(AX), R12
-	MOVQ    R12, 48(SP)
+	CMOVQEQ 144(AX), R10
+	MOVQ    R10, 48(SP)
 	MOVQ    R9, 40(SP)
 
 chunk:
@@ -6006,10 +6563,27 @@ chunk:
 	PREFETCHT0 124(R9)
 	ADDQ       64(AX), R9
 	MOVQ       R9, 48(SP)
-	MOVQ       120(AX), R9
-	CMPQ       R9, 40(SP)
-	CMOVQGT    40(SP), R9
-	SUBQ       R9, 40(SP)
+	MOVQ       56(SP), R10
+	CMPQ       R10, 128(AX)
+	CMOVQGT    128(AX), R10
+	SUBQ       R10, 56(SP)
+	TESTQ      R10, R10
+	JZ         ahead
+	MOVQ       32(SP), R9
+
+row:
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       112(AX), R9
+	DECQ       R10
+	JNZ        row
+	MOVQ       R9, 32(SP)
+
+ahead:
+	MOVQ    136(AX), R9
+	CMPQ    R9, 40(SP)
+	CMOVQGT 40(SP), R9
+	SUBQ    R9, 40(SP)
 
 one:
 	VMOVUPS      (DI), Z10
@@ -6032,13 +6606,10 @@ one:
 	ADDQ         SI, CX
 	ADDQ         SI, DX
 	ADDQ         R8, DI
-	PREFETCHT0   (R10)
-	ADDQ         R11, R10
 	DECQ         R9
 	JNZ          one
 	CMPQ         40(SP), $0x00
 	JNE          chunk
-	MOVQ         R10, 32(SP)
 	MOVQ         16(SP), CX
 	MOVQ         64(AX), DX
 	MOVQ         88(AX), BX
@@ -6181,7 +6752,7 @@ stored:
 
 // func gemmAVX512x4x32(t *uintptr)
 // Requires: AVX, AVX512DQ, AVX512F, BMI2, CMOV, MMX+
-TEXT ·gemmAVX512x4x32(SB), NOSPLIT, $56-8
+TEXT ·gemmAVX512x4x32(SB), NOSPLIT, $64-8
 	MOVQ t+0(FP), AX
 	MOVQ 72(AX), CX
 	MOVQ CX, (SP)
@@ -6193,6 +6764,8 @@ TEXT ·gemmAVX512x4x32(SB), NOSPLIT, $56-8
 	MOVQ CX, 24(SP)
 	MOVQ 104(AX), CX
 	MOVQ CX, 32(SP)
+	MOVQ 120(AX), CX
+	MOVQ CX, 56(SP)
 
 tile:
 	MOVQ 8(SP), CX
@@ -6201,8 +6774,6 @@ tile:
 	MOVQ 40(AX), DI
 	MOVQ 48(AX), R8
 	MOVQ (AX), R9
-	MOVQ 32(SP), R10
-	MOVQ 112(AX), R11
 	LEAQ (CX)(BX*2), DX
 	ADDQ BX, DX
 
@@ -6215,37 +6786,37 @@ tile:
 	VXORPS Z5, Z5, Z5
 	VXORPS Z6, Z6, Z6
 	VXORPS Z7, Z7, Z7
-	MOVQ   16(SP), R12
-	MOVQ   64(AX), R13
-	MOVQ   (SP), R14
-	CMPQ   R14, 72(AX)
+	MOVQ   16(SP), R10
+	MOVQ   64(AX), R11
+	MOVQ   (SP), R12
+	CMPQ   R12, 72(AX)
 	JNE    fetched
 
 	// The first tile of C comes into the cache at once.
-	PREFETCHT0 (R12)
-	PREFETCHT0 64(R12)
-	PREFETCHT0 124(R12)
-	ADDQ       R13, R12
-	PREFETCHT0 (R12)
-	PREFETCHT0 64(R12)
-	PREFETCHT0 124(R12)
-	ADDQ       R13, R12
-	PREFETCHT0 (R12)
-	PREFETCHT0 64(R12)
-	PREFETCHT0 124(R12)
-	ADDQ       R13, R12
-	PREFETCHT0 (R12)
-	PREFETCHT0 64(R12)
-	PREFETCHT0 124(R12)
-	ADDQ       R13, R12
+	PREFETCHT0 (R10)
+	PREFETCHT0 64(R10)
+	PREFETCHT0 124(R10)
+	ADDQ       R11, R10
+	PREFETCHT0 (R10)
+	PREFETCHT0 64(R10)
+	PREFETCHT0 124(R10)
+	ADDQ       R11, R10
+	PREFETCHT0 (R10)
+	PREFETCHT0 64(R10)
+	PREFETCHT0 124(R10)
+	ADDQ       R11, R10
+	PREFETCHT0 (R10)
+	PREFETCHT0 64(R10)
+	PREFETCHT0 124(R10)
+	ADDQ       R11, R10
 
 fetched:
 	// A row of the next one every few products.
-	IMUL3Q  $0x04, R13, R12
-	ADDQ    16(SP), R12
+	IMUL3Q  $0x04, R11, R10
+	ADDQ    16(SP), R10
 	CMPQ    (SP), $0x01
-	CMOVQEQ 128(AX), R12
-	MOVQ    R12, 48(SP)
+	CMOVQEQ 144(AX), R10
+	MOVQ    R10, 48(SP)
 	MOVQ    R9, 40(SP)
 
 chunk:
@@ -6255,10 +6826,27 @@ chunk:
 	PREFETCHT0 124(R9)
 	ADDQ       64(AX), R9
 	MOVQ       R9, 48(SP)
-	MOVQ       120(AX), R9
-	CMPQ       R9, 40(SP)
-	CMOVQGT    40(SP), R9
-	SUBQ       R9, 40(SP)
+	MOVQ       56(SP), R10
+	CMPQ       R10, 128(AX)
+	CMOVQGT    128(AX), R10
+	SUBQ       R10, 56(SP)
+	TESTQ      R10, R10
+	JZ         ahead
+	MOVQ       32(SP), R9
+
+row:
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	ADDQ       112(AX), R9
+	DECQ       R10
+	JNZ        row
+	MOVQ       R9, 32(SP)
+
+ahead:
+	MOVQ    136(AX), R9
+	CMPQ    R9, 40(SP)
+	CMOVQGT 40(SP), R9
+	SUBQ    R9, 40(SP)
 
 one:
 	VMOVUPS      (DI), Z8
@@ -6278,13 +6866,10 @@ one:
 	ADDQ         SI, CX
 	ADDQ         SI, DX
 	ADDQ         R8, DI
-	PREFETCHT0   (R10)
-	ADDQ         R11, R10
 	DECQ         R9
 	JNZ          one
 	CMPQ         40(SP), $0x00
 	JNE          chunk
-	MOVQ         R10, 32(SP)
 	MOVQ         16(SP), CX
 	MOVQ         64(AX), DX
 	MOVQ         88(AX), BX
@@ -6408,7 +6993,7 @@ stored:
 
 // func gemmAVX512x3x32(t *uintptr)
 // Requires: AVX, AVX512DQ, AVX512F, BMI2
-TEXT ·gemmAVX512x3x32(SB), NOSPLIT, $56-8
+TEXT ·gemmAVX512x3x32(SB), NOSPLIT, $64-8
 	MOVQ t+0(FP), AX
 	MOVQ 72(AX), CX
 	MOVQ CX, (SP)
@@ -6420,6 +7005,8 @@ TEXT ·gemmAVX512x3x32(SB), NOSPLIT, $56-8
 	MOVQ CX, 24(SP)
 	MOVQ 104(AX), CX
 	MOVQ CX, 32(SP)
+	MOVQ 120(AX), CX
+	MOVQ CX, 56(SP)
 
 tile:
 	MOVQ 8(SP), CX
@@ -6557,7 +7144,7 @@ stored:
 
 // func gemmAVX512x2x32(t *uintptr)
 // Requires: AVX, AVX512DQ, AVX512F, BMI2
-TEXT ·gemmAVX512x2x32(SB), NOSPLIT, $56-8
+TEXT ·gemmAVX512x2x32(SB), NOSPLIT, $64-8
 	MOVQ t+0(FP), AX
 	MOVQ 72(AX), CX
 	MOVQ CX, (SP)
@@ -6569,6 +7156,8 @@ TEXT ·gemmAVX512x2x32(SB), NOSPLIT, $56-8
 	MOVQ CX, 24(SP)
 	MOVQ 104(AX), CX
 	MOVQ CX, 32(SP)
+	MOVQ 120(AX), CX
+	MOVQ CX, 56(SP)
 
 tile:
 	MOVQ 8(SP), CX
@@ -6682,7 +7271,7 @@ stored:
 
 // func gemmAVX512x1x32(t *uintptr)
 // Requires: AVX, AVX512DQ, AVX512F, BMI2
-TEXT ·gemmAVX512x1x32(SB), NOSPLIT, $56-8
+TEXT ·gemmAVX512x1x32(SB), NOSPLIT, $64-8
 	MOVQ t+0(FP), AX
 	MOVQ 72(AX), CX
 	MOVQ CX, (SP)
@@ -6694,6 +7283,8 @@ TEXT ·gemmAVX512x1x32(SB), NOSPLIT, $56-8
 	MOVQ CX, 24(SP)
 	MOVQ 104(AX), CX
 	MOVQ CX, 32(SP)
+	MOVQ 120(AX), CX
+	MOVQ CX, 56(SP)
 
 tile:
 	MOVQ 8(SP), CX
@@ -6783,7 +7374,7 @@ stored:
 
 // func gemmAVX512x12x16(t *uintptr)
 // Requires: AVX, AVX512DQ, AVX512F, BMI2, CMOV, MMX+
-TEXT ·gemmAVX512x12x16(SB), NOSPLIT, $56-8
+TEXT ·gemmAVX512x12x16(SB), NOSPLIT, $64-8
 	MOVQ t+0(FP), AX
 	MOVQ 72(AX), CX
 	MOVQ CX, (SP)
@@ -6795,6 +7386,8 @@ TEXT ·gemmAVX512x12x16(SB), NOSPLIT, $56-8
 	MOVQ CX, 24(SP)
 	MOVQ 104(AX), CX
 	MOVQ CX, 32(SP)
+	MOVQ 120(AX), CX
+	MOVQ CX, 56(SP)
 
 tile:
 	MOVQ 8(SP), CX
@@ -6803,8 +7396,6 @@ tile:
 	MOVQ 40(AX), R9
 	MOVQ 48(AX), R10
 	MOVQ (AX), R11
-	MOVQ 32(SP), R12
-	MOVQ 112(AX), R13
 	LEAQ (CX)(DI*2), DX
 	ADDQ DI, DX
 	LEAQ (DX)(DI*2), BX
@@ -6825,57 +7416,57 @@ tile:
 	VXORPS Z9, Z9, Z9
 	VXORPS Z10, Z10, Z10
 	VXORPS Z11, Z11, Z11
-	MOVQ   16(SP), R14
-	MOVQ   64(AX), R15
-	MOVQ   (SP), BP
-	CMPQ   BP, 72(AX)
+	MOVQ   16(SP), R12
+	MOVQ   64(AX), R13
+	MOVQ   (SP), R14
+	CMPQ   R14, 72(AX)
 	JNE    fetched
 
 	// The first tile of C comes into the cache at once.
-	PREFETCHT0 (R14)
-	PREFETCHT0 60(R14)
-	ADDQ       R15, R14
-	PREFETCHT0 (R14)
-	PREFETCHT0 60(R14)
-	ADDQ       R15, R14
-	PREFETCHT0 (R14)
-	PREFETCHT0 60(R14)
-	ADDQ       R15, R14
-	PREFETCHT0 (R14)
-	PREFETCHT0 60(R14)
-	ADDQ       R15, R14
-	PREFETCHT0 (R14)
-	PREFETCHT0 60(R14)
-	ADDQ       R15, R14
-	PREFETCHT0 (R14)
-	PREFETCHT0 60(R14)
-	ADDQ       R15, R14
-	PREFETCHT0 (R14)
-	PREFETCHT0 60(R14)
-	ADDQ       R15, R14
-	PREFETCHT0 (R14)
-	PREFETCHT0 60(R14)
-	ADDQ       R15, R14
-	PREFETCHT0 (R14)
-	PREFETCHT0 60(R14)
-	ADDQ       R15, R14
-	PREFETCHT0 (R14)
-	PREFETCHT0 60(R14)
-	ADDQ       R15, R14
-	PREFETCHT0 (R14)
-	PREFETCHT0 60(R14)
-	ADDQ       R15, R14
-	PREFETCHT0 (R14)
-	PREFETCHT0 60(R14)
-	ADDQ       R15, R14
+	PREFETCHT0 (R12)
+	PREFETCHT0 60(R12)
+	ADDQ       R13, R12
+	PREFETCHT0 (R12)
+	PREFETCHT0 60(R12)
+	ADDQ       R13, R12
+	PREFETCHT0 (R12)
+	PREFETCHT0 60(R12)
+	ADDQ       R13, R12
+	PREFETCHT0 (R12)
+	PREFETCHT0 60(R12)
+	ADDQ       R13, R12
+	PREFETCHT0 (R12)
+	PREFETCHT0 60(R12)
+	ADDQ       R13, R12
+	PREFETCHT0 (R12)
+	PREFETCHT0 60(R12)
+	ADDQ       R13, R12
+	PREFETCHT0 (R12)
+	PREFETCHT0 60(R12)
+	ADDQ       R13, R12
+	PREFETCHT0 (R12)
+	PREFETCHT0 60(R12)
+	ADDQ       R13, R12
+	PREFETCHT0 (R12)
+	PREFETCHT0 60(R12)
+	ADDQ       R13, R12
+	PREFETCHT0 (R12)
+	PREFETCHT0 60(R12)
+	ADDQ       R13, R12
+	PREFETCHT0 (R12)
+	PREFETCHT0 60(R12)
+	ADDQ       R13, R12
+	PREFETCHT0 (R12)
+	PREFETCHT0 60(R12)
+	ADDQ       R13, R12
 
 fetched:
 	// A row of the next one every few products.
-	IMUL3Q  $0x0c, R15, R14
-	ADDQ    16(SP), R14
+	IMUL3Q  $0x0c, R13, R12
+	ADDQ    16(SP), R12
 	CMPQ    (SP), $0x01
-	CMOVQEQ 128(AX), R14
-	MOVQ    R14, 48(SP)
+	CMOVQEQ 144(AX), R12
+	MOVQ    R12, 48(SP)
 	MOVQ    R11, 40(SP)
 
 chunk:
@@ -6884,10 +7475,27 @@ chunk:
 	PREFETCHT0 60(R11)
 	ADDQ       64(AX), R11
 	MOVQ       R11, 48(SP)
-	MOVQ       120(AX), R11
-	CMPQ       R11, 40(SP)
-	CMOVQGT    40(SP), R11
-	SUBQ       R11, 40(SP)
+	MOVQ       56(SP), R12
+	CMPQ       R12, 128(AX)
+	CMOVQGT    128(AX), R12
+	SUBQ       R12, 56(SP)
+	TESTQ      R12, R12
+	JZ         ahead
+	MOVQ       32(SP), R11
+
+row:
+	PREFETCHT0 (R11)
+	PREFETCHT0 64(R11)
+	ADDQ       112(AX), R11
+	DECQ       R12
+	JNZ        row
+	MOVQ       R11, 32(SP)
+
+ahead:
+	MOVQ    136(AX), R11
+	CMPQ    R11, 40(SP)
+	CMOVQGT 40(SP), R11
+	SUBQ    R11, 40(SP)
 
 one:
 	VMOVUPS          (R9), Z12
@@ -6908,13 +7516,10 @@ one:
 	ADDQ             R8, BX
 	ADDQ             R8, SI
 	ADDQ             R10, R9
-	PREFETCHT0       (R12)
-	ADDQ             R13, R12
 	DECQ             R11
 	JNZ              one
 	CMPQ             40(SP), $0x00
 	JNE              chunk
-	MOVQ             R12, 32(SP)
 	MOVQ             16(SP), CX
 	MOVQ             64(AX), DX
 	MOVQ             88(AX), BX
@@ -7105,7 +7710,7 @@ stored:
 
 // func gemmAVX512x11x16(t *uintptr)
 // Requires: AVX, AVX512DQ, AVX512F, BMI2, CMOV, MMX+
-TEXT ·gemmAVX512x11x16(SB), NOSPLIT, $56-8
+TEXT ·gemmAVX512x11x16(SB), NOSPLIT, $64-8
 	MOVQ t+0(FP), AX
 	MOVQ 72(AX), CX
 	MOVQ CX, (SP)
@@ -7117,6 +7722,8 @@ TEXT ·gemmAVX512x11x16(SB), NOSPLIT, $56-8
 	MOVQ CX, 24(SP)
 	MOVQ 104(AX), CX
 	MOVQ CX, 32(SP)
+	MOVQ 120(AX), CX
+	MOVQ CX, 56(SP)
 
 tile:
 	MOVQ 8(SP), CX
@@ -7125,8 +7732,6 @@ tile:
 	MOVQ 40(AX), R9
 	MOVQ 48(AX), R10
 	MOVQ (AX), R11
-	MOVQ 32(SP), R12
-	MOVQ 112(AX), R13
 	LEAQ (CX)(DI*2), DX
 	ADDQ DI, DX
 	LEAQ (DX)(DI*2), BX
@@ -7146,54 +7751,54 @@ tile:
 	VXORPS Z8, Z8, Z8
 	VXORPS Z9, Z9, Z9
 	VXORPS Z10, Z10, Z10
-	MOVQ   16(SP), R14
-	MOVQ   64(AX), R15
-	MOVQ   (SP), BP
-	CMPQ   BP, 72(AX)
+	MOVQ   16(SP), R12
+	MOVQ   64(AX), R13
+	MOVQ   (SP), R14
+	CMPQ   R14, 72(AX)
 	JNE    fetched
 
 	// The first tile of C comes into the cache at once.
-	PREFETCHT0 (R14)
-	PREFETCHT0 60(R14)
-	ADDQ       R15, R14
-	PREFETCHT0 (R14)
-	PREFETCHT0 60(R14)
-	ADDQ       R15, R14
-	PREFETCHT0 (R14)
-	PREFETCHT0 60(R14)
-	ADDQ       R15, R14
-	PREFETCHT0 (R14)
-	PREFETCHT0 60(R14)
-	ADDQ       R15, R14
-	PREFETCHT0 (R14)
-	PREFETCHT0 60(R14)
-	ADDQ       R15, R14
-	PREFETCHT0 (R14)
-	PREFETCHT0 60(R14)
-	ADDQ       R15, R14
-	PREFETCHT0 (R14)
-	PREFETCHT0 60(R14)
-	ADDQ       R15, R14
-	PREFETCHT0 (R14)
-	PREFETCHT0 60(R14)
-	ADDQ       R15, R14
-	PREFETCHT0 (R14)
-	PREFETCHT0 60(R14)
-	ADDQ       R15, R14
-	PREFETCHT0 (R14)
-	PREFETCHT0 60(R14)
-	ADDQ       R15, R14
-	PREFETCHT0 (R14)
-	PREFETCHT0 60(R14)
-	ADDQ       R15, R14
+	PREFETCHT0 (R12)
+	PREFETCHT0 60(R12)
+	ADDQ       R13, R12
+	PREFETCHT0 (R12)
+	PREFETCHT0 60(R12)
+	ADDQ       R13, R12
+	PREFETCHT0 (R12)
+	PREFETCHT0 60(R12)
+	ADDQ       R13, R12
+	PREFETCHT0 (R12)
+	PREFETCHT0 60(R12)
+	ADDQ       R13, R12
+	PREFETCHT0 (R12)
+	PREFETCHT0 60(R12)
+	ADDQ       R13, R12
+	PREFETCHT0 (R12)
+	PREFETCHT0 60(R12)
+	ADDQ       R13, R12
+	PREFETCHT0 (R12)
+	PREFETCHT0 60(R12)
+	ADDQ       R13, R12
+	PREFETCHT0 (R12)
+	PREFETCHT0 60(R12)
+	ADDQ       R13, R12
+	PREFETCHT0 (R12)
+	PREFETCHT0 60(R12)
+	ADDQ       R13, R12
+	PREFETCHT0 (R12)
+	PREFETCHT0 60(R12)
+	ADDQ       R13, R12
+	PREFETCHT0 (R12)
+	PREFETCHT0 60(R12)
+	ADDQ       R13, R12
 
 fetched:
 	// A row of the next one every few products.
-	IMUL3Q  $0x0b, R15, R14
-	ADDQ    16(SP), R14
+	IMUL3Q  $0x0b, R13, R12
+	ADDQ    16(SP), R12
 	CMPQ    (SP), $0x01
-	CMOVQEQ 128(AX), R14
-	MOVQ    R14, 48(SP)
+	CMOVQEQ 144(AX), R12
+	MOVQ    R12, 48(SP)
 	MOVQ    R11, 40(SP)
 
 chunk:
@@ -7202,10 +7807,27 @@ chunk:
 	PREFETCHT0 60(R11)
 	ADDQ       64(AX), R11
 	MOVQ       R11, 48(SP)
-	MOVQ       120(AX), R11
-	CMPQ       R11, 40(SP)
-	CMOVQGT    40(SP), R11
-	SUBQ       R11, 40(SP)
+	MOVQ       56(SP), R12
+	CMPQ       R12, 128(AX)
+	CMOVQGT    128(AX), R12
+	SUBQ       R12, 56(SP)
+	TESTQ      R12, R12
+	JZ         ahead
+	MOVQ       32(SP), R11
+
+row:
+	PREFETCHT0 (R11)
+	PREFETCHT0 64(R11)
+	ADDQ       112(AX), R11
+	DECQ       R12
+	JNZ        row
+	MOVQ       R11, 32(SP)
+
+ahead:
+	MOVQ    136(AX), R11
+	CMPQ    R11, 40(SP)
+	CMOVQGT 40(SP), R11
+	SUBQ    R11, 40(SP)
 
 one:
 	VMOVUPS          (R9), Z11
@@ -7225,13 +7847,10 @@ one:
 	ADDQ             R8, BX
 	ADDQ             R8, SI
 	ADDQ             R10, R9
-	PREFETCHT0       (R12)
-	ADDQ             R13, R12
 	DECQ             R11
 	JNZ              one
 	CMPQ             40(SP), $0x00
 	JNE              chunk
-	MOVQ             R12, 32(SP)
 	MOVQ             16(SP), CX
 	MOVQ             64(AX), DX
 	MOVQ             88(AX), BX
@@ -7410,7 +8029,7 @@ stored:
 
 // func gemmAVX512x10x16(t *uintptr)
 // Requires: AVX, AVX512DQ, AVX512F, BMI2, CMOV, MMX+
-TEXT ·gemmAVX512x10x16(SB), NOSPLIT, $56-8
+TEXT ·gemmAVX512x10x16(SB), NOSPLIT, $64-8
 	MOVQ t+0(FP), AX
 	MOVQ 72(AX), CX
 	MOVQ CX, (SP)
@@ -7422,6 +8041,8 @@ TEXT ·gemmAVX512x10x16(SB), NOSPLIT, $56-8
 	MOVQ CX, 24(SP)
 	MOVQ 104(AX), CX
 	MOVQ CX, 32(SP)
+	MOVQ 120(AX), CX
+	MOVQ CX, 56(SP)
 
 tile:
 	MOVQ 8(SP), CX
@@ -7430,8 +8051,6 @@ tile:
 	MOVQ 40(AX), R9
 	MOVQ 48(AX), R10
 	MOVQ (AX), R11
-	MOVQ 32(SP), R12
-	MOVQ 112(AX), R13
 	LEAQ (CX)(DI*2), DX
 	ADDQ DI, DX
 	LEAQ (DX)(DI*2), BX
@@ -7450,51 +8069,51 @@ tile:
 	VXORPS Z7, Z7, Z7
 	VXORPS Z8, Z8, Z8
 	VXORPS Z9, Z9, Z9
-	MOVQ   16(SP), R14
-	MOVQ   64(AX), R15
-	MOVQ   (SP), BP
-	CMPQ   BP, 72(AX)
+	MOVQ   16(SP), R12
+	MOVQ   64(AX), R13
+	MOVQ   (SP), R14
+	CMPQ   R14, 72(AX)
 	JNE    fetched
 
 	// The first tile of C comes into the cache at once.
-	PREFETCHT0 (R14)
-	PREFETCHT0 60(R14)
-	ADDQ       R15, R14
-	PREFETCHT0 (R14)
-	PREFETCHT0 60(R14)
-	ADDQ       R15, R14
-	PREFETCHT0 (R14)
-	PREFETCHT0 60(R14)
-	ADDQ       R15, R14
-	PREFETCHT0 (R14)
-	PREFETCHT0 60(R14)
-	ADDQ       R15, R14
-	PREFETCHT0 (R14)
-	PREFETCHT0 60(R14)
-	ADDQ       R15, R14
-	PREFETCHT0 (R14)
-	PREFETCHT0 60(R14)
-	ADDQ       R15, R14
-	PREFETCHT0 (R14)
-	PREFETCHT0 60(R14)
-	ADDQ       R15, R14
-	PREFETCHT0 (R14)
-	PREFETCHT0 60(R14)
-	ADDQ       R15, R14
-	PREFETCHT0 (R14)
-	PREFETCHT0 60(R14)
-	ADDQ       R15, R14
-	PREFETCHT0 (R14)
-	PREFETCHT0 60(R14)
-	ADDQ       R15, R14
+	PREFETCHT0 (R12)
+	PREFETCHT0 60(R12)
+	ADDQ       R13, R12
+	PREFETCHT0 (R12)
+	PREFETCHT0 60(R12)
+	ADDQ       R13, R12
+	PREFETCHT0 (R12)
+	PREFETCHT0 60(R12)
+	ADDQ       R13, R12
+	PREFETCHT0 (R12)
+	PREFETCHT0 60(R12)
+	ADDQ       R13, R12
+	PREFETCHT0 (R12)
+	PREFETCHT0 60(R12)
+	ADDQ       R13, R12
+	PREFETCHT0 (R12)
+	PREFETCHT0 60(R12)
+	ADDQ       R13, R12
+	PREFETCHT0 (R12)
+	PREFETCHT0 60(R12)
+	ADDQ       R13, R12
+	PREFETCHT0 (R12)
+	PREFETCHT0 60(R12)
+	ADDQ       R13, R12
+	PREFETCHT0 (R12)
+	PREFETCHT0 60(R12)
+	ADDQ       R13, R12
+	PREFETCHT0 (R12)
+	PREFETCHT0 60(R12)
+	ADDQ       R13, R12
 
 fetched:
 	// A row of the next one every few products.
-	IMUL3Q  $0x0a, R15, R14
-	ADDQ    16(SP), R14
+	IMUL3Q  $0x0a, R13, R12
+	ADDQ    16(SP), R12
 	CMPQ    (SP), $0x01
-	CMOVQEQ 128(AX), R14
-	MOVQ    R14, 48(SP)
+	CMOVQEQ 144(AX), R12
+	MOVQ    R12, 48(SP)
 	MOVQ    R11, 40(SP)
 
 chunk:
@@ -7503,10 +8122,27 @@ chunk:
 	PREFETCHT0 60(R11)
 	ADDQ       64(AX), R11
 	MOVQ       R11, 48(SP)
-	MOVQ       120(AX), R11
-	CMPQ       R11, 40(SP)
-	CMOVQGT    40(SP), R11
-	SUBQ       R11, 40(SP)
+	MOVQ       56(SP), R12
+	CMPQ       R12, 128(AX)
+	CMOVQGT    128(AX), R12
+	SUBQ       R12, 56(SP)
+	TESTQ      R12, R12
+	JZ         ahead
+	MOVQ       32(SP), R11
+
+row:
+	PREFETCHT0 (R11)
+	PREFETCHT0 64(R11)
+	ADDQ       112(AX), R11
+	DECQ       R12
+	JNZ        row
+	MOVQ       R11, 32(SP)
+
+ahead:
+	MOVQ    136(AX), R11
+	CMPQ    R11, 40(SP)
+	CMOVQGT 40(SP), R11
+	SUBQ    R11, 40(SP)
 
 one:
 	VMOVUPS          (R9), Z10
@@ -7525,13 +8161,10 @@ one:
 	ADDQ             R8, BX
 	ADDQ             R8, SI
 	ADDQ             R10, R9
-	PREFETCHT0       (R12)
-	ADDQ             R13, R12
 	DECQ             R11
 	JNZ              one
 	CMPQ             40(SP), $0x00
 	JNE              chunk
-	MOVQ             R12, 32(SP)
 	MOVQ             16(SP), CX
 	MOVQ             64(AX), DX
 	MOVQ             88(AX), BX
@@ -7698,7 +8331,7 @@ stored:
 
 // func gemmAVX512x9x16(t *uintptr)
 // Requires: AVX, AVX512DQ, AVX512F, BMI2, CMOV, MMX+
-TEXT ·gemmAVX512x9x16(SB), NOSPLIT, $56-8
+TEXT ·gemmAVX512x9x16(SB), NOSPLIT, $64-8
 	MOVQ t+0(FP), AX
 	MOVQ 72(AX), CX
 	MOVQ CX, (SP)
@@ -7710,6 +8343,8 @@ TEXT ·gemmAVX512x9x16(SB), NOSPLIT, $56-8
 	MOVQ CX, 24(SP)
 	MOVQ 104(AX), CX
 	MOVQ CX, 32(SP)
+	MOVQ 120(AX), CX
+	MOVQ CX, 56(SP)
 
 tile:
 	MOVQ 8(SP), CX
@@ -7718,8 +8353,6 @@ tile:
 	MOVQ 40(AX), R8
 	MOVQ 48(AX), R9
 	MOVQ (AX), R10
-	MOVQ 32(SP), R11
-	MOVQ 112(AX), R12
 	LEAQ (CX)(SI*2), DX
 	ADDQ SI, DX
 	LEAQ (DX)(SI*2), BX
@@ -7735,48 +8368,48 @@ tile:
 	VXORPS Z6, Z6, Z6
 	VXORPS Z7, Z7, Z7
 	VXORPS Z8, Z8, Z8
-	MOVQ   16(SP), R13
-	MOVQ   64(AX), R14
-	MOVQ   (SP), R15
-	CMPQ   R15, 72(AX)
+	MOVQ   16(SP), R11
+	MOVQ   64(AX), R12
+	MOVQ   (SP), R13
+	CMPQ   R13, 72(AX)
 	JNE    fetched
 
 	// The first tile of C comes into the cache at once.
-	PREFETCHT0 (R13)
-	PREFETCHT0 60(R13)
-	ADDQ       R14, R13
-	PREFETCHT0 (R13)
-	PREFETCHT0 60(R13)
-	ADDQ       R14, R13
-	PREFETCHT0 (R13)
-	PREFETCHT0 60(R13)
-	ADDQ       R14, R13
-	PREFETCHT0 (R13)
-	PREFETCHT0 60(R13)
-	ADDQ       R14, R13
-	PREFETCHT0 (R13)
-	PREFETCHT0 60(R13)
-	ADDQ       R14, R13
-	PREFETCHT0 (R13)
-	PREFETCHT0 60(R13)
-	ADDQ       R14, R13
-	PREFETCHT0 (R13)
-	PREFETCHT0 60(R13)
-	ADDQ       R14, R13
-	PREFETCHT0 (R13)
-	PREFETCHT0 60(R13)
-	ADDQ       R14, R13
-	PREFETCHT0 (R13)
-	PREFETCHT0 60(R13)
-	ADDQ       R14, R13
+	PREFETCHT0 (R11)
+	PREFETCHT0 60(R11)
+	ADDQ       R12, R11
+	PREFETCHT0 (R11)
+	PREFETCHT0 60(R11)
+	ADDQ       R12, R11
+	PREFETCHT0 (R11)
+	PREFETCHT0 60(R11)
+	ADDQ       R12, R11
+	PREFETCHT0 (R11)
+	PREFETCHT0 60(R11)
+	ADDQ       R12, R11
+	PREFETCHT0 (R11)
+	PREFETCHT0 60(R11)
+	ADDQ       R12, R11
+	PREFETCHT0 (R11)
+	PREFETCHT0 60(R11)
+	ADDQ       R12, R11
+	PREFETCHT0 (R11)
+	PREFETCHT0 60(R11)
+	ADDQ       R12, R11
+	PREFETCHT0 (R11)
+	PREFETCHT0 60(R11)
+	ADDQ       R12, R11
+	PREFETCHT0 (R11)
+	PREFETCHT0 60(R11)
+	ADDQ       R12, R11
 
 fetched:
 	// A row of the next one every few products.
-	IMUL3Q  $0x09, R14, R13
-	ADDQ    16(SP), R13
+	IMUL3Q  $0x09, R12, R11
+	ADDQ    16(SP), R11
 	CMPQ    (SP), $0x01
-	CMOVQEQ 128(AX), R13
-	MOVQ    R13, 48(SP)
+	CMOVQEQ 144(AX), R11
+	MOVQ    R11, 48(SP)
 	MOVQ    R10, 40(SP)
 
 chunk:
@@ -7785,10 +8418,27 @@ chunk:
 	PREFETCHT0 60(R10)
 	ADDQ       64(AX), R10
 	MOVQ       R10, 48(SP)
-	MOVQ       120(AX), R10
-	CMPQ       R10, 40(SP)
-	CMOVQGT    40(SP), R10
-	SUBQ       R10, 40(SP)
+	MOVQ       56(SP), R11
+	CMPQ       R11, 128(AX)
+	CMOVQGT    128(AX), R11
+	SUBQ       R11, 56(SP)
+	TESTQ      R11, R11
+	JZ         ahead
+	MOVQ       32(SP), R10
+
+row:
+	PREFETCHT0 (R10)
+	PREFETCHT0 64(R10)
+	ADDQ       112(AX), R10
+	DECQ       R11
+	JNZ        row
+	MOVQ       R10, 32(SP)
+
+ahead:
+	MOVQ    136(AX), R10
+	CMPQ    R10, 40(SP)
+	CMOVQGT 40(SP), R10
+	SUBQ    R10, 40(SP)
 
 one:
 	VMOVUPS          (R8), Z9
@@ -7805,13 +8455,10 @@ one:
 	ADDQ             DI, DX
 	ADDQ             DI, BX
 	ADDQ             R9, R8
-	PREFETCHT0       (R11)
-	ADDQ             R12, R11
 	DECQ             R10
 	JNZ              one
 	CMPQ             40(SP), $0x00
 	JNE              chunk
-	MOVQ             R11, 32(SP)
 	MOVQ             16(SP), CX
 	MOVQ             64(AX), DX
 	MOVQ             88(AX), BX
@@ -7966,7 +8613,7 @@ stored:
 
 // func gemmAVX512x8x16(t *uintptr)
 // Requires: AVX, AVX512DQ, AVX512F, BMI2, CMOV, MMX+
-TEXT ·gemmAVX512x8x16(SB), NOSPLIT, $56-8
+TEXT ·gemmAVX512x8x16(SB), NOSPLIT, $64-8
 	MOVQ t+0(FP), AX
 	MOVQ 72(AX), CX
 	MOVQ CX, (SP)
@@ -7978,6 +8625,8 @@ TEXT ·gemmAVX512x8x16(SB), NOSPLIT, $56-8
 	MOVQ CX, 24(SP)
 	MOVQ 104(AX), CX
 	MOVQ CX, 32(SP)
+	MOVQ 120(AX), CX
+	MOVQ CX, 56(SP)
 
 tile:
 	MOVQ 8(SP), CX
@@ -7986,8 +8635,6 @@ tile:
 	MOVQ 40(AX), R8
 	MOVQ 48(AX), R9
 	MOVQ (AX), R10
-	MOVQ 32(SP), R11
-	MOVQ 112(AX), R12
 	LEAQ (CX)(SI*2), DX
 	ADDQ SI, DX
 	LEAQ (DX)(SI*2), BX
@@ -8002,45 +8649,45 @@ tile:
 	VXORPS Z5, Z5, Z5
 	VXORPS Z6, Z6, Z6
 	VXORPS Z7, Z7, Z7
-	MOVQ   16(SP), R13
-	MOVQ   64(AX), R14
-	MOVQ   (SP), R15
-	CMPQ   R15, 72(AX)
+	MOVQ   16(SP), R11
+	MOVQ   64(AX), R12
+	MOVQ   (SP), R13
+	CMPQ   R13, 72(AX)
 	JNE    fetched
 
 	// The first tile of C comes into the cache at once.
-	PREFETCHT0 (R13)
-	PREFETCHT0 60(R13)
-	ADDQ       R14, R13
-	PREFETCHT0 (R13)
-	PREFETCHT0 60(R13)
-	ADDQ       R14, R13
-	PREFETCHT0 (R13)
-	PREFETCHT0 60(R13)
-	ADDQ       R14, R13
-	PREFETCHT0 (R13)
-	PREFETCHT0 60(R13)
-	ADDQ       R14, R13
-	PREFETCHT0 (R13)
-	PREFETCHT0 60(R13)
-	ADDQ       R14, R13
-	PREFETCHT0 (R13)
-	PREFETCHT0 60(R13)
-	ADDQ       R14, R13
-	PREFETCHT0 (R13)
-	PREFETCHT0 60(R13)
-	ADDQ       R14, R13
-	PREFETCHT0 (R13)
-	PREFETCHT0 60(R13)
-	ADDQ       R14, R13
+	PREFETCHT0 (R11)
+	PREFETCHT0 60(R11)
+	ADDQ       R12, R11
+	PREFETCHT0 (R11)
+	PREFETCHT0 60(R11)
+	ADDQ       R12, R11
+	PREFETCHT0 (R11)
+	PREFETCHT0 60(R11)
+	ADDQ       R12, R11
+	PREFETCHT0 (R11)
+	PREFETCHT0 60(R11)
+	ADDQ       R12, R11
+	PREFETCHT0 (R11)
+	PREFETCHT0 60(R11)
+	ADDQ       R12, R11
+	PREFETCHT0 (R11)
+	PREFETCHT0 60(R11)
+	ADDQ       R12, R11
+	PREFETCHT0 (R11)
+	PREFETCHT0 60(R11)
+	ADDQ       R12, R11
+	PREFETCHT0 (R11)
+	PREFETCHT0 60(R11)
+	ADDQ       R12, R11
 
 fetched:
 	// A row of the next one every few products.
-	IMUL3Q  $0x08, R14, R13
-	ADDQ    16(SP), R13
+	IMUL3Q  $0x08, R12, R11
+	ADDQ    16(SP), R11
 	CMPQ    (SP), $0x01
-	CMOVQEQ 128(AX), R13
-	MOVQ    R13, 48(SP)
+	CMOVQEQ 144(AX), R11
+	MOVQ    R11, 48(SP)
 	MOVQ    R10, 40(SP)
 
 chunk:
@@ -8049,10 +8696,27 @@ chunk:
 	PREFETCHT0 60(R10)
 	ADDQ       64(AX), R10
 	MOVQ       R10, 48(SP)
-	MOVQ       120(AX), R10
-	CMPQ       R10, 40(SP)
-	CMOVQGT    40(SP), R10
-	SUBQ       R10, 40(SP)
+	MOVQ       56(SP), R11
+	CMPQ       R11, 128(AX)
+	CMOVQGT    128(AX), R11
+	SUBQ       R11, 56(SP)
+	TESTQ      R11, R11
+	JZ         ahead
+	MOVQ       32(SP), R10
+
+row:
+	PREFETCHT0 (R10)
+	PREFETCHT0 64(R10)
+	ADDQ       112(AX), R10
+	DECQ       R11
+	JNZ        row
+	MOVQ       R10, 32(SP)
+
+ahead:
+	MOVQ    136(AX), R10
+	CMPQ    R10, 40(SP)
+	CMOVQGT 40(SP), R10
+	SUBQ    R10, 40(SP)
 
 one:
 	VMOVUPS          (R8), Z8
@@ -8068,13 +8732,10 @@ one:
 	ADDQ             DI, DX
 	ADDQ             DI, BX
 	ADDQ             R9, R8
-	PREFETCHT0       (R11)
-	ADDQ             R12, R11
 	DECQ             R10
 	JNZ              one
 	CMPQ             40(SP), $0x00
 	JNE              chunk
-	MOVQ             R11, 32(SP)
 	MOVQ             16(SP), CX
 	MOVQ             64(AX), DX
 	MOVQ             88(AX), BX
@@ -8217,7 +8878,7 @@ stored:
 
 // func gemmAVX512x7x16(t *uintptr)
 // Requires: AVX, AVX512DQ, AVX512F, BMI2
-TEXT ·gemmAVX512x7x16(SB), NOSPLIT, $56-8
+TEXT ·gemmAVX512x7x16(SB), NOSPLIT, $64-8
 	MOVQ t+0(FP), AX
 	MOVQ 72(AX), CX
 	MOVQ CX, (SP)
@@ -8229,6 +8890,8 @@ TEXT ·gemmAVX512x7x16(SB), NOSPLIT, $56-8
 	MOVQ CX, 24(SP)
 	MOVQ 104(AX), CX
 	MOVQ CX, 32(SP)
+	MOVQ 120(AX), CX
+	MOVQ CX, 56(SP)
 
 tile:
 	MOVQ 8(SP), CX
@@ -8396,7 +9059,7 @@ stored:
 
 // func gemmAVX512x6x16(t *uintptr)
 // Requires: AVX, AVX512DQ, AVX512F, BMI2
-TEXT ·gemmAVX512x6x16(SB), NOSPLIT, $56-8
+TEXT ·gemmAVX512x6x16(SB), NOSPLIT, $64-8
 	MOVQ t+0(FP), AX
 	MOVQ 72(AX), CX
 	MOVQ CX, (SP)
@@ -8408,6 +9071,8 @@ TEXT ·gemmAVX512x6x16(SB), NOSPLIT, $56-8
 	MOVQ CX, 24(SP)
 	MOVQ 104(AX), CX
 	MOVQ CX, 32(SP)
+	MOVQ 120(AX), CX
+	MOVQ CX, 56(SP)
 
 tile:
 	MOVQ 8(SP), CX
@@ -8558,7 +9223,7 @@ stored:
 
 // func gemmAVX512x5x16(t *uintptr)
 // Requires: AVX, AVX512DQ, AVX512F, BMI2
-TEXT ·gemmAVX512x5x16(SB), NOSPLIT, $56-8
+TEXT ·gemmAVX512x5x16(SB), NOSPLIT, $64-8
 	MOVQ t+0(FP), AX
 	MOVQ 72(AX), CX
 	MOVQ CX, (SP)
@@ -8570,6 +9235,8 @@ TEXT ·gemmAVX512x5x16(SB), NOSPLIT, $56-8
 	MOVQ CX, 24(SP)
 	MOVQ 104(AX), CX
 	MOVQ CX, 32(SP)
+	MOVQ 120(AX), CX
+	MOVQ CX, 56(SP)
 
 tile:
 	MOVQ 8(SP), CX
@@ -8706,7 +9373,7 @@ stored:
 
 // func gemmAVX512x4x16(t *uintptr)
 // Requires: AVX, AVX512DQ, AVX512F, BMI2
-TEXT ·gemmAVX512x4x16(SB), NOSPLIT, $56-8
+TEXT ·gemmAVX512x4x16(SB), NOSPLIT, $64-8
 	MOVQ t+0(FP), AX
 	MOVQ 72(AX), CX
 	MOVQ CX, (SP)
@@ -8718,6 +9385,8 @@ TEXT ·gemmAVX512x4x16(SB), NOSPLIT, $56-8
 	MOVQ CX, 24(SP)
 	MOVQ 104(AX), CX
 	MOVQ CX, 32(SP)
+	MOVQ 120(AX), CX
+	MOVQ CX, 56(SP)
 
 tile:
 	MOVQ 8(SP), CX
@@ -8840,7 +9509,7 @@ stored:
 
 // func gemmAVX512x3x16(t *uintptr)
 // Requires: AVX, AVX512DQ, AVX512F, BMI2
-TEXT ·gemmAVX512x3x16(SB), NOSPLIT, $56-8
+TEXT ·gemmAVX512x3x16(SB), NOSPLIT, $64-8
 	MOVQ t+0(FP), AX
 	MOVQ 72(AX), CX
 	MOVQ CX, (SP)
@@ -8852,6 +9521,8 @@ TEXT ·gemmAVX512x3x16(SB), NOSPLIT, $56-8
 	MOVQ CX, 24(SP)
 	MOVQ 104(AX), CX
 	MOVQ CX, 32(SP)
+	MOVQ 120(AX), CX
+	MOVQ CX, 56(SP)
 
 tile:
 	MOVQ 8(SP), CX
@@ -8957,7 +9628,7 @@ stored:
 
 // func gemmAVX512x2x16(t *uintptr)
 // Requires: AVX, AVX512DQ, AVX512F, BMI2
-TEXT ·gemmAVX512x2x16(SB), NOSPLIT, $56-8
+TEXT ·gemmAVX512x2x16(SB), NOSPLIT, $64-8
 	MOVQ t+0(FP), AX
 	MOVQ 72(AX), CX
 	MOVQ CX, (SP)
@@ -8969,6 +9640,8 @@ TEXT ·gemmAVX512x2x16(SB), NOSPLIT, $56-8
 	MOVQ CX, 24(SP)
 	MOVQ 104(AX), CX
 	MOVQ CX, 32(SP)
+	MOVQ 120(AX), CX
+	MOVQ CX, 56(SP)
 
 tile:
 	MOVQ 8(SP), CX
@@ -9060,7 +9733,7 @@ stored:
 
 // func gemmAVX512x1x16(t *uintptr)
 // Requires: AVX, AVX512DQ, AVX512F, BMI2
-TEXT ·gemmAVX512x1x16(SB), NOSPLIT, $56-8
+TEXT ·gemmAVX512x1x16(SB), NOSPLIT, $64-8
 	MOVQ t+0(FP), AX
 	MOVQ 72(AX), CX
 	MOVQ CX, (SP)
@@ -9072,6 +9745,8 @@ TEXT ·gemmAVX512x1x16(SB), NOSPLIT, $56-8
 	MOVQ CX, 24(SP)
 	MOVQ 104(AX), CX
 	MOVQ CX, 32(SP)
+	MOVQ 120(AX), CX
+	MOVQ CX, 56(SP)
 
 tile:
 	MOVQ 8(SP), CX
@@ -9147,9 +9822,9 @@ stored:
 	VZEROUPPER
 	RET
 
-// func gemmAVX512x1x128(t *uintptr)
+// func gemmAVX512x12x32Keep(t *uintptr)
 // Requires: AVX, AVX512DQ, AVX512F, BMI2, CMOV, MMX+
-TEXT ·gemmAVX512x1x128(SB), NOSPLIT, $56-8
+TEXT ·gemmAVX512x12x32Keep(SB), NOSPLIT, $64-8
 	MOVQ t+0(FP), AX
 	MOVQ 72(AX), CX
 	MOVQ CX, (SP)
@@ -9161,16 +9836,22 @@ TEXT ·gemmAVX512x1x128(SB), NOSPLIT, $56-8
 	MOVQ CX, 24(SP)
 	MOVQ 104(AX), CX
 	MOVQ CX, 32(SP)
+	MOVQ 120(AX), CX
+	MOVQ CX, 56(SP)
 
 tile:
 	MOVQ 8(SP), CX
-	MOVQ 16(AX), DX
-	MOVQ 24(AX), DX
-	MOVQ 40(AX), BX
-	MOVQ 48(AX), SI
-	MOVQ (AX), DI
-	MOVQ 32(SP), R8
-	MOVQ 112(AX), R9
+	MOVQ 16(AX), DI
+	MOVQ 24(AX), R8
+	MOVQ 40(AX), R9
+	MOVQ 48(AX), R10
+	MOVQ (AX), R11
+	LEAQ (CX)(DI*2), DX
+	ADDQ DI, DX
+	LEAQ (DX)(DI*2), BX
+	ADDQ DI, BX
+	LEAQ (BX)(DI*2), SI
+	ADDQ DI, SI
 
 	// The sums start at zero; C is added after the loop.
 	VXORPS Z0, Z0, Z0
@@ -9181,31 +9862,500 @@ tile:
 	VXORPS Z5, Z5, Z5
 	VXORPS Z6, Z6, Z6
 	VXORPS Z7, Z7, Z7
-	MOVQ   16(SP), R10
-	MOVQ   64(AX), R11
-	MOVQ   (SP), R12
-	CMPQ   R12, 72(AX)
+	VXORPS Z8, Z8, Z8
+	VXORPS Z9, Z9, Z9
+	VXORPS Z10, Z10, Z10
+	VXORPS Z11, Z11, Z11
+	VXORPS Z12, Z12, Z12
+	VXORPS Z13, Z13, Z13
+	VXORPS Z14, Z14, Z14
+	VXORPS Z15, Z15, Z15
+	VXORPS Z16, Z16, Z16
+	VXORPS Z17, Z17, Z17
+	VXORPS Z18, Z18, Z18
+	VXORPS Z19, Z19, Z19
+	VXORPS Z20, Z20, Z20
+	VXORPS Z21, Z21, Z21
+	VXORPS Z22, Z22, Z22
+	VXORPS Z23, Z23, Z23
+	MOVQ   16(SP), R12
+	MOVQ   64(AX), R13
+	MOVQ   (SP), R14
+	CMPQ   R14, 72(AX)
 	JNE    fetched
 
 	// The first tile of C comes into the cache at once.
-	PREFETCHT0 (R10)
-	PREFETCHT0 64(R10)
-	PREFETCHT0 128(R10)
-	PREFETCHT0 192(R10)
-	PREFETCHT0 256(R10)
-	PREFETCHT0 320(R10)
-	PREFETCHT0 384(R10)
-	PREFETCHT0 448(R10)
-	PREFETCHT0 508(R10)
-	ADDQ       R11, R10
+	PREFETCHT0 (R12)
+	PREFETCHT0 64(R12)
+	PREFETCHT0 124(R12)
+	ADDQ       R13, R12
+	PREFETCHT0 (R12)
+	PREFETCHT0 64(R12)
+	PREFETCHT0 124(R12)
+	ADDQ       R13, R12
+	PREFETCHT0 (R12)
+	PREFETCHT0 64(R12)
+	PREFETCHT0 124(R12)
+	ADDQ       R13, R12
+	PREFETCHT0 (R12)
+	PREFETCHT0 64(R12)
+	PREFETCHT0 124(R12)
+	ADDQ       R13, R12
+	PREFETCHT0 (R12)
+	PREFETCHT0 64(R12)
+	PREFETCHT0 124(R12)
+	ADDQ       R13, R12
+	PREFETCHT0 (R12)
+	PREFETCHT0 64(R12)
+	PREFETCHT0 124(R12)
+	ADDQ       R13, R12
+	PREFETCHT0 (R12)
+	PREFETCHT0 64(R12)
+	PREFETCHT0 124(R12)
+	ADDQ       R13, R12
+	PREFETCHT0 (R12)
+	PREFETCHT0 64(R12)
+	PREFETCHT0 124(R12)
+	ADDQ       R13, R12
+	PREFETCHT0 (R12)
+	PREFETCHT0 64(R12)
+	PREFETCHT0 124(R12)
+	ADDQ       R13, R12
+	PREFETCHT0 (R12)
+	PREFETCHT0 64(R12)
+	PREFETCHT0 124(R12)
+	ADDQ       R13, R12
+	PREFETCHT0 (R12)
+	PREFETCHT0 64(R12)
+	PREFETCHT0 124(R12)
+	ADDQ       R13, R12
+	PREFETCHT0 (R12)
+	PREFETCHT0 64(R12)
+	PREFETCHT0 124(R12)
+	ADDQ       R13, R12
 
 fetched:
 	// A row of the next one every few products.
-	IMUL3Q  $0x01, R11, R10
-	ADDQ    16(SP), R10
+	IMUL3Q  $0x0c, R13, R12
+	ADDQ    16(SP), R12
 	CMPQ    (SP), $0x01
-	CMOVQEQ 128(AX), R10
-	MOVQ    R10, 48(SP)
+	CMOVQEQ 144(AX), R12
+	MOVQ    R12, 48(SP)
+	MOVQ    152(AX), R12
+	MOVQ    R11, 40(SP)
+
+chunk:
+	MOVQ       48(SP), R11
+	PREFETCHT0 (R11)
+	PREFETCHT0 64(R11)
+	PREFETCHT0 124(R11)
+	ADDQ       64(AX), R11
+	MOVQ       R11, 48(SP)
+	MOVQ       56(SP), R13
+	CMPQ       R13, 128(AX)
+	CMOVQGT    128(AX), R13
+	SUBQ       R13, 56(SP)
+	TESTQ      R13, R13
+	JZ         ahead
+	MOVQ       32(SP), R11
+
+row:
+	PREFETCHT0 (R11)
+	PREFETCHT0 64(R11)
+	ADDQ       112(AX), R11
+	DECQ       R13
+	JNZ        row
+	MOVQ       R11, 32(SP)
+
+ahead:
+	MOVQ    136(AX), R11
+	CMPQ    R11, 40(SP)
+	CMOVQGT 40(SP), R11
+	SUBQ    R11, 40(SP)
+
+one:
+	VMOVUPS      (R9), Z24
+	VMOVUPS      Z24, (R12)
+	VMOVUPS      64(R9), Z25
+	VMOVUPS      Z25, 64(R12)
+	VBROADCASTSS (CX), Z26
+	VFMADD231PS  Z24, Z26, Z0
+	VFMADD231PS  Z25, Z26, Z1
+	VBROADCASTSS (CX)(DI*1), Z26
+	VFMADD231PS  Z24, Z26, Z2
+	VFMADD231PS  Z25, Z26, Z3
+	VBROADCASTSS (CX)(DI*2), Z26
+	VFMADD231PS  Z24, Z26, Z4
+	VFMADD231PS  Z25, Z26, Z5
+	VBROADCASTSS (DX), Z26
+	VFMADD231PS  Z24, Z26, Z6
+	VFMADD231PS  Z25, Z26, Z7
+	VBROADCASTSS (DX)(DI*1), Z26
+	VFMADD231PS  Z24, Z26, Z8
+	VFMADD231PS  Z25, Z26, Z9
+	VBROADCASTSS (DX)(DI*2), Z26
+	VFMADD231PS  Z24, Z26, Z10
+	VFMADD231PS  Z25, Z26, Z11
+	VBROADCASTSS (BX), Z26
+	VFMADD231PS  Z24, Z26, Z12
+	VFMADD231PS  Z25, Z26, Z13
+	VBROADCASTSS (BX)(DI*1), Z26
+	VFMADD231PS  Z24, Z26, Z14
+	VFMADD231PS  Z25, Z26, Z15
+	VBROADCASTSS (BX)(DI*2), Z26
+	VFMADD231PS  Z24, Z26, Z16
+	VFMADD231PS  Z25, Z26, Z17
+	VBROADCASTSS (SI), Z26
+	VFMADD231PS  Z24, Z26, Z18
+	VFMADD231PS  Z25, Z26, Z19
+	VBROADCASTSS (SI)(DI*1), Z26
+	VFMADD231PS  Z24, Z26, Z20
+	VFMADD231PS  Z25, Z26, Z21
+	VBROADCASTSS (SI)(DI*2), Z26
+	VFMADD231PS  Z24, Z26, Z22
+	VFMADD231PS  Z25, Z26, Z23
+	ADDQ         R8, CX
+	ADDQ         R8, DX
+	ADDQ         R8, BX
+	ADDQ         R8, SI
+	ADDQ         R10, R9
+	ADDQ         $0x80, R12
+	DECQ         R11
+	JNZ          one
+	CMPQ         40(SP), $0x00
+	JNE          chunk
+	MOVQ         16(SP), CX
+	MOVQ         64(AX), DX
+	MOVQ         88(AX), BX
+	MOVQ         80(AX), SI
+	MOVL         $0x0000ffff, DI
+	BZHIL        SI, DI, DI
+	KMOVW        DI, K1
+	TESTQ        $0x00000001, BX
+	JZ           fresh
+	MOVQ         CX, DI
+	VADDPS       (DI), Z0, Z0
+	VMOVUPS.Z    64(DI), K1, Z26
+	VADDPS       Z26, Z1, Z1
+	ADDQ         DX, DI
+	VADDPS       (DI), Z2, Z2
+	VMOVUPS.Z    64(DI), K1, Z26
+	VADDPS       Z26, Z3, Z3
+	ADDQ         DX, DI
+	VADDPS       (DI), Z4, Z4
+	VMOVUPS.Z    64(DI), K1, Z26
+	VADDPS       Z26, Z5, Z5
+	ADDQ         DX, DI
+	VADDPS       (DI), Z6, Z6
+	VMOVUPS.Z    64(DI), K1, Z26
+	VADDPS       Z26, Z7, Z7
+	ADDQ         DX, DI
+	VADDPS       (DI), Z8, Z8
+	VMOVUPS.Z    64(DI), K1, Z26
+	VADDPS       Z26, Z9, Z9
+	ADDQ         DX, DI
+	VADDPS       (DI), Z10, Z10
+	VMOVUPS.Z    64(DI), K1, Z26
+	VADDPS       Z26, Z11, Z11
+	ADDQ         DX, DI
+	VADDPS       (DI), Z12, Z12
+	VMOVUPS.Z    64(DI), K1, Z26
+	VADDPS       Z26, Z13, Z13
+	ADDQ         DX, DI
+	VADDPS       (DI), Z14, Z14
+	VMOVUPS.Z    64(DI), K1, Z26
+	VADDPS       Z26, Z15, Z15
+	ADDQ         DX, DI
+	VADDPS       (DI), Z16, Z16
+	VMOVUPS.Z    64(DI), K1, Z26
+	VADDPS       Z26, Z17, Z17
+	ADDQ         DX, DI
+	VADDPS       (DI), Z18, Z18
+	VMOVUPS.Z    64(DI), K1, Z26
+	VADDPS       Z26, Z19, Z19
+	ADDQ         DX, DI
+	VADDPS       (DI), Z20, Z20
+	VMOVUPS.Z    64(DI), K1, Z26
+	VADDPS       Z26, Z21, Z21
+	ADDQ         DX, DI
+	VADDPS       (DI), Z22, Z22
+	VMOVUPS.Z    64(DI), K1, Z26
+	VADDPS       Z26, Z23, Z23
+
+fresh:
+	TESTQ     $0x00000002, BX
+	JZ        rowBias
+	MOVQ      24(SP), DI
+	VMOVUPS   (DI), Z26
+	VADDPS    Z26, Z0, Z0
+	VADDPS    Z26, Z2, Z2
+	VADDPS    Z26, Z4, Z4
+	VADDPS    Z26, Z6, Z6
+	VADDPS    Z26, Z8, Z8
+	VADDPS    Z26, Z10, Z10
+	VADDPS    Z26, Z12, Z12
+	VADDPS    Z26, Z14, Z14
+	VADDPS    Z26, Z16, Z16
+	VADDPS    Z26, Z18, Z18
+	VADDPS    Z26, Z20, Z20
+	VADDPS    Z26, Z22, Z22
+	VMOVUPS.Z 64(DI), K1, Z26
+	VADDPS    Z26, Z1, Z1
+	VADDPS    Z26, Z3, Z3
+	VADDPS    Z26, Z5, Z5
+	VADDPS    Z26, Z7, Z7
+	VADDPS    Z26, Z9, Z9
+	VADDPS    Z26, Z11, Z11
+	VADDPS    Z26, Z13, Z13
+	VADDPS    Z26, Z15, Z15
+	VADDPS    Z26, Z17, Z17
+	VADDPS    Z26, Z19, Z19
+	VADDPS    Z26, Z21, Z21
+	VADDPS    Z26, Z23, Z23
+
+rowBias:
+	TESTQ        $0x00000004, BX
+	JZ           activation
+	MOVQ         24(SP), DI
+	VBROADCASTSS (DI), Z26
+	VADDPS       Z26, Z0, Z0
+	VADDPS       Z26, Z1, Z1
+	VBROADCASTSS 4(DI), Z26
+	VADDPS       Z26, Z2, Z2
+	VADDPS       Z26, Z3, Z3
+	VBROADCASTSS 8(DI), Z26
+	VADDPS       Z26, Z4, Z4
+	VADDPS       Z26, Z5, Z5
+	VBROADCASTSS 12(DI), Z26
+	VADDPS       Z26, Z6, Z6
+	VADDPS       Z26, Z7, Z7
+	VBROADCASTSS 16(DI), Z26
+	VADDPS       Z26, Z8, Z8
+	VADDPS       Z26, Z9, Z9
+	VBROADCASTSS 20(DI), Z26
+	VADDPS       Z26, Z10, Z10
+	VADDPS       Z26, Z11, Z11
+	VBROADCASTSS 24(DI), Z26
+	VADDPS       Z26, Z12, Z12
+	VADDPS       Z26, Z13, Z13
+	VBROADCASTSS 28(DI), Z26
+	VADDPS       Z26, Z14, Z14
+	VADDPS       Z26, Z15, Z15
+	VBROADCASTSS 32(DI), Z26
+	VADDPS       Z26, Z16, Z16
+	VADDPS       Z26, Z17, Z17
+	VBROADCASTSS 36(DI), Z26
+	VADDPS       Z26, Z18, Z18
+	VADDPS       Z26, Z19, Z19
+	VBROADCASTSS 40(DI), Z26
+	VADDPS       Z26, Z20, Z20
+	VADDPS       Z26, Z21, Z21
+	VBROADCASTSS 44(DI), Z26
+	VADDPS       Z26, Z22, Z22
+	VADDPS       Z26, Z23, Z23
+	ADDQ         $0x30, DI
+	MOVQ         DI, 24(SP)
+
+activation:
+	TESTQ  $0x00000008, BX
+	JZ     store
+	VXORPS Z26, Z26, Z26
+	VMAXPS Z0, Z26, Z0
+	VADDPS Z26, Z0, Z0
+	VMAXPS Z1, Z26, Z1
+	VADDPS Z26, Z1, Z1
+	VMAXPS Z2, Z26, Z2
+	VADDPS Z26, Z2, Z2
+	VMAXPS Z3, Z26, Z3
+	VADDPS Z26, Z3, Z3
+	VMAXPS Z4, Z26, Z4
+	VADDPS Z26, Z4, Z4
+	VMAXPS Z5, Z26, Z5
+	VADDPS Z26, Z5, Z5
+	VMAXPS Z6, Z26, Z6
+	VADDPS Z26, Z6, Z6
+	VMAXPS Z7, Z26, Z7
+	VADDPS Z26, Z7, Z7
+	VMAXPS Z8, Z26, Z8
+	VADDPS Z26, Z8, Z8
+	VMAXPS Z9, Z26, Z9
+	VADDPS Z26, Z9, Z9
+	VMAXPS Z10, Z26, Z10
+	VADDPS Z26, Z10, Z10
+	VMAXPS Z11, Z26, Z11
+	VADDPS Z26, Z11, Z11
+	VMAXPS Z12, Z26, Z12
+	VADDPS Z26, Z12, Z12
+	VMAXPS Z13, Z26, Z13
+	VADDPS Z26, Z13, Z13
+	VMAXPS Z14, Z26, Z14
+	VADDPS Z26, Z14, Z14
+	VMAXPS Z15, Z26, Z15
+	VADDPS Z26, Z15, Z15
+	VMAXPS Z16, Z26, Z16
+	VADDPS Z26, Z16, Z16
+	VMAXPS Z17, Z26, Z17
+	VADDPS Z26, Z17, Z17
+	VMAXPS Z18, Z26, Z18
+	VADDPS Z26, Z18, Z18
+	VMAXPS Z19, Z26, Z19
+	VADDPS Z26, Z19, Z19
+	VMAXPS Z20, Z26, Z20
+	VADDPS Z26, Z20, Z20
+	VMAXPS Z21, Z26, Z21
+	VADDPS Z26, Z21, Z21
+	VMAXPS Z22, Z26, Z22
+	VADDPS Z26, Z22, Z22
+	VMAXPS Z23, Z26, Z23
+	VADDPS Z26, Z23, Z23
+
+store:
+	CMPQ    SI, $0x10
+	JNE     partial
+	VMOVUPS Z0, (CX)
+	VMOVUPS Z1, 64(CX)
+	ADDQ    DX, CX
+	VMOVUPS Z2, (CX)
+	VMOVUPS Z3, 64(CX)
+	ADDQ    DX, CX
+	VMOVUPS Z4, (CX)
+	VMOVUPS Z5, 64(CX)
+	ADDQ    DX, CX
+	VMOVUPS Z6, (CX)
+	VMOVUPS Z7, 64(CX)
+	ADDQ    DX, CX
+	VMOVUPS Z8, (CX)
+	VMOVUPS Z9, 64(CX)
+	ADDQ    DX, CX
+	VMOVUPS Z10, (CX)
+	VMOVUPS Z11, 64(CX)
+	ADDQ    DX, CX
+	VMOVUPS Z12, (CX)
+	VMOVUPS Z13, 64(CX)
+	ADDQ    DX, CX
+	VMOVUPS Z14, (CX)
+	VMOVUPS Z15, 64(CX)
+	ADDQ    DX, CX
+	VMOVUPS Z16, (CX)
+	VMOVUPS Z17, 64(CX)
+	ADDQ    DX, CX
+	VMOVUPS Z18, (CX)
+	VMOVUPS Z19, 64(CX)
+	ADDQ    DX, CX
+	VMOVUPS Z20, (CX)
+	VMOVUPS Z21, 64(CX)
+	ADDQ    DX, CX
+	VMOVUPS Z22, (CX)
+	VMOVUPS Z23, 64(CX)
+	JMP     stored
+
+partial:
+	VMOVUPS Z0, (CX)
+	VMOVUPS Z1, K1, 64(CX)
+	ADDQ    DX, CX
+	VMOVUPS Z2, (CX)
+	VMOVUPS Z3, K1, 64(CX)
+	ADDQ    DX, CX
+	VMOVUPS Z4, (CX)
+	VMOVUPS Z5, K1, 64(CX)
+	ADDQ    DX, CX
+	VMOVUPS Z6, (CX)
+	VMOVUPS Z7, K1, 64(CX)
+	ADDQ    DX, CX
+	VMOVUPS Z8, (CX)
+	VMOVUPS Z9, K1, 64(CX)
+	ADDQ    DX, CX
+	VMOVUPS Z10, (CX)
+	VMOVUPS Z11, K1, 64(CX)
+	ADDQ    DX, CX
+	VMOVUPS Z12, (CX)
+	VMOVUPS Z13, K1, 64(CX)
+	ADDQ    DX, CX
+	VMOVUPS Z14, (CX)
+	VMOVUPS Z15, K1, 64(CX)
+	ADDQ    DX, CX
+	VMOVUPS Z16, (CX)
+	VMOVUPS Z17, K1, 64(CX)
+	ADDQ    DX, CX
+	VMOVUPS Z18, (CX)
+	VMOVUPS Z19, K1, 64(CX)
+	ADDQ    DX, CX
+	VMOVUPS Z20, (CX)
+	VMOVUPS Z21, K1, 64(CX)
+	ADDQ    DX, CX
+	VMOVUPS Z22, (CX)
+	VMOVUPS Z23, K1, 64(CX)
+
+stored:
+	ADDQ DX, CX
+	MOVQ CX, 16(SP)
+	MOVQ 8(SP), CX
+	ADDQ 32(AX), CX
+	MOVQ CX, 8(SP)
+	DECQ (SP)
+	JNZ  tile
+	VZEROUPPER
+	RET
+
+// func gemmAVX512x1x128(t *uintptr)
+// Requires: AVX, AVX512DQ, AVX512F, BMI2, CMOV, MMX+
+TEXT ·gemmAVX512x1x128(SB), NOSPLIT, $64-8
+	MOVQ t+0(FP), AX
+	MOVQ 72(AX), CX
+	MOVQ CX, (SP)
+	MOVQ 8(AX), CX
+	MOVQ CX, 8(SP)
+	MOVQ 56(AX), CX
+	MOVQ CX, 16(SP)
+	MOVQ 96(AX), CX
+	MOVQ CX, 24(SP)
+	MOVQ 104(AX), CX
+	MOVQ CX, 32(SP)
+	MOVQ 120(AX), CX
+	MOVQ CX, 56(SP)
+
+tile:
+	MOVQ 8(SP), CX
+	MOVQ 16(AX), DX
+	MOVQ 24(AX), DX
+	MOVQ 40(AX), BX
+	MOVQ 48(AX), SI
+	MOVQ (AX), DI
+
+	// The sums start at zero; C is added after the loop.
+	VXORPS Z0, Z0, Z0
+	VXORPS Z1, Z1, Z1
+	VXORPS Z2, Z2, Z2
+	VXORPS Z3, Z3, Z3
+	VXORPS Z4, Z4, Z4
+	VXORPS Z5, Z5, Z5
+	VXORPS Z6, Z6, Z6
+	VXORPS Z7, Z7, Z7
+	MOVQ   16(SP), R8
+	MOVQ   64(AX), R9
+	MOVQ   (SP), R10
+	CMPQ   R10, 72(AX)
+	JNE    fetched
+
+	// The first tile of C comes into the cache at once.
+	PREFETCHT0 (R8)
+	PREFETCHT0 64(R8)
+	PREFETCHT0 128(R8)
+	PREFETCHT0 192(R8)
+	PREFETCHT0 256(R8)
+	PREFETCHT0 320(R8)
+	PREFETCHT0 384(R8)
+	PREFETCHT0 448(R8)
+	PREFETCHT0 508(R8)
+	ADDQ       R9, R8
+
+fetched:
+	// A row of the next one every few products.
+	IMUL3Q  $0x01, R9, R8
+	ADDQ    16(SP), R8
+	CMPQ    (SP), $0x01
+	CMOVQEQ 144(AX), R8
+	MOVQ    R8, 48(SP)
 	MOVQ    DI, 40(SP)
 
 chunk:
@@ -9221,10 +10371,27 @@ chunk:
 	PREFETCHT0 508(DI)
 	ADDQ       64(AX), DI
 	MOVQ       DI, 48(SP)
-	MOVQ       120(AX), DI
-	CMPQ       DI, 40(SP)
-	CMOVQGT    40(SP), DI
-	SUBQ       DI, 40(SP)
+	MOVQ       56(SP), R8
+	CMPQ       R8, 128(AX)
+	CMOVQGT    128(AX), R8
+	SUBQ       R8, 56(SP)
+	TESTQ      R8, R8
+	JZ         ahead
+	MOVQ       32(SP), DI
+
+row:
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       112(AX), DI
+	DECQ       R8
+	JNZ        row
+	MOVQ       DI, 32(SP)
+
+ahead:
+	MOVQ    136(AX), DI
+	CMPQ    DI, 40(SP)
+	CMOVQGT 40(SP), DI
+	SUBQ    DI, 40(SP)
 
 one:
 	VBROADCASTSS (CX), Z9
@@ -9246,13 +10413,10 @@ one:
 	VFMADD231PS  Z8, Z9, Z7
 	ADDQ         DX, CX
 	ADDQ         SI, BX
-	PREFETCHT0   (R8)
-	ADDQ         R9, R8
 	DECQ         DI
 	JNZ          one
 	CMPQ         40(SP), $0x00
 	JNE          chunk
-	MOVQ         R8, 32(SP)
 	MOVQ         16(SP), CX
 	MOVQ         64(AX), DX
 	MOVQ         88(AX), BX
@@ -9367,7 +10531,7 @@ stored:
 
 // func gemmAVX512x2x128(t *uintptr)
 // Requires: AVX, AVX512DQ, AVX512F, BMI2, CMOV, MMX+
-TEXT ·gemmAVX512x2x128(SB), NOSPLIT, $56-8
+TEXT ·gemmAVX512x2x128(SB), NOSPLIT, $64-8
 	MOVQ t+0(FP), AX
 	MOVQ 72(AX), CX
 	MOVQ CX, (SP)
@@ -9379,6 +10543,8 @@ TEXT ·gemmAVX512x2x128(SB), NOSPLIT, $56-8
 	MOVQ CX, 24(SP)
 	MOVQ 104(AX), CX
 	MOVQ CX, 32(SP)
+	MOVQ 120(AX), CX
+	MOVQ CX, 56(SP)
 
 tile:
 	MOVQ 8(SP), CX
@@ -9387,8 +10553,6 @@ tile:
 	MOVQ 40(AX), SI
 	MOVQ 48(AX), DI
 	MOVQ (AX), R8
-	MOVQ 32(SP), R9
-	MOVQ 112(AX), R10
 
 	// The sums start at zero; C is added after the loop.
 	VXORPS Z0, Z0, Z0
@@ -9407,41 +10571,41 @@ tile:
 	VXORPS Z13, Z13, Z13
 	VXORPS Z14, Z14, Z14
 	VXORPS Z15, Z15, Z15
-	MOVQ   16(SP), R11
-	MOVQ   64(AX), R12
-	MOVQ   (SP), R13
-	CMPQ   R13, 72(AX)
+	MOVQ   16(SP), R9
+	MOVQ   64(AX), R10
+	MOVQ   (SP), R11
+	CMPQ   R11, 72(AX)
 	JNE    fetched
 
 	// The first tile of C comes into the cache at once.
-	PREFETCHT0 (R11)
-	PREFETCHT0 64(R11)
-	PREFETCHT0 128(R11)
-	PREFETCHT0 192(R11)
-	PREFETCHT0 256(R11)
-	PREFETCHT0 320(R11)
-	PREFETCHT0 384(R11)
-	PREFETCHT0 448(R11)
-	PREFETCHT0 508(R11)
-	ADDQ       R12, R11
-	PREFETCHT0 (R11)
-	PREFETCHT0 64(R11)
-	PREFETCHT0 128(R11)
-	PREFETCHT0 192(R11)
-	PREFETCHT0 256(R11)
-	PREFETCHT0 320(R11)
-	PREFETCHT0 384(R11)
-	PREFETCHT0 448(R11)
-	PREFETCHT0 508(R11)
-	ADDQ       R12, R11
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	PREFETCHT0 128(R9)
+	PREFETCHT0 192(R9)
+	PREFETCHT0 256(R9)
+	PREFETCHT0 320(R9)
+	PREFETCHT0 384(R9)
+	PREFETCHT0 448(R9)
+	PREFETCHT0 508(R9)
+	ADDQ       R10, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 64(R9)
+	PREFETCHT0 128(R9)
+	PREFETCHT0 192(R9)
+	PREFETCHT0 256(R9)
+	PREFETCHT0 320(R9)
+	PREFETCHT0 384(R9)
+	PREFETCHT0 448(R9)
+	PREFETCHT0 508(R9)
+	ADDQ       R10, R9
 
 fetched:
 	// A row of the next one every few products.
-	IMUL3Q  $0x02, R12, R11
-	ADDQ    16(SP), R11
+	IMUL3Q  $0x02, R10, R9
+	ADDQ    16(SP), R9
 	CMPQ    (SP), $0x01
-	CMOVQEQ 128(AX), R11
-	MOVQ    R11, 48(SP)
+	CMOVQEQ 144(AX), R9
+	MOVQ    R9, 48(SP)
 	MOVQ    R8, 40(SP)
 
 chunk:
@@ -9457,10 +10621,27 @@ chunk:
 	PREFETCHT0 508(R8)
 	ADDQ       64(AX), R8
 	MOVQ       R8, 48(SP)
-	MOVQ       120(AX), R8
-	CMPQ       R8, 40(SP)
-	CMOVQGT    40(SP), R8
-	SUBQ       R8, 40(SP)
+	MOVQ       56(SP), R9
+	CMPQ       R9, 128(AX)
+	CMOVQGT    128(AX), R9
+	SUBQ       R9, 56(SP)
+	TESTQ      R9, R9
+	JZ         ahead
+	MOVQ       32(SP), R8
+
+row:
+	PREFETCHT0 (R8)
+	PREFETCHT0 64(R8)
+	ADDQ       112(AX), R8
+	DECQ       R9
+	JNZ        row
+	MOVQ       R8, 32(SP)
+
+ahead:
+	MOVQ    136(AX), R8
+	CMPQ    R8, 40(SP)
+	CMOVQGT 40(SP), R8
+	SUBQ    R8, 40(SP)
 
 one:
 	VBROADCASTSS (CX), Z17
@@ -9491,13 +10672,10 @@ one:
 	VFMADD231PS  Z16, Z18, Z15
 	ADDQ         BX, CX
 	ADDQ         DI, SI
-	PREFETCHT0   (R9)
-	ADDQ         R10, R9
 	DECQ         R8
 	JNZ          one
 	CMPQ         40(SP), $0x00
 	JNE          chunk
-	MOVQ         R9, 32(SP)
 	MOVQ         16(SP), CX
 	MOVQ         64(AX), DX
 	MOVQ         88(AX), BX

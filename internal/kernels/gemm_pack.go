@@ -16,23 +16,35 @@ func leftOperand[T Float](room, a []T, lda int, trans bool, m, k int, sliced boo
 }
 
 // rightOperand returns the k x n matrix b (with trans: its transpose, n x k), ready to be multiplied with m rows: where it
-// is if that can be and each element is used once or twice, else packed into room.
+// is if that can be and each element is used once or twice, else packed into room, or to be packed there by the product.
 func rightOperand[T Float](room, b []T, ldb int, trans bool, m, k, n int) bands[T] {
 	_, cols := tile[T]()
+	here := bands[T]{panels: panels[T]{b, ldb, cols}, size: cols}
 	if rightDirectly[T](trans, m, n) {
-		return bands[T]{panels[T]{b, ldb, cols}, cols}
+		return here
+	}
+	if keepsRight[T](trans, m) && n%cols == 0 {
+		here.keep = room[:k*n]
+		return here
 	}
 	if vector := vectorCols[T](); n <= vector {
 		cols = vector
 	}
 	packBands(room, b, ldb, trans, k, n, cols)
-	return bands[T]{panels[T]{room, cols, cols * k}, cols}
+	return bands[T]{panels: panels[T]{room, cols, cols * k}, size: cols}
 }
 
 // rightDirectly tells whether a right operand is read where it is.
 func rightDirectly[T Float](trans bool, m, n int) bool {
 	rows, cols := tile[T]()
 	return readsDirectly[T]() && !trans && m <= 2*rows && n%cols == 0
+}
+
+// keepsRight tells whether the product packs the whole panels of a right operand that m rows are multiplied with, while it
+// computes the first of the tiles below one another.
+func keepsRight[T Float](trans bool, m int) bool {
+	rows, _ := tile[T]()
+	return readsDirectly[T]() && !trans && m >= rows && panelRows[T](m) == rows
 }
 
 // packedA is the room packA needs for any height of the panels.

@@ -27,19 +27,7 @@ func PackBPart[T Float](g *Gemm, part int, dst, b []T) {
 
 // packedPanel returns the panel of a packed b from column j on, for the products from k0 on.
 func packedPanel[T Float](g *Gemm, b []T, j, k0 int) bands[T] {
-	return bands[T]{panels[T]{b[j*g.K+k0*packedCols:], packedCols, packedCols * g.K}, packedCols}
-}
-
-// afterPanel is what is needed after the products [k0, k1) of the panel at column j: the same products of the next panel of the
-// block [col0, col1), or else the next products, up to k2, of the first.
-func afterPanel[T Float](g *Gemm, b []T, j, col0, col1, k0, k1, k2 int) (next Ahead[T]) {
-	switch {
-	case j+packedCols < col1:
-		next.Add(b[(j+packedCols)*g.K:][k0*packedCols : k1*packedCols])
-	case k1 < k2:
-		next.Add(b[col0*g.K:][k1*packedCols : k2*packedCols])
-	}
-	return next
+	return bands[T]{panels: panels[T]{b[j*g.K+k0*packedCols:], packedCols, packedCols * g.K}, size: packedCols}
 }
 
 // packAParts is the number of parts of packAPart: each packs up to packDepth rows of the transposed A for a row of blocks of C.

@@ -64,6 +64,11 @@ func gemmAVX2x2x8(t *uintptr)
 //go:noescape
 func gemmAVX2x1x8(t *uintptr)
 
+// gemmAVX2x6x16Keep computes a tile of 6 rows and 16 columns and packs those of B; t points to a tileArgs.
+//
+//go:noescape
+func gemmAVX2x6x16Keep(t *uintptr)
+
 // gemmAVX2x1x64 computes tiles of 1 rows and up to 64 columns; t points to a tileArgs.
 //
 //go:noescape
@@ -196,6 +201,11 @@ func gemmAVX512x2x16(t *uintptr)
 //
 //go:noescape
 func gemmAVX512x1x16(t *uintptr)
+
+// gemmAVX512x12x32Keep computes a tile of 12 rows and 32 columns and packs those of B; t points to a tileArgs.
+//
+//go:noescape
+func gemmAVX512x12x32Keep(t *uintptr)
 
 // gemmAVX512x1x128 computes tiles of 1 rows and up to 128 columns; t points to a tileArgs.
 //

@@ -84,14 +84,17 @@ func SumStrided[T Float](x []T, n, stride int) float64 {
 // Tile is the number of columns that a kernel over columns handles at once, with its sums on the stack.
 const Tile = 64
 
-// AddRow adds x, of at most Tile elements, to acc.
-func AddRow[T Float](acc *[Tile]float64, x []T) {
-	if len(x) > Tile {
-		x = x[:Tile]
+// SumRows adds x[i] to sum[i] for n, at most Tile, columns of a number of rows that are ld elements apart.
+func SumRows[T Float](sum *[Tile]float64, x []T, ld, rows, n int) {
+	if n = min(n, Tile); rows < 1 || n < 1 {
+		return
 	}
-	done := addRowAsm(acc, x)
-	for i, v := range x[done:] {
-		acc[done+i] += float64(v)
+	x = x[:(rows-1)*ld+n]
+	done := sumRowsAsm(sum, x, ld, rows, n)
+	for r := range rows {
+		for i, v := range x[r*ld:][done:n] {
+			sum[done+i] += float64(v)
+		}
 	}
 }
 

@@ -56,7 +56,7 @@ func MulPacked[T Float](p *Packed, from, to, m, col0, col1 int, a []T, lda int, 
 		k := min(step, p.K-k0)
 		left := leftOperand(worker, a[k0:], lda, false, m, k, false)
 		for i := from; i < to; i++ {
-			right := bands[T]{panels[T]{packed[i*p.size()+col0*p.K+k0*tileCols:], tileCols, p.K * tileCols}, tileCols}
+			right := bands[T]{panels: panels[T]{packed[i*p.size()+col0*p.K+k0*tileCols:], tileCols, p.K * tileCols}, size: tileCols}
 			multiplyTiles(m, col1-col0, k, left, right, c[(i-from)*stepC:], ldc, &epilogue[T]{accumulate: accumulate || k0 > 0, ahead: ahead})
 		}
 	}

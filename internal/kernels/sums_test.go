@@ -31,7 +31,7 @@ func TestSums(t *testing.T) {
 		}
 		r[1], r[2] = m1+3*m2, d1+3*d2
 		var rows [5][Tile]float64
-		AddRow(&rows[0], x)
+		SumRows(&rows[0], x, len(x), 1, len(x))
 		MomentsRows(&rows[1], &rows[2], x, len(x), 1, k)
 		DotCentredRows(&rows[3], &rows[4], x, dy, len(x), 1, k)
 		for i := range min(n, Tile) {
@@ -170,7 +170,7 @@ func TestSumsOfRows(t *testing.T) {
 			ld := cols + r.IntN(20)
 			x, dy := normal[float32](r, (rows-1)*ld+cols), normal[float32](r, (rows-1)*ld+cols)
 			k := normal[float32](r, cols)
-			var got, want [4][Tile]float64
+			var got, want [5][Tile]float64
 			for i := range got[0] {
 				for j := range got {
 					got[j][i] = r.NormFloat64()
@@ -184,11 +184,13 @@ func TestSumsOfRows(t *testing.T) {
 					want[1][i] += float64(a * a)
 					want[2][i] += g
 					want[3][i] += float64(g * a)
+					want[4][i] += float64(x[n*ld+i])
 				}
 			}
 			x, dy, k = guarded(t, x), guarded(t, dy), guarded(t, k)
 			MomentsRows(&got[0], &got[1], x, ld, rows, k)
 			DotCentredRows(&got[2], &got[3], x, dy, ld, rows, k)
+			SumRows(&got[4], x, ld, rows, cols)
 			if got != want {
 				t.Fatalf("%d rows of %d columns, %d apart: %v, want %v", rows, cols, ld, got, want)
 			}

@@ -197,10 +197,10 @@ func maxAsm[T Float](x []T) (top T, n int) {
 	return top, n
 }
 
-func addRowAsm[T Float](acc *[Tile]float64, x []T) int {
-	n := vectorsOf[T](len(x), 8)
+func sumRowsAsm[T Float](sum *[Tile]float64, x []T, ld, rows, n int) int {
+	n = vectorsOf[T](n, 4)
 	if n > 0 {
-		addRowAVX2(&acc[0], first(x), n)
+		sumRowsAVX2(&sum[0], first(x), n, ld, rows)
 	}
 	return n
 }

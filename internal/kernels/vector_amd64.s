@@ -3434,27 +3434,6 @@ units:
 	VZEROUPPER
 	RET
 
-// func addRowAVX2(acc *float64, x *float32, n int)
-// Requires: AVX
-TEXT ·addRowAVX2(SB), NOSPLIT, $0-24
-	MOVQ acc+0(FP), AX
-	MOVQ x+8(FP), CX
-	MOVQ n+16(FP), DX
-
-loop:
-	VCVTPS2PD (CX), Y0
-	VADDPD    (AX), Y0, Y0
-	VMOVUPD   Y0, (AX)
-	VCVTPS2PD 16(CX), Y0
-	VADDPD    32(AX), Y0, Y0
-	VMOVUPD   Y0, 32(AX)
-	ADDQ      $0x40, AX
-	ADDQ      $0x20, CX
-	SUBQ      $0x08, DX
-	JNZ       loop
-	VZEROUPPER
-	RET
-
 // func sumAVX2(x *float32, n int, out *float64)
 // Requires: AVX
 TEXT ·sumAVX2(SB), NOSPLIT, $0-24
@@ -3580,100 +3559,164 @@ loopDot:
 	VZEROUPPER
 	RET
 
+// func sumRowsAVX2(sum *float64, x *float32, n int, ld int, rows int)
+// Requires: AVX
+TEXT ·sumRowsAVX2(SB), NOSPLIT, $0-40
+	MOVQ sum+0(FP), AX
+	MOVQ x+8(FP), CX
+	MOVQ n+16(FP), DX
+	MOVQ ld+24(FP), BX
+	SHLQ $0x02, BX
+
+line:
+	CMPQ    DX, $0x10
+	JL      lineDone
+	VMOVUPS (AX), Y0
+	VMOVUPS 32(AX), Y1
+	VMOVUPS 64(AX), Y2
+	VMOVUPS 96(AX), Y3
+	MOVQ    CX, DI
+	MOVQ    rows+32(FP), SI
+
+lineRow:
+	VCVTPS2PD (DI), Y4
+	VADDPD    Y4, Y0, Y0
+	VCVTPS2PD 16(DI), Y4
+	VADDPD    Y4, Y1, Y1
+	VCVTPS2PD 32(DI), Y4
+	VADDPD    Y4, Y2, Y2
+	VCVTPS2PD 48(DI), Y4
+	VADDPD    Y4, Y3, Y3
+	ADDQ      BX, DI
+	DECQ      SI
+	JNZ       lineRow
+	VMOVUPD   Y0, (AX)
+	VMOVUPD   Y1, 32(AX)
+	VMOVUPD   Y2, 64(AX)
+	VMOVUPD   Y3, 96(AX)
+	ADDQ      $0x00000080, AX
+	ADDQ      $0x40, CX
+	SUBQ      $0x10, DX
+	JMP       line
+
+lineDone:
+vector:
+	CMPQ    DX, $0x04
+	JL      vectorDone
+	VMOVUPS (AX), Y0
+	MOVQ    CX, DI
+	MOVQ    rows+32(FP), SI
+
+vectorRow:
+	VCVTPS2PD (DI), Y1
+	VADDPD    Y1, Y0, Y0
+	ADDQ      BX, DI
+	DECQ      SI
+	JNZ       vectorRow
+	VMOVUPD   Y0, (AX)
+	ADDQ      $0x00000020, AX
+	ADDQ      $0x10, CX
+	SUBQ      $0x04, DX
+	JMP       vector
+
+vectorDone:
+	VZEROUPPER
+	RET
+
 // func momentsRowsAVX2(sum *float64, square *float64, x *float32, k *float32, n int, ld int, rows int)
 // Requires: AVX
 TEXT ·momentsRowsAVX2(SB), NOSPLIT, $0-56
 	MOVQ sum+0(FP), AX
 	MOVQ square+8(FP), CX
-	MOVQ k+24(FP), DX
-	MOVQ n+32(FP), BX
-	MOVQ ld+40(FP), SI
-	MOVQ x+16(FP), DI
-	SHLQ $0x02, SI
+	MOVQ x+16(FP), DX
+	MOVQ k+24(FP), BX
+	MOVQ n+32(FP), SI
+	MOVQ ld+40(FP), DI
+	SHLQ $0x02, DI
 
 line:
-	CMPQ      BX, $0x10
+	CMPQ      SI, $0x10
 	JL        lineDone
 	VMOVUPS   (AX), Y0
-	VMOVUPS   (CX), Y1
-	VCVTPS2PD (DX), Y2
-	VMOVUPS   32(AX), Y3
-	VMOVUPS   32(CX), Y4
-	VCVTPS2PD 16(DX), Y5
-	VMOVUPS   64(AX), Y6
-	VMOVUPS   64(CX), Y7
-	VCVTPS2PD 32(DX), Y8
-	VMOVUPS   96(AX), Y9
-	VMOVUPS   96(CX), Y10
-	VCVTPS2PD 48(DX), Y11
-	MOVQ      DI, R8
-	MOVQ      rows+48(FP), R9
+	VMOVUPS   32(AX), Y1
+	VMOVUPS   64(AX), Y2
+	VMOVUPS   96(AX), Y3
+	VMOVUPS   (CX), Y4
+	VMOVUPS   32(CX), Y5
+	VMOVUPS   64(CX), Y6
+	VMOVUPS   96(CX), Y7
+	VCVTPS2PD (BX), Y8
+	VCVTPS2PD 16(BX), Y9
+	VCVTPS2PD 32(BX), Y10
+	VCVTPS2PD 48(BX), Y11
+	MOVQ      DX, R9
+	MOVQ      rows+48(FP), R8
 
 lineRow:
-	VCVTPS2PD (R8), Y12
-	VSUBPD    Y2, Y12, Y12
-	VMULPD    Y12, Y12, Y13
-	VADDPD    Y12, Y0, Y0
-	VADDPD    Y13, Y1, Y1
-	VCVTPS2PD 16(R8), Y12
-	VSUBPD    Y5, Y12, Y12
-	VMULPD    Y12, Y12, Y13
-	VADDPD    Y12, Y3, Y3
-	VADDPD    Y13, Y4, Y4
-	VCVTPS2PD 32(R8), Y12
+	VCVTPS2PD (R9), Y12
 	VSUBPD    Y8, Y12, Y12
 	VMULPD    Y12, Y12, Y13
-	VADDPD    Y12, Y6, Y6
-	VADDPD    Y13, Y7, Y7
-	VCVTPS2PD 48(R8), Y12
+	VADDPD    Y12, Y0, Y0
+	VADDPD    Y13, Y4, Y4
+	VCVTPS2PD 16(R9), Y12
+	VSUBPD    Y9, Y12, Y12
+	VMULPD    Y12, Y12, Y13
+	VADDPD    Y12, Y1, Y1
+	VADDPD    Y13, Y5, Y5
+	VCVTPS2PD 32(R9), Y12
+	VSUBPD    Y10, Y12, Y12
+	VMULPD    Y12, Y12, Y13
+	VADDPD    Y12, Y2, Y2
+	VADDPD    Y13, Y6, Y6
+	VCVTPS2PD 48(R9), Y12
 	VSUBPD    Y11, Y12, Y12
 	VMULPD    Y12, Y12, Y13
-	VADDPD    Y12, Y9, Y9
-	VADDPD    Y13, Y10, Y10
-	ADDQ      SI, R8
-	DECQ      R9
+	VADDPD    Y12, Y3, Y3
+	VADDPD    Y13, Y7, Y7
+	ADDQ      DI, R9
+	DECQ      R8
 	JNZ       lineRow
 	VMOVUPD   Y0, (AX)
-	VMOVUPD   Y1, (CX)
-	VMOVUPD   Y3, 32(AX)
-	VMOVUPD   Y4, 32(CX)
-	VMOVUPD   Y6, 64(AX)
-	VMOVUPD   Y7, 64(CX)
-	VMOVUPD   Y9, 96(AX)
-	VMOVUPD   Y10, 96(CX)
+	VMOVUPD   Y1, 32(AX)
+	VMOVUPD   Y2, 64(AX)
+	VMOVUPD   Y3, 96(AX)
 	ADDQ      $0x00000080, AX
+	VMOVUPD   Y4, (CX)
+	VMOVUPD   Y5, 32(CX)
+	VMOVUPD   Y6, 64(CX)
+	VMOVUPD   Y7, 96(CX)
 	ADDQ      $0x00000080, CX
 	ADDQ      $0x40, DX
-	ADDQ      $0x40, DI
-	SUBQ      $0x10, BX
+	ADDQ      $0x40, BX
+	SUBQ      $0x10, SI
 	JMP       line
 
 lineDone:
 vector:
-	CMPQ      BX, $0x04
+	CMPQ      SI, $0x04
 	JL        vectorDone
 	VMOVUPS   (AX), Y0
 	VMOVUPS   (CX), Y1
-	VCVTPS2PD (DX), Y2
-	MOVQ      DI, R8
-	MOVQ      rows+48(FP), R9
+	VCVTPS2PD (BX), Y2
+	MOVQ      DX, R9
+	MOVQ      rows+48(FP), R8
 
 vectorRow:
-	VCVTPS2PD (R8), Y3
+	VCVTPS2PD (R9), Y3
 	VSUBPD    Y2, Y3, Y3
 	VMULPD    Y3, Y3, Y4
 	VADDPD    Y3, Y0, Y0
 	VADDPD    Y4, Y1, Y1
-	ADDQ      SI, R8
-	DECQ      R9
+	ADDQ      DI, R9
+	DECQ      R8
 	JNZ       vectorRow
 	VMOVUPD   Y0, (AX)
-	VMOVUPD   Y1, (CX)
 	ADDQ      $0x00000020, AX
+	VMOVUPD   Y1, (CX)
 	ADDQ      $0x00000020, CX
 	ADDQ      $0x10, DX
-	ADDQ      $0x10, DI
-	SUBQ      $0x04, BX
+	ADDQ      $0x10, BX
+	SUBQ      $0x04, SI
 	JMP       vector
 
 vectorDone:
@@ -3685,107 +3728,107 @@ vectorDone:
 TEXT ·dotCentredRowsAVX2(SB), NOSPLIT, $0-64
 	MOVQ sum+0(FP), AX
 	MOVQ dot+8(FP), CX
-	MOVQ mean+32(FP), DX
-	MOVQ n+40(FP), BX
-	MOVQ ld+48(FP), SI
-	MOVQ x+16(FP), DI
-	MOVQ dy+24(FP), R9
-	SHLQ $0x02, SI
+	MOVQ x+16(FP), DX
+	MOVQ dy+24(FP), BX
+	MOVQ mean+32(FP), SI
+	MOVQ n+40(FP), DI
+	MOVQ ld+48(FP), R8
+	SHLQ $0x02, R8
 
 line:
-	CMPQ      BX, $0x10
+	CMPQ      DI, $0x10
 	JL        lineDone
 	VMOVUPS   (AX), Y0
-	VMOVUPS   (CX), Y1
-	VCVTPS2PD (DX), Y2
-	VMOVUPS   32(AX), Y3
-	VMOVUPS   32(CX), Y4
-	VCVTPS2PD 16(DX), Y5
-	VMOVUPS   64(AX), Y6
-	VMOVUPS   64(CX), Y7
-	VCVTPS2PD 32(DX), Y8
-	VMOVUPS   96(AX), Y9
-	VMOVUPS   96(CX), Y10
-	VCVTPS2PD 48(DX), Y11
-	MOVQ      DI, R8
-	MOVQ      R9, R10
-	MOVQ      rows+56(FP), R11
+	VMOVUPS   32(AX), Y1
+	VMOVUPS   64(AX), Y2
+	VMOVUPS   96(AX), Y3
+	VMOVUPS   (CX), Y4
+	VMOVUPS   32(CX), Y5
+	VMOVUPS   64(CX), Y6
+	VMOVUPS   96(CX), Y7
+	VCVTPS2PD (SI), Y8
+	VCVTPS2PD 16(SI), Y9
+	VCVTPS2PD 32(SI), Y10
+	VCVTPS2PD 48(SI), Y11
+	MOVQ      DX, R10
+	MOVQ      BX, R11
+	MOVQ      rows+56(FP), R9
 
 lineRow:
-	VCVTPS2PD (R8), Y12
-	VCVTPS2PD (R10), Y13
-	VSUBPD    Y2, Y12, Y12
-	VMULPD    Y12, Y13, Y12
-	VADDPD    Y13, Y0, Y0
-	VADDPD    Y12, Y1, Y1
-	VCVTPS2PD 16(R8), Y12
-	VCVTPS2PD 16(R10), Y13
-	VSUBPD    Y5, Y12, Y12
-	VMULPD    Y12, Y13, Y12
-	VADDPD    Y13, Y3, Y3
-	VADDPD    Y12, Y4, Y4
-	VCVTPS2PD 32(R8), Y12
-	VCVTPS2PD 32(R10), Y13
+	VCVTPS2PD (R10), Y12
+	VCVTPS2PD (R11), Y13
 	VSUBPD    Y8, Y12, Y12
 	VMULPD    Y12, Y13, Y12
-	VADDPD    Y13, Y6, Y6
-	VADDPD    Y12, Y7, Y7
-	VCVTPS2PD 48(R8), Y12
-	VCVTPS2PD 48(R10), Y13
+	VADDPD    Y13, Y0, Y0
+	VADDPD    Y12, Y4, Y4
+	VCVTPS2PD 16(R10), Y12
+	VCVTPS2PD 16(R11), Y13
+	VSUBPD    Y9, Y12, Y12
+	VMULPD    Y12, Y13, Y12
+	VADDPD    Y13, Y1, Y1
+	VADDPD    Y12, Y5, Y5
+	VCVTPS2PD 32(R10), Y12
+	VCVTPS2PD 32(R11), Y13
+	VSUBPD    Y10, Y12, Y12
+	VMULPD    Y12, Y13, Y12
+	VADDPD    Y13, Y2, Y2
+	VADDPD    Y12, Y6, Y6
+	VCVTPS2PD 48(R10), Y12
+	VCVTPS2PD 48(R11), Y13
 	VSUBPD    Y11, Y12, Y12
 	VMULPD    Y12, Y13, Y12
-	VADDPD    Y13, Y9, Y9
-	VADDPD    Y12, Y10, Y10
-	ADDQ      SI, R8
-	ADDQ      SI, R10
-	DECQ      R11
+	VADDPD    Y13, Y3, Y3
+	VADDPD    Y12, Y7, Y7
+	ADDQ      R8, R10
+	ADDQ      R8, R11
+	DECQ      R9
 	JNZ       lineRow
 	VMOVUPD   Y0, (AX)
-	VMOVUPD   Y1, (CX)
-	VMOVUPD   Y3, 32(AX)
-	VMOVUPD   Y4, 32(CX)
-	VMOVUPD   Y6, 64(AX)
-	VMOVUPD   Y7, 64(CX)
-	VMOVUPD   Y9, 96(AX)
-	VMOVUPD   Y10, 96(CX)
+	VMOVUPD   Y1, 32(AX)
+	VMOVUPD   Y2, 64(AX)
+	VMOVUPD   Y3, 96(AX)
 	ADDQ      $0x00000080, AX
+	VMOVUPD   Y4, (CX)
+	VMOVUPD   Y5, 32(CX)
+	VMOVUPD   Y6, 64(CX)
+	VMOVUPD   Y7, 96(CX)
 	ADDQ      $0x00000080, CX
 	ADDQ      $0x40, DX
-	ADDQ      $0x40, DI
-	ADDQ      $0x40, R9
-	SUBQ      $0x10, BX
+	ADDQ      $0x40, BX
+	ADDQ      $0x40, SI
+	SUBQ      $0x10, DI
 	JMP       line
 
 lineDone:
 vector:
-	CMPQ      BX, $0x04
+	CMPQ      DI, $0x04
 	JL        vectorDone
 	VMOVUPS   (AX), Y0
 	VMOVUPS   (CX), Y1
-	VCVTPS2PD (DX), Y2
-	MOVQ      DI, R8
-	MOVQ      R9, R10
-	MOVQ      rows+56(FP), R11
+	VCVTPS2PD (SI), Y2
+	MOVQ      DX, R10
+	MOVQ      BX, R11
+	MOVQ      rows+56(FP), R9
 
 vectorRow:
-	VCVTPS2PD (R8), Y3
-	VCVTPS2PD (R10), Y4
+	VCVTPS2PD (R10), Y3
+	VCVTPS2PD (R11), Y4
 	VSUBPD    Y2, Y3, Y3
 	VMULPD    Y3, Y4, Y3
 	VADDPD    Y4, Y0, Y0
 	VADDPD    Y3, Y1, Y1
-	ADDQ      SI, R8
-	ADDQ      SI, R10
-	DECQ      R11
+	ADDQ      R8, R10
+	ADDQ      R8, R11
+	DECQ      R9
 	JNZ       vectorRow
 	VMOVUPD   Y0, (AX)
-	VMOVUPD   Y1, (CX)
 	ADDQ      $0x00000020, AX
+	VMOVUPD   Y1, (CX)
 	ADDQ      $0x00000020, CX
 	ADDQ      $0x10, DX
-	ADDQ      $0x10, DI
-	ADDQ      $0x10, R9
-	SUBQ      $0x04, BX
+	ADDQ      $0x10, BX
+	ADDQ      $0x10, SI
+	SUBQ      $0x04, DI
 	JMP       vector
 
 vectorDone:

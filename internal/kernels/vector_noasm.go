@@ -16,7 +16,7 @@ func normaliseGradRowAsm[T Float](dx, x, dy, mean, a, b, c []T) int             
 
 func sumAsm[T Float](x []T, s *Sums) int                                                 { return 0 }
 func maxAsm[T Float](x []T) (top T, n int)                                               { return 0, 0 }
-func addRowAsm[T Float](acc *[Tile]float64, x []T) int                                   { return 0 }
+func sumRowsAsm[T Float](sum *[Tile]float64, x []T, ld, rows, n int) int                 { return 0 }
 func momentsAsm[T Float](x []T, k float64, s *Sums) int                                  { return 0 }
 func dotCentredAsm[T Float](x, dy []T, mean float64, s *Sums) int                        { return 0 }
 func momentsRowsAsm[T Float](sum, square *[Tile]float64, x []T, ld, rows int, k []T) int { return 0 }

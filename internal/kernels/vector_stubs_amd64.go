@@ -219,11 +219,6 @@ func lstmStepAVX512(gates *float32, bias *float32, before *float32, c *float32, 
 //go:noescape
 func lstmGradAVX512(da *float32, gates *float32, dc *float32, dh *float32, tanh *float32, before *float32, stride int, n int)
 
-// addRowAVX2 is AddRow.
-//
-//go:noescape
-func addRowAVX2(acc *float64, x *float32, n int)
-
 // sumAVX2 adds element i of x, of a multiple of 16, to out[i mod 16].
 //
 //go:noescape
@@ -243,6 +238,11 @@ func momentsAVX2(x *float32, n int, k float64, out *float64)
 //
 //go:noescape
 func dotCentredAVX2(dy *float32, x *float32, n int, mean float64, out *float64)
+
+// sumRowsAVX2 is SumRows.
+//
+//go:noescape
+func sumRowsAVX2(sum *float64, x *float32, n int, ld int, rows int)
 
 // momentsRowsAVX2 is MomentsRows.
 //

@@ -203,24 +203,31 @@ func reduceSlice[T kernels.Float](o *reduce, g, s int, y, x []T, factor float64)
 	}
 }
 
-// sumTerms returns the sum of terms [first, last) of the nest dims.
-func sumTerms[T kernels.Float](dims []dim, first, last int, x []T) float64 {
+// eachRun calls f for terms [first, last) of the nest dims, for the terms of the innermost dimension at once: n of them, the first
+// at element at, stride apart.
+func eachRun(dims []dim, first, last int, f func(at, n, stride int)) {
 	outer, inner := dims[:len(dims)-1], dims[len(dims)-1]
 	var c cursor
 	c.seek(outer, first/inner.n)
-	var runs kernels.Sums
-	var sum float64
 	for skip := first % inner.n; first < last; skip = 0 {
-		k := min(inner.n-skip, last-first)
-		at := c.a + skip*inner.a
-		if inner.a == 1 {
-			kernels.AddSum(&runs, x[at:at+k])
-		} else {
-			sum += kernels.SumStrided(x[at:], k, inner.a)
-		}
-		first += k
+		n := min(inner.n-skip, last-first)
+		f(c.a+skip*inner.a, n, inner.a)
+		first += n
 		c.next(outer)
 	}
+}
+
+// sumTerms returns the sum of terms [first, last) of the nest dims.
+func sumTerms[T kernels.Float](dims []dim, first, last int, x []T) float64 {
+	var runs kernels.Sums
+	var sum float64
+	eachRun(dims, first, last, func(at, n, stride int) {
+		if stride == 1 {
+			kernels.AddSum(&runs, x[at:at+n])
+		} else {
+			sum += kernels.SumStrided(x[at:], n, stride)
+		}
+	})
 	return sum + runs.Total()
 }
 
@@ -228,15 +235,11 @@ func sumTerms[T kernels.Float](dims []dim, first, last int, x []T) float64 {
 // neighbours, at most reduceWidth.
 func sumColumns[T kernels.Float](dims []dim, first, last int, y, x []T, factor float64) {
 	var sums [reduceWidth / kernels.Tile][kernels.Tile]float64
-	var c cursor
-	c.seek(dims, first)
-	for ; first < last; first++ {
-		row := x[c.a : c.a+len(y)]
-		for k := 0; k < len(row); k += kernels.Tile {
-			kernels.AddRow(&sums[k/kernels.Tile], row[k:])
+	eachRun(dims, first, last, func(at, n, stride int) {
+		for k := 0; k < len(y); k += kernels.Tile {
+			kernels.SumRows(&sums[k/kernels.Tile], x[at+k:], stride, n, len(y)-k)
 		}
-		c.next(dims)
-	}
+	})
 	for i := range y {
 		y[i] = T(sums[i/kernels.Tile][i%kernels.Tile] * factor)
 	}

@@ -31,11 +31,12 @@ func main() {
 	for _, s := range []set{avx2, avx512} {
 		for width := 2; width >= 1; width-- {
 			for rows := s.rows; rows >= 1; rows-- {
-				tile(s, rows, width)
+				tile(s, rows, width, false)
 			}
 		}
+		tile(s, s.rows, 2, true)
 		for i, width := range s.broad {
-			tile(s, i+1, width)
+			tile(s, i+1, width, false)
 		}
 		peak(s)
 	}
@@ -82,8 +83,11 @@ const (
 	biasData
 	aheadData
 	aheadStep
+	aheadRows
+	aheadEach
 	chunk
 	cThen
+	kept
 
 	accumulate, columnBias, rowBias, relu = 1, 2, 4, 8
 )
@@ -96,25 +100,31 @@ func masks() {
 	}
 }
 
-// tile writes the product of rows x k by k x (lanes*width), kept in rows*width registers.
-func tile(s set, rows, width int) {
+// tile writes the product of rows x k by k x (lanes*width), kept in rows*width registers. With keeps it is for one tile,
+// and packs B besides.
+func tile(s set, rows, width int, keeps bool) {
 	name := fmt.Sprintf("gemm%sx%dx%d", s.name, rows, s.lanes*width)
+	what := fmt.Sprintf("tiles of %d rows and up to %d columns", rows, s.lanes*width)
+	if keeps {
+		name += "Keep"
+		what = fmt.Sprintf("a tile of %d rows and %d columns and packs those of B", rows, s.lanes*width)
+	}
 	TEXT(name, NOSPLIT, "func(t *uintptr)")
 	Pragma("noescape")
-	Doc(fmt.Sprintf("%s computes tiles of %d rows and up to %d columns; t points to a tileArgs.", name, rows, s.lanes*width))
+	Doc(fmt.Sprintf("%s computes %s; t points to a tileArgs.", name, what))
 	t := Load(Param("t"), GP64())
 	field := func(offset int) operand.Mem { return operand.Mem{Base: t, Disp: offset} }
 	// What differs from tile to tile is in the frame.
-	here := AllocLocal(56)
+	here := AllocLocal(64)
 	left, aHere, cHere, biasHere, aheadHere := here, here.Offset(8), here.Offset(16), here.Offset(24), here.Offset(32)
-	remaining, cNext := here.Offset(40), here.Offset(48)
+	remaining, cNext, aheadLeft := here.Offset(40), here.Offset(48), here.Offset(56)
 	// Small tiles have no time for it.
 	fetches := rows*width >= 8
 	r := GP64()
 	for _, v := range []struct {
 		from int
 		to   operand.Mem
-	}{{count, left}, {aData, aHere}, {cData, cHere}, {biasData, biasHere}, {aheadData, aheadHere}} {
+	}{{count, left}, {aData, aHere}, {cData, cHere}, {biasData, biasHere}, {aheadData, aheadHere}, {aheadRows, aheadLeft}} {
 		MOVQ(field(v.from), r)
 		MOVQ(r, v.to)
 	}
@@ -125,17 +135,13 @@ func tile(s set, rows, width int) {
 		a[i] = GP64()
 	}
 	row, step, b, bNext, k := GP64(), GP64(), GP64(), GP64(), GP64()
-	ahead, aheadNext := GP64(), GP64()
+	keep := GP64()
 	MOVQ(aHere, a[0])
 	MOVQ(field(aRow), row)
 	MOVQ(field(aStep), step)
 	MOVQ(field(bData), b)
 	MOVQ(field(bStep), bNext)
 	MOVQ(field(products), k)
-	if fetches {
-		MOVQ(aheadHere, ahead)
-		MOVQ(field(aheadStep), aheadNext)
-	}
 	for i := 1; i < len(a); i++ {
 		LEAQ(operand.Mem{Base: a[i-1], Index: row, Scale: 2}, a[i])
 		ADDQ(row, a[i])
@@ -197,6 +203,9 @@ func tile(s set, rows, width int) {
 		}
 		for j := range bv {
 			VMOVUPS(operand.Mem{Base: b, Disp: 4 * s.lanes * j}, bv[j])
+			if keeps {
+				VMOVUPS(bv[j], operand.Mem{Base: keep, Disp: 4 * s.lanes * j})
+			}
 		}
 		for i := range sum {
 			if width == 1 && s.name == avx512.name {
@@ -215,10 +224,12 @@ func tile(s set, rows, width int) {
 			ADDQ(step, p)
 		}
 		ADDQ(bNext, b)
-		if fetches {
-			PREFETCHT0(operand.Mem{Base: ahead})
-			ADDQ(aheadNext, ahead)
+		if keeps {
+			ADDQ(operand.Imm(uint64(4*s.lanes*width)), keep)
 		}
+	}
+	if keeps {
+		MOVQ(field(kept), keep)
 	}
 	if fetches {
 		MOVQ(k, remaining)
@@ -228,6 +239,22 @@ func tile(s set, rows, width int) {
 		fetchRow(s, r, width)
 		ADDQ(field(cRow), r)
 		MOVQ(r, cNext)
+		n := GP64()
+		MOVQ(aheadLeft, n)
+		CMPQ(n, field(aheadEach))
+		CMOVQGT(field(aheadEach), n)
+		SUBQ(n, aheadLeft)
+		TESTQ(n, n)
+		JZ(operand.LabelRef("ahead"))
+		MOVQ(aheadHere, r)
+		Label("row")
+		PREFETCHT0(operand.Mem{Base: r})
+		PREFETCHT0(operand.Mem{Base: r, Disp: 64})
+		ADDQ(field(aheadStep), r)
+		DECQ(n)
+		JNZ(operand.LabelRef("row"))
+		MOVQ(r, aheadHere)
+		Label("ahead")
 		MOVQ(field(chunk), k)
 		CMPQ(k, remaining)
 		CMOVQGT(remaining, k)
@@ -254,9 +281,6 @@ func tile(s set, rows, width int) {
 	if fetches {
 		CMPQ(remaining, operand.Imm(0))
 		JNE(operand.LabelRef("chunk"))
-	}
-	if fetches {
-		MOVQ(ahead, aheadHere)
 	}
 
 	epilogue(s, sum, bv[0], tmp, field, cHere, biasHere)

@@ -21,26 +21,10 @@ func mulWide(a vec, b operand.Op) vec { return new3(VMULPD, b, a) }
 
 // sums writes the loops that accumulate float32 in float64. n is a multiple of 8.
 func sums() {
-	TEXT("addRowAVX2", NOSPLIT, "func(acc *float64, x *float32, n int)")
-	Pragma("noescape")
-	Doc("addRowAVX2 is AddRow.")
-	acc, x, n := Load(Param("acc"), GP64()), Load(Param("x"), GP64()), Load(Param("n"), GP64())
-	Label("loop")
-	for k := range 2 {
-		to := operand.Mem{Base: acc, Disp: 32 * k}
-		VMOVUPD(addWide(wide4(operand.Mem{Base: x, Disp: 16 * k}), to), to)
-	}
-	ADDQ(operand.Imm(64), acc)
-	ADDQ(operand.Imm(32), x)
-	SUBQ(operand.Imm(8), n)
-	JNZ(operand.LabelRef("loop"))
-	VZEROUPPER()
-	RET()
-
 	TEXT("sumAVX2", NOSPLIT, "func(x *float32, n int, out *float64)")
 	Pragma("noescape")
 	Doc("sumAVX2 adds element i of x, of a multiple of 16, to out[i mod 16].")
-	x, n = Load(Param("x"), GP64()), Load(Param("n"), GP64())
+	x, n := Load(Param("x"), GP64()), Load(Param("n"), GP64())
 	out := Load(Param("out"), GP64())
 	var s [4]vec
 	for k := range s {
@@ -131,31 +115,48 @@ func sums() {
 	RET()
 }
 
-// sumsOfRows writes the loops that add rows to sums of their own. n is a multiple of 4. Of a line of the cache, 16 columns,
-// all rows are added before the next one: the sums stay in registers.
+// sumsOfRows writes the loops that add rows to sums of their own, one for each column or two. n is a multiple of 4. Of a line of
+// the cache, 16 columns, all rows are added before the next one: the sums stay in registers.
 func sumsOfRows() {
-	rows := func(name, doc, second string, inputs []string, fixed string, f func(x []vec, k vec) (a, b vec)) {
-		TEXT(name+"AVX2", NOSPLIT, "func(sum, "+second+" *float64, "+strings.Join(append(inputs, fixed), ", ")+" *float32, n, ld, rows int)")
+	// f gives what a row adds to each of the sums. fixed is a number for each column, if it has a name.
+	rows := func(name, doc string, sums, inputs []string, fixed string, f func(x []vec, k vec) []vec) {
+		floats := append([]string(nil), inputs...)
+		if fixed != "" {
+			floats = append(floats, fixed)
+		}
+		TEXT(name+"AVX2", NOSPLIT, "func("+strings.Join(sums, ", ")+" *float64, "+strings.Join(floats, ", ")+" *float32, n, ld, rows int)")
 		Pragma("noescape")
 		Doc(name + "AVX2 " + doc)
-		sum, other, k := Load(Param("sum"), GP64()), Load(Param(second), GP64()), Load(Param(fixed), GP64())
-		n, ld := Load(Param("n"), GP64()), Load(Param("ld"), GP64())
-		var from, row []reg.GPVirtual
-		for _, v := range inputs {
-			from, row = append(from, Load(Param(v), GP64()).(reg.GPVirtual)), append(row, GP64())
+		pointers := func(names []string) []reg.GPVirtual {
+			var p []reg.GPVirtual
+			for _, v := range names {
+				p = append(p, Load(Param(v), GP64()).(reg.GPVirtual))
+			}
+			return p
 		}
-		count := GP64()
+		to, from := pointers(sums), pointers(floats)
+		n, ld, count := Load(Param("n"), GP64()), Load(Param("ld"), GP64()), GP64()
+		row := make([]reg.GPVirtual, len(inputs))
+		for i := range row {
+			row[i] = GP64()
+		}
 		SHLQ(operand.Imm(2), ld)
 		block := func(label string, vectors int) {
 			Label(label)
 			CMPQ(n, operand.Imm(uint64(4*vectors)))
 			JL(operand.LabelRef(label + "Done"))
-			a, b, c := make([]vec, vectors), make([]vec, vectors), make([]vec, vectors)
-			for j := range vectors {
-				a[j], b[j] = load(operand.Mem{Base: sum, Disp: 32 * j}), load(operand.Mem{Base: other, Disp: 32 * j})
-				c[j] = wide4(operand.Mem{Base: k, Disp: 16 * j})
+			acc, k := make([][]vec, len(to)), make([]vec, vectors)
+			for i, p := range to {
+				for j := range vectors {
+					acc[i] = append(acc[i], load(operand.Mem{Base: p, Disp: 32 * j}))
+				}
 			}
-			for i := range from {
+			if fixed != "" {
+				for j := range k {
+					k[j] = wide4(operand.Mem{Base: from[len(inputs)], Disp: 16 * j})
+				}
+			}
+			for i := range row {
 				MOVQ(from[i], row[i])
 			}
 			Load(Param("rows"), count)
@@ -165,23 +166,22 @@ func sumsOfRows() {
 				for _, r := range row {
 					x = append(x, wide4(operand.Mem{Base: r, Disp: 16 * j}))
 				}
-				da, db := f(x, c[j])
-				VADDPD(da, a[j], a[j])
-				VADDPD(db, b[j], b[j])
+				for i, v := range f(x, k[j]) {
+					VADDPD(v, acc[i][j], acc[i][j])
+				}
 			}
 			for _, r := range row {
 				ADDQ(ld, r)
 			}
 			DECQ(count)
 			JNZ(operand.LabelRef(label + "Row"))
-			for j := range vectors {
-				VMOVUPD(a[j], operand.Mem{Base: sum, Disp: 32 * j})
-				VMOVUPD(b[j], operand.Mem{Base: other, Disp: 32 * j})
-			}
-			for _, p := range []reg.Register{sum, other} {
+			for i, p := range to {
+				for j, v := range acc[i] {
+					VMOVUPD(v, operand.Mem{Base: p, Disp: 32 * j})
+				}
 				ADDQ(operand.U32(uint32(32*vectors)), p)
 			}
-			for _, p := range append([]reg.GPVirtual{k.(reg.GPVirtual)}, from...) {
+			for _, p := range from {
 				ADDQ(operand.Imm(uint64(16*vectors)), p)
 			}
 			SUBQ(operand.Imm(uint64(4*vectors)), n)
@@ -193,12 +193,13 @@ func sumsOfRows() {
 		VZEROUPPER()
 		RET()
 	}
-	rows("momentsRows", "is MomentsRows.", "square", []string{"x"}, "k", func(x []vec, k vec) (a, b vec) {
+	rows("sumRows", "is SumRows.", []string{"sum"}, []string{"x"}, "", func(x []vec, _ vec) []vec { return x })
+	rows("momentsRows", "is MomentsRows.", []string{"sum", "square"}, []string{"x"}, "k", func(x []vec, k vec) []vec {
 		d := subWide(x[0], k)
-		return d, mulWide(d, d)
+		return []vec{d, mulWide(d, d)}
 	})
-	rows("dotCentredRows", "is DotCentredRows.", "dot", []string{"x", "dy"}, "mean", func(x []vec, mean vec) (a, b vec) {
-		return x[1], mulWide(x[1], subWide(x[0], mean))
+	rows("dotCentredRows", "is DotCentredRows.", []string{"sum", "dot"}, []string{"x", "dy"}, "mean", func(x []vec, mean vec) []vec {
+		return []vec{x[1], mulWide(x[1], subWide(x[0], mean))}
 	})
 }
 
