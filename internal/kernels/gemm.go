@@ -54,9 +54,9 @@ const (
 	stripCols = 64
 	// packPart is about the number of elements that one part packs or copies.
 	packPart = 1 << 15
-	// A block of C is one part. Blocks get smaller until there are enoughParts for many threads, but not
+	// A block of C is one part. Blocks get smaller until there are enoughParts for many threads to end together, but not
 	// below about minBlockProduct multiplications, a few microseconds.
-	enoughParts, minBlockProduct = 16, 1 << 17
+	enoughParts, minBlockProduct = 32, 1 << 17
 	// Rows of A whose distance is a multiple of crowded bytes lie in the same lines of a first-level cache.
 	crowded = 2048
 	// packDepth rows of A at least are packed together.
