@@ -140,21 +140,15 @@ func GemmPart[T Float](g *Gemm, phase, part int, c, a, b, shared, worker []T) {
 
 // GemmBiasPart is GemmPart with a bias of M or N elements, as g.Bias says.
 func GemmBiasPart[T Float](g *Gemm, phase, part int, c, a, b, bias, shared, worker []T) {
-	lda := g.LDA
-	if g.copiesA() {
-		if phase == 0 {
-			row0 := part * g.copyRows()
-			rows := min(g.copyRows(), g.M-row0)
-			copyRows(rects[T]{shared[row0*g.copyLD():], 0, g.copyLD()}, rects[T]{a[row0*g.LDA:], 0, g.LDA}, 1, rows, g.K)
-			return
-		}
-		a, lda = shared, g.copyLD()
+	if phase == 0 {
+		prepareA(g, part, shared, a)
+		return
 	}
-	if g.packsA() {
-		if phase == 0 {
-			packAPart(g, part, shared, a)
-			return
-		}
+	lda := g.LDA
+	switch {
+	case g.copiesA():
+		a, lda = shared, g.copyLD()
+	case g.packsA():
 		a = shared
 	}
 	switch slices := g.slices(); {
@@ -167,12 +161,23 @@ func GemmBiasPart[T Float](g *Gemm, phase, part int, c, a, b, bias, shared, work
 	}
 }
 
+// prepareA copies or packs a part of A.
+func prepareA[T Float](g *Gemm, part int, shared, a []T) {
+	if g.packsA() {
+		packAPart(g, part, shared, a)
+		return
+	}
+	row0 := part * g.copyRows()
+	rows := min(g.copyRows(), g.M-row0)
+	copyRows(rects[T]{shared[row0*g.copyLD():], 0, g.copyLD()}, rects[T]{a[row0*g.LDA:], 0, g.LDA}, 1, rows, g.K)
+}
+
 // multiplyBlock computes a block of C from the products [from, to).
 func multiplyBlock[T Float](g *Gemm, part, from, to int, c, a []T, lda int, b, bias, worker []T) {
 	row0, row1, col0, col1 := g.productBlock(part)
 	rows := row1 - row0
-	step := blockStep(to-from, kBlock)
-	if to-from < g.K {
+	step, sliced := blockStep(to-from, kBlock), to-from < g.K
+	if sliced {
 		step = blockStep(to-from, sliceBlock)
 	}
 	roomA := packedA(rows, step)
@@ -190,13 +195,13 @@ func multiplyBlock[T Float](g *Gemm, part, from, to int, c, a []T, lda int, b, b
 		k := min(step, to-k0)
 		var left strided[T]
 		if g.packsA() {
-			left = packedLeft(g, a, row0, rows, k0)
+			left = packedLeft(g, a, row0, rows, k0).left()
 		} else {
 			at := row0*lda + k0
 			if g.TransA {
 				at = k0*lda + row0
 			}
-			left = leftOperand(worker[:roomA], a[at:], lda, g.TransA, rows, k, to-from < g.K)
+			left = leftOperand(worker[:roomA], a[at:], lda, g.TransA, rows, k, sliced)
 		}
 		ahead := aheadOf(g, rows, col1-col0, k0+k, min(step, to-k0-k), a, b)
 		for j := col0; j < col1; j += strip {
@@ -211,7 +216,7 @@ func multiplyBlock[T Float](g *Gemm, part, from, to int, c, a []T, lda int, b, b
 				ahead = afterPanel(g, b, j, col0, col1, k0, k0+k, min(k0+k+step, to))
 			} else {
 				right = rightOperand(worker[roomA:], b[at:], g.LDB, g.TransB, rows, k, cols)
-				if keeps && g.slices() == 1 {
+				if keeps && !sliced {
 					ahead = afterColumns(g, b, j, col0, col1, k0, k0+k, min(k0+k+step, to))
 				}
 			}
@@ -272,6 +277,9 @@ type panels[T Float] struct {
 	data       []T
 	ld, stride int
 }
+
+// left is the view of panels of A that are packed.
+func (p panels[T]) left() strided[T] { return strided[T]{p.data, 1, p.ld, p.ld, p.stride} }
 
 // bands is a matrix in panels that hold one tile or several side by side: size rows (A) or columns (B).
 type bands[T Float] struct {

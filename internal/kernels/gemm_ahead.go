@@ -81,7 +81,7 @@ func afterColumns[T Float](g *Gemm, b []T, j, col0, col1, k0, k1, k2 int) (next 
 	case k1 < k2:
 		next.addRows(b[k1*g.LDB+col0:], g.LDB, k2-k1)
 	case col1 < g.N:
-		next.addRows(b[col1:], g.LDB, min(k1-k0, g.K))
+		next.addRows(b[col1:], g.LDB, k1-k0)
 	}
 	return next
 }

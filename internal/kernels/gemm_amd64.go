@@ -135,7 +135,7 @@ func multiplyAsm[T Float](m, n, k, rows, cols int, a strided[T], b bands[T], c [
 				t.count = whole
 			}
 			t.a, t.c = &ad[a.at(i)], &cd[i*ldc+j]
-			t.chunk = roundUp(ceilDiv(k, height), 4)
+			t.chunk = roundUp(ceilDiv(k, height), 4) // the AVX2 loop has four products
 			switch next := i + t.count*height; {
 			case next < m:
 				t.cThen = &cd[next*ldc+j]

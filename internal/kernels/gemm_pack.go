@@ -7,8 +7,7 @@ func leftOperand[T Float](room, a []T, lda int, trans bool, m, k int, sliced boo
 	rows := panelRows[T](m)
 	switch {
 	case !readsDirectly[T](), trans && lda%(crowded/4) == 0 && sliced:
-		p := packA(room, a, lda, trans, m, k)
-		return strided[T]{p.data, 1, p.ld, p.ld, p.stride}
+		return packA(room, a, lda, trans, m, k).left()
 	case trans:
 		return strided[T]{a, 1, lda, rows, rows}
 	}

@@ -43,13 +43,11 @@ func packAPart[T Float](g *Gemm, part int, dst, a []T) {
 	deep := ceilDiv(g.K, packDepth)
 	row0, k0 := part/deep*rows, part%deep*packDepth
 	rows = min(rows, g.M-row0)
-	high := panelRows[T](rows)
-	to := panels[T]{dst[row0*g.K+k0*high:], high, high * g.K}
-	packPanels(to, a[k0*g.LDA+row0:], g.LDA, true, rows, min(packDepth, g.K-k0))
+	packPanels(packedLeft(g, dst, row0, rows, k0), a[k0*g.LDA+row0:], g.LDA, true, rows, min(packDepth, g.K-k0))
 }
 
-// packedLeft is the left operand for rows of C from row0 on and products from k0 on, packed by packAPart.
-func packedLeft[T Float](g *Gemm, packed []T, row0, rows, k0 int) strided[T] {
+// packedLeft is the panels of packAPart for the row of blocks that begins at row0, from product k0 on.
+func packedLeft[T Float](g *Gemm, packed []T, row0, rows, k0 int) panels[T] {
 	high := panelRows[T](rows)
-	return strided[T]{packed[row0*g.K+k0*high:], 1, high, high, high * g.K}
+	return panels[T]{packed[row0*g.K+k0*high:], high, high * g.K}
 }
