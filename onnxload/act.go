@@ -78,7 +78,7 @@ func dropout(c *nodeCtx) error {
 		}
 		if dropped = ratio > 0; dropped {
 			c.b.net.Random = true
-			if x, err = ops.Dropout(x, ratio, c.dropoutNumber()); err != nil {
+			if x, err = c.dropped(x, ratio); err != nil {
 				return err
 			}
 		}
@@ -91,6 +91,17 @@ func dropout(c *nodeCtx) error {
 		return nil
 	}
 	return c.dropoutMask(x.Shape())
+}
+
+// dropped is Dropout of x, computed together with the normalisation and Relu before it where nobody else reads what these give.
+func (c *nodeCtx) dropped(x *gorgonia.Node, ratio float64) (*gorgonia.Node, error) {
+	number := c.dropoutNumber()
+	if c.onlyReader() {
+		if y, ok, err := ops.NormReluDropout(x, ratio, number); ok || err != nil {
+			return y, err
+		}
+	}
+	return ops.Dropout(x, ratio, number)
 }
 
 // dropoutMask makes the second output, which tells what is kept, where that is everything. It is a bool from opset 10

@@ -15,7 +15,7 @@ import (
 // elementwiseOperators are the operators of one operand that work on each element by itself.
 func elementwiseOperators() map[string]operator {
 	table := map[string]operator{
-		"Relu":    numeric(ops.Relu, func(_ int32, v int64) int64 { return max(v, 0) }),
+		"Relu":    relu(numeric(ops.Relu, func(_ int32, v int64) int64 { return max(v, 0) })),
 		"Neg":     numeric(ops.Neg, func(_ int32, v int64) int64 { return -v }),
 		"Abs":     numeric(ops.Abs, absInt),
 		"Sign":    numeric(curve("Sign"), signInt),
@@ -82,6 +82,20 @@ func numeric(f func(*gorgonia.Node) (*gorgonia.Node, error), g func(elem int32, 
 		y, err := ops.MapInts(c.n.GetOpType(), x, func(v int64) int64 { return g(elem, v) })
 		return c.setAs(0, elem, y, err)
 	}}
+}
+
+// relu is Relu: what it gives of a normalisation that nobody else reads is computed together with that.
+func relu(plain operator) operator {
+	alone := plain.graph
+	plain.graph = func(c *nodeCtx) error {
+		if x, err := c.any(0); err == nil && c.onlyReader() {
+			if y, ok, err := ops.NormRelu(x); ok || err != nil {
+				return c.setAs(0, c.elemOf(0), y, err)
+			}
+		}
+		return alone(c)
+	}
+	return plain
 }
 
 // ints1 is an operator on integers or bools.

@@ -46,7 +46,7 @@ func maxPool(c *nodeCtx) error {
 			return err
 		}
 	}
-	if len(c.out) == 1 && c.onlyReader() {
+	if len(c.out) == 1 && c.onlyReaderThroughRelu() {
 		if y, ok, err := ops.PoolFirst(x, a); ok || err != nil {
 			return c.set(0, y, err)
 		}
@@ -78,20 +78,29 @@ func (c *nodeCtx) maxPoolInts(elem int32) error {
 	return c.setAs(0, elem, y, err)
 }
 
-// onlyReader tells whether nothing but this node reads its input and, where that is a Relu, what Relu reads.
+// onlyReader tells whether nothing but this node reads its input.
 func (c *nodeCtx) onlyReader() bool {
-	if c.scope != nil {
-		return false
+	_, only := c.onlyRead(c.n.Input[0])
+	return only
+}
+
+// onlyReaderThroughRelu tells whether nothing but this node reads its input and, where that is a Relu, what Relu reads.
+func (c *nodeCtx) onlyReaderThroughRelu() bool {
+	from, only := c.onlyRead(c.n.Input[0])
+	if only && from.GetOpType() == "Relu" {
+		_, only = c.onlyRead(from.Input[0])
 	}
-	m, name := c.b.model, c.n.Input[0]
-	for len(m.readers(name)) == 1 {
-		i, ok := m.info.producer[name]
-		if !ok || m.proto.Graph.Node[i].GetOpType() != "Relu" {
-			return ok
-		}
-		name = m.proto.Graph.Node[i].Input[0]
+	return only
+}
+
+// onlyRead returns the node that computes a tensor, and whether there is one and one reader.
+func (c *nodeCtx) onlyRead(name string) (from *onnxpb.NodeProto, only bool) {
+	m := c.b.model
+	i, ok := m.info.producer[name]
+	if !ok || c.scope != nil || len(m.readers(name)) != 1 {
+		return nil, false
 	}
-	return false
+	return m.proto.Graph.Node[i], true
 }
 
 func averagePool(c *nodeCtx) error {

@@ -25,6 +25,16 @@ func ReluGrad[T Float](dx, y, dy []T) {
 	}
 }
 
+// RectifiedGrad sets dx[i] = dy[i]*scale where y[i] > 0 or is NaN, else 0.
+func RectifiedGrad[T Float](dx, y, dy []T, scale T) {
+	dx, dy = dx[:len(y)], dy[:len(y)]
+	for i := rectifiedGradAsm(dx, y, dy, scale); i < len(y); i++ {
+		v := y[i]
+		choice := [2]T{dy[i] * scale, 0}
+		dx[i] = choice[bit(v <= 0)]
+	}
+}
+
 // LeakyRelu sets y[i] = x[i] if x[i] > 0, else alpha*x[i].
 func LeakyRelu[T Float](y, x []T, alpha T) {
 	y = y[:len(x)]

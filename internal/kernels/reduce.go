@@ -126,11 +126,35 @@ func DotCentredRows[T Float](sum, dot *[Tile]float64, x, dy []T, ld, rows int, m
 	x, dy = x[:(rows-1)*ld+len(mean)], dy[:(rows-1)*ld+len(mean)]
 	done := dotCentredRowsAsm(sum, dot, x, dy, ld, rows, mean)
 	for n := range rows {
-		row, grad := x[n*ld:][:len(mean)], dy[n*ld:][:len(mean)]
-		for i := done; i < len(mean); i++ {
-			g := float64(grad[i])
-			sum[i] += g
-			dot[i] += float64(g * (float64(row[i]) - float64(mean[i])))
-		}
+		dotCentredRow(sum, dot, x[n*ld:], dy[n*ld:], done, mean)
+	}
+}
+
+// dotCentredRow is DotCentredRows of one row, from a column on.
+func dotCentredRow[T Float](sum, dot *[Tile]float64, x, dy []T, from int, mean []T) {
+	x, dy = x[:len(mean)], dy[:len(mean)]
+	for i := from; i < len(mean); i++ {
+		g := float64(dy[i])
+		sum[i] += g
+		dot[i] += float64(g * (float64(x[i]) - float64(mean[i])))
+	}
+}
+
+// DotRectifiedRows is DotCentredRows of what RectifiedGrad gives of y and dy.
+func DotRectifiedRows[T Float](sum, dot *[Tile]float64, x, dy, y []T, ld, rows int, mean []T, scale T) {
+	if rows < 1 || len(mean) == 0 {
+		return
+	}
+	mean = mean[:min(len(mean), Tile)]
+	size := (rows-1)*ld + len(mean)
+	x, dy, y = x[:size], dy[:size], y[:size]
+	done := dotRectifiedRowsAsm(sum, dot, x, dy, y, ld, rows, mean, scale)
+	if done == len(mean) {
+		return
+	}
+	var grad [Tile]T
+	for n := range rows {
+		RectifiedGrad(grad[done:len(mean)], y[n*ld+done:][:len(mean)-done], dy[n*ld+done:], scale)
+		dotCentredRow(sum, dot, x[n*ld:], grad[:], done, mean)
 	}
 }

@@ -168,9 +168,10 @@ func TestSumsOfRows(t *testing.T) {
 		for range 300 {
 			cols, rows := 1+r.IntN(Tile), 1+r.IntN(6)
 			ld := cols + r.IntN(20)
-			x, dy := normal[float32](r, (rows-1)*ld+cols), normal[float32](r, (rows-1)*ld+cols)
+			x, dy, y := normal[float32](r, (rows-1)*ld+cols), normal[float32](r, (rows-1)*ld+cols), mixed(r, (rows-1)*ld+cols)
+			scale := 1 + r.Float32()
 			k := normal[float32](r, cols)
-			var got, want [5][Tile]float64
+			var got, want [7][Tile]float64
 			for i := range got[0] {
 				for j := range got {
 					got[j][i] = r.NormFloat64()
@@ -185,12 +186,18 @@ func TestSumsOfRows(t *testing.T) {
 					want[2][i] += g
 					want[3][i] += float64(g * a)
 					want[4][i] += float64(x[n*ld+i])
+					if !(y[n*ld+i] <= 0) {
+						g = float64(dy[n*ld+i] * scale)
+						want[5][i] += g
+						want[6][i] += float64(g * a)
+					}
 				}
 			}
-			x, dy, k = guarded(t, x), guarded(t, dy), guarded(t, k)
+			x, dy, y, k = guarded(t, x), guarded(t, dy), guarded(t, y), guarded(t, k)
 			MomentsRows(&got[0], &got[1], x, ld, rows, k)
 			DotCentredRows(&got[2], &got[3], x, dy, ld, rows, k)
 			SumRows(&got[4], x, ld, rows, cols)
+			DotRectifiedRows(&got[5], &got[6], x, dy, y, ld, rows, k, scale)
 			if got != want {
 				t.Fatalf("%d rows of %d columns, %d apart: %v, want %v", rows, cols, ld, got, want)
 			}

@@ -126,143 +126,143 @@ again:
 	PREFETCHT0   192(SI)
 	VPADDD       vectorConstants<>+64(SB), Y0, Y1
 	VPMULUDQ     vectorConstants<>+128(SB), Y0, Y2
-	VPSRLQ       $0x20, Y2, Y3
+	VMOVSHDUP    Y2, Y3
 	VPXOR        (R11), Y3, Y3
 	VPMULUDQ     vectorConstants<>+128(SB), Y1, Y1
-	VPSRLQ       $0x20, Y1, Y4
+	VMOVSHDUP    Y1, Y4
 	VPXOR        (R11), Y4, Y4
 	VPADDD       vectorConstants<>+192(SB), Y0, Y0
 	VMOVAPS      Y0, Y0
 	VPMULUDQ     vectorConstants<>+256(SB), Y3, Y3
-	VPSRLQ       $0x20, Y3, Y5
+	VMOVSHDUP    Y3, Y5
 	VPXOR        32(R11), Y5, Y5
 	VPXOR        64(R11), Y2, Y2
 	VPMULUDQ     vectorConstants<>+256(SB), Y4, Y4
-	VPSRLQ       $0x20, Y4, Y6
+	VMOVSHDUP    Y4, Y6
 	VPXOR        32(R11), Y6, Y6
 	VPXOR        64(R11), Y1, Y1
 	VPMULUDQ     vectorConstants<>+128(SB), Y5, Y5
 	VPMULUDQ     vectorConstants<>+256(SB), Y2, Y2
-	VPSRLQ       $0x20, Y5, Y7
-	VPSRLQ       $0x20, Y2, Y8
+	VMOVSHDUP    Y5, Y7
+	VMOVSHDUP    Y2, Y8
 	VPXOR        96(R11), Y3, Y3
 	VPXOR        Y8, Y3, Y3
 	VPXOR        128(R11), Y7, Y7
 	VPMULUDQ     vectorConstants<>+128(SB), Y6, Y6
 	VPMULUDQ     vectorConstants<>+256(SB), Y1, Y1
-	VPSRLQ       $0x20, Y6, Y8
-	VPSRLQ       $0x20, Y1, Y9
+	VMOVSHDUP    Y6, Y8
+	VMOVSHDUP    Y1, Y9
 	VPXOR        96(R11), Y4, Y4
 	VPXOR        Y9, Y4, Y4
 	VPXOR        128(R11), Y8, Y8
 	VPMULUDQ     vectorConstants<>+128(SB), Y3, Y3
 	VPMULUDQ     vectorConstants<>+256(SB), Y7, Y7
-	VPSRLQ       $0x20, Y3, Y9
-	VPSRLQ       $0x20, Y7, Y10
+	VMOVSHDUP    Y3, Y9
+	VMOVSHDUP    Y7, Y10
 	VPXOR        160(R11), Y2, Y2
 	VPXOR        Y10, Y2, Y2
 	VPXOR        192(R11), Y5, Y5
 	VPXOR        Y9, Y5, Y5
 	VPMULUDQ     vectorConstants<>+128(SB), Y4, Y4
 	VPMULUDQ     vectorConstants<>+256(SB), Y8, Y8
-	VPSRLQ       $0x20, Y4, Y9
-	VPSRLQ       $0x20, Y8, Y10
+	VMOVSHDUP    Y4, Y9
+	VMOVSHDUP    Y8, Y10
 	VPXOR        160(R11), Y1, Y1
 	VPXOR        Y10, Y1, Y1
 	VPXOR        192(R11), Y6, Y6
 	VPXOR        Y9, Y6, Y6
 	VPMULUDQ     vectorConstants<>+128(SB), Y2, Y2
 	VPMULUDQ     vectorConstants<>+256(SB), Y5, Y5
-	VPSRLQ       $0x20, Y2, Y9
-	VPSRLQ       $0x20, Y5, Y10
+	VMOVSHDUP    Y2, Y9
+	VMOVSHDUP    Y5, Y10
 	VPXOR        224(R11), Y7, Y7
 	VPXOR        Y10, Y7, Y7
 	VPXOR        256(R11), Y3, Y3
 	VPXOR        Y9, Y3, Y3
 	VPMULUDQ     vectorConstants<>+128(SB), Y1, Y1
 	VPMULUDQ     vectorConstants<>+256(SB), Y6, Y6
-	VPSRLQ       $0x20, Y1, Y9
-	VPSRLQ       $0x20, Y6, Y10
+	VMOVSHDUP    Y1, Y9
+	VMOVSHDUP    Y6, Y10
 	VPXOR        224(R11), Y8, Y8
 	VPXOR        Y10, Y8, Y8
 	VPXOR        256(R11), Y4, Y4
 	VPXOR        Y9, Y4, Y4
 	VPMULUDQ     vectorConstants<>+128(SB), Y7, Y7
 	VPMULUDQ     vectorConstants<>+256(SB), Y3, Y3
-	VPSRLQ       $0x20, Y7, Y9
-	VPSRLQ       $0x20, Y3, Y10
+	VMOVSHDUP    Y7, Y9
+	VMOVSHDUP    Y3, Y10
 	VPXOR        288(R11), Y5, Y5
 	VPXOR        Y10, Y5, Y5
 	VPXOR        320(R11), Y2, Y2
 	VPXOR        Y9, Y2, Y2
 	VPMULUDQ     vectorConstants<>+128(SB), Y8, Y8
 	VPMULUDQ     vectorConstants<>+256(SB), Y4, Y4
-	VPSRLQ       $0x20, Y8, Y9
-	VPSRLQ       $0x20, Y4, Y10
+	VMOVSHDUP    Y8, Y9
+	VMOVSHDUP    Y4, Y10
 	VPXOR        288(R11), Y6, Y6
 	VPXOR        Y10, Y6, Y6
 	VPXOR        320(R11), Y1, Y1
 	VPXOR        Y9, Y1, Y1
 	VPMULUDQ     vectorConstants<>+128(SB), Y5, Y5
 	VPMULUDQ     vectorConstants<>+256(SB), Y2, Y2
-	VPSRLQ       $0x20, Y5, Y9
-	VPSRLQ       $0x20, Y2, Y10
+	VMOVSHDUP    Y5, Y9
+	VMOVSHDUP    Y2, Y10
 	VPXOR        352(R11), Y3, Y3
 	VPXOR        Y10, Y3, Y3
 	VPXOR        384(R11), Y7, Y7
 	VPXOR        Y9, Y7, Y7
 	VPMULUDQ     vectorConstants<>+128(SB), Y6, Y6
 	VPMULUDQ     vectorConstants<>+256(SB), Y1, Y1
-	VPSRLQ       $0x20, Y6, Y9
-	VPSRLQ       $0x20, Y1, Y10
+	VMOVSHDUP    Y6, Y9
+	VMOVSHDUP    Y1, Y10
 	VPXOR        352(R11), Y4, Y4
 	VPXOR        Y10, Y4, Y4
 	VPXOR        384(R11), Y8, Y8
 	VPXOR        Y9, Y8, Y8
 	VPMULUDQ     vectorConstants<>+128(SB), Y3, Y3
 	VPMULUDQ     vectorConstants<>+256(SB), Y7, Y7
-	VPSRLQ       $0x20, Y3, Y9
-	VPSRLQ       $0x20, Y7, Y10
+	VMOVSHDUP    Y3, Y9
+	VMOVSHDUP    Y7, Y10
 	VPXOR        416(R11), Y2, Y2
 	VPXOR        Y10, Y2, Y2
 	VPXOR        448(R11), Y5, Y5
 	VPXOR        Y9, Y5, Y5
 	VPMULUDQ     vectorConstants<>+128(SB), Y4, Y4
 	VPMULUDQ     vectorConstants<>+256(SB), Y8, Y8
-	VPSRLQ       $0x20, Y4, Y9
-	VPSRLQ       $0x20, Y8, Y10
+	VMOVSHDUP    Y4, Y9
+	VMOVSHDUP    Y8, Y10
 	VPXOR        416(R11), Y1, Y1
 	VPXOR        Y10, Y1, Y1
 	VPXOR        448(R11), Y6, Y6
 	VPXOR        Y9, Y6, Y6
 	VPMULUDQ     vectorConstants<>+128(SB), Y2, Y2
 	VPMULUDQ     vectorConstants<>+256(SB), Y5, Y5
-	VPSRLQ       $0x20, Y2, Y9
-	VPSRLQ       $0x20, Y5, Y10
+	VMOVSHDUP    Y2, Y9
+	VMOVSHDUP    Y5, Y10
 	VPXOR        480(R11), Y7, Y7
 	VPXOR        Y10, Y7, Y7
 	VPXOR        512(R11), Y3, Y3
 	VPXOR        Y9, Y3, Y3
 	VPMULUDQ     vectorConstants<>+128(SB), Y1, Y1
 	VPMULUDQ     vectorConstants<>+256(SB), Y6, Y6
-	VPSRLQ       $0x20, Y1, Y9
-	VPSRLQ       $0x20, Y6, Y10
+	VMOVSHDUP    Y1, Y9
+	VMOVSHDUP    Y6, Y10
 	VPXOR        480(R11), Y8, Y8
 	VPXOR        Y10, Y8, Y8
 	VPXOR        512(R11), Y4, Y4
 	VPXOR        Y9, Y4, Y4
 	VPMULUDQ     vectorConstants<>+128(SB), Y7, Y7
 	VPMULUDQ     vectorConstants<>+256(SB), Y3, Y3
-	VPSRLQ       $0x20, Y7, Y9
-	VPSRLQ       $0x20, Y3, Y10
+	VMOVSHDUP    Y7, Y9
+	VMOVSHDUP    Y3, Y10
 	VPXOR        544(R11), Y5, Y5
 	VPXOR        Y10, Y5, Y5
 	VPXOR        576(R11), Y2, Y2
 	VPXOR        Y9, Y2, Y2
 	VPMULUDQ     vectorConstants<>+128(SB), Y8, Y8
 	VPMULUDQ     vectorConstants<>+256(SB), Y4, Y4
-	VPSRLQ       $0x20, Y8, Y9
-	VPSRLQ       $0x20, Y4, Y10
+	VMOVSHDUP    Y8, Y9
+	VMOVSHDUP    Y4, Y10
 	VPXOR        544(R11), Y6, Y6
 	VPXOR        Y10, Y6, Y6
 	VPXOR        576(R11), Y1, Y1
@@ -879,103 +879,103 @@ TEXT ·innerNoiseAVX512(SB), $0-68
 	VPADDD          vectorConstants<>+1856(SB), Z7, Z7
 	VPADDD.BCST     vectorConstants<>+192(SB), Z7, Z8
 	VPMULUDQ.BCST   vectorConstants<>+128(SB), Z7, Z9
-	VPSRLQ          $0x20, Z9, Z10
+	VMOVSHDUP       Z9, Z10
 	VPXORD.BCST     (R8), Z10, Z10
 	VPMULUDQ.BCST   vectorConstants<>+128(SB), Z8, Z8
-	VPSRLQ          $0x20, Z8, Z15
+	VMOVSHDUP       Z8, Z15
 	VPXORD.BCST     (R8), Z15, Z15
 	VPADDD.BCST     vectorConstants<>+1920(SB), Z7, Z7
 	VMOVAPS         Z7, Z7
 	VPMULUDQ.BCST   vectorConstants<>+256(SB), Z10, Z10
-	VPSRLQ          $0x20, Z10, Z16
+	VMOVSHDUP       Z10, Z16
 	VPXORD.BCST     4(R8), Z16, Z16
 	VPXORD.BCST     8(R8), Z9, Z9
 	VPMULUDQ.BCST   vectorConstants<>+256(SB), Z15, Z15
-	VPSRLQ          $0x20, Z15, Z17
+	VMOVSHDUP       Z15, Z17
 	VPXORD.BCST     4(R8), Z17, Z17
 	VPXORD.BCST     8(R8), Z8, Z8
 	VPMULUDQ.BCST   vectorConstants<>+128(SB), Z16, Z16
 	VPMULUDQ.BCST   vectorConstants<>+256(SB), Z9, Z9
-	VPSRLQ          $0x20, Z16, Z18
-	VPSRLQ          $0x20, Z9, Z19
+	VMOVSHDUP       Z16, Z18
+	VMOVSHDUP       Z9, Z19
 	VPTERNLOGD.BCST $0x96, 12(R8), Z10, Z19
 	VPXORD.BCST     16(R8), Z18, Z10
 	VPMULUDQ.BCST   vectorConstants<>+128(SB), Z17, Z17
 	VPMULUDQ.BCST   vectorConstants<>+256(SB), Z8, Z8
-	VPSRLQ          $0x20, Z17, Z18
-	VPSRLQ          $0x20, Z8, Z20
+	VMOVSHDUP       Z17, Z18
+	VMOVSHDUP       Z8, Z20
 	VPTERNLOGD.BCST $0x96, 12(R8), Z15, Z20
 	VPXORD.BCST     16(R8), Z18, Z15
 	VPMULUDQ.BCST   vectorConstants<>+128(SB), Z19, Z18
 	VPMULUDQ.BCST   vectorConstants<>+256(SB), Z10, Z10
-	VPSRLQ          $0x20, Z18, Z19
-	VPSRLQ          $0x20, Z10, Z21
+	VMOVSHDUP       Z18, Z19
+	VMOVSHDUP       Z10, Z21
 	VPTERNLOGD.BCST $0x96, 20(R8), Z9, Z21
 	VPTERNLOGD.BCST $0x96, 24(R8), Z16, Z19
 	VPMULUDQ.BCST   vectorConstants<>+128(SB), Z20, Z9
 	VPMULUDQ.BCST   vectorConstants<>+256(SB), Z15, Z15
-	VPSRLQ          $0x20, Z9, Z16
-	VPSRLQ          $0x20, Z15, Z20
+	VMOVSHDUP       Z9, Z16
+	VMOVSHDUP       Z15, Z20
 	VPTERNLOGD.BCST $0x96, 20(R8), Z8, Z20
 	VPTERNLOGD.BCST $0x96, 24(R8), Z17, Z16
 	VPMULUDQ.BCST   vectorConstants<>+128(SB), Z21, Z8
 	VPMULUDQ.BCST   vectorConstants<>+256(SB), Z19, Z17
-	VPSRLQ          $0x20, Z8, Z19
-	VPSRLQ          $0x20, Z17, Z21
+	VMOVSHDUP       Z8, Z19
+	VMOVSHDUP       Z17, Z21
 	VPTERNLOGD.BCST $0x96, 28(R8), Z10, Z21
 	VPTERNLOGD.BCST $0x96, 32(R8), Z18, Z19
 	VPMULUDQ.BCST   vectorConstants<>+128(SB), Z20, Z10
 	VPMULUDQ.BCST   vectorConstants<>+256(SB), Z16, Z16
-	VPSRLQ          $0x20, Z10, Z18
-	VPSRLQ          $0x20, Z16, Z20
+	VMOVSHDUP       Z10, Z18
+	VMOVSHDUP       Z16, Z20
 	VPTERNLOGD.BCST $0x96, 28(R8), Z15, Z20
 	VPTERNLOGD.BCST $0x96, 32(R8), Z9, Z18
 	VPMULUDQ.BCST   vectorConstants<>+128(SB), Z21, Z9
 	VPMULUDQ.BCST   vectorConstants<>+256(SB), Z19, Z15
-	VPSRLQ          $0x20, Z9, Z19
-	VPSRLQ          $0x20, Z15, Z21
+	VMOVSHDUP       Z9, Z19
+	VMOVSHDUP       Z15, Z21
 	VPTERNLOGD.BCST $0x96, 36(R8), Z17, Z21
 	VPTERNLOGD.BCST $0x96, 40(R8), Z8, Z19
 	VPMULUDQ.BCST   vectorConstants<>+128(SB), Z20, Z8
 	VPMULUDQ.BCST   vectorConstants<>+256(SB), Z18, Z17
-	VPSRLQ          $0x20, Z8, Z18
-	VPSRLQ          $0x20, Z17, Z20
+	VMOVSHDUP       Z8, Z18
+	VMOVSHDUP       Z17, Z20
 	VPTERNLOGD.BCST $0x96, 36(R8), Z16, Z20
 	VPTERNLOGD.BCST $0x96, 40(R8), Z10, Z18
 	VPMULUDQ.BCST   vectorConstants<>+128(SB), Z21, Z10
 	VPMULUDQ.BCST   vectorConstants<>+256(SB), Z19, Z16
-	VPSRLQ          $0x20, Z10, Z19
-	VPSRLQ          $0x20, Z16, Z21
+	VMOVSHDUP       Z10, Z19
+	VMOVSHDUP       Z16, Z21
 	VPTERNLOGD.BCST $0x96, 44(R8), Z15, Z21
 	VPTERNLOGD.BCST $0x96, 48(R8), Z9, Z19
 	VPMULUDQ.BCST   vectorConstants<>+128(SB), Z20, Z9
 	VPMULUDQ.BCST   vectorConstants<>+256(SB), Z18, Z15
-	VPSRLQ          $0x20, Z9, Z18
-	VPSRLQ          $0x20, Z15, Z20
+	VMOVSHDUP       Z9, Z18
+	VMOVSHDUP       Z15, Z20
 	VPTERNLOGD.BCST $0x96, 44(R8), Z17, Z20
 	VPTERNLOGD.BCST $0x96, 48(R8), Z8, Z18
 	VPMULUDQ.BCST   vectorConstants<>+128(SB), Z21, Z8
 	VPMULUDQ.BCST   vectorConstants<>+256(SB), Z19, Z17
-	VPSRLQ          $0x20, Z8, Z19
-	VPSRLQ          $0x20, Z17, Z21
+	VMOVSHDUP       Z8, Z19
+	VMOVSHDUP       Z17, Z21
 	VPTERNLOGD.BCST $0x96, 52(R8), Z16, Z21
 	VPTERNLOGD.BCST $0x96, 56(R8), Z10, Z19
 	VPMULUDQ.BCST   vectorConstants<>+128(SB), Z20, Z10
 	VPMULUDQ.BCST   vectorConstants<>+256(SB), Z18, Z16
-	VPSRLQ          $0x20, Z10, Z18
-	VPSRLQ          $0x20, Z16, Z20
+	VMOVSHDUP       Z10, Z18
+	VMOVSHDUP       Z16, Z20
 	VPTERNLOGD.BCST $0x96, 52(R8), Z15, Z20
 	VPTERNLOGD.BCST $0x96, 56(R8), Z9, Z18
 	VPMULUDQ.BCST   vectorConstants<>+128(SB), Z21, Z9
 	VPMULUDQ.BCST   vectorConstants<>+256(SB), Z19, Z15
-	VPSRLQ          $0x20, Z9, Z19
-	VPSRLQ          $0x20, Z15, Z21
+	VMOVSHDUP       Z9, Z19
+	VMOVSHDUP       Z15, Z21
 	VPTERNLOGD.BCST $0x96, 60(R8), Z17, Z21
 	VPTERNLOGD.BCST $0x96, 64(R8), Z8, Z19
 	VPMULUDQ.BCST   vectorConstants<>+128(SB), Z20, Z8
 	VPMULUDQ.BCST   vectorConstants<>+256(SB), Z18, Z17
-	VPSRLQ          $0x20, Z8, Z18
-	VPSRLQ          $0x20, Z17, Z20
+	VMOVSHDUP       Z8, Z18
+	VMOVSHDUP       Z17, Z20
 	VPTERNLOGD.BCST $0x96, 60(R8), Z16, Z20
 	VPTERNLOGD.BCST $0x96, 64(R8), Z10, Z18
 	VPMULUDQ.BCST   vectorConstants<>+128(SB), Z21, Z10
@@ -996,10 +996,10 @@ TEXT ·innerNoiseAVX512(SB), $0-68
 again:
 	VPADDD.BCST      vectorConstants<>+192(SB), Z7, Z8
 	VPMULUDQ.BCST    vectorConstants<>+128(SB), Z7, Z15
-	VPSRLQ           $0x20, Z15, Z17
+	VMOVSHDUP        Z15, Z17
 	VPXORD.BCST      (R8), Z17, Z17
 	VPMULUDQ.BCST    vectorConstants<>+128(SB), Z8, Z8
-	VPSRLQ           $0x20, Z8, Z18
+	VMOVSHDUP        Z8, Z18
 	VPXORD.BCST      (R8), Z18, Z18
 	PREFETCHT0       256(AX)
 	PREFETCHT0       256(CX)
@@ -1039,11 +1039,11 @@ again:
 	VPADDD.BCST      vectorConstants<>+1920(SB), Z7, Z7
 	VMOVAPS          Z7, Z7
 	VPMULUDQ.BCST    vectorConstants<>+256(SB), Z17, Z17
-	VPSRLQ           $0x20, Z17, Z20
+	VMOVSHDUP        Z17, Z20
 	VPXORD.BCST      4(R8), Z20, Z20
 	VPXORD.BCST      8(R8), Z15, Z15
 	VPMULUDQ.BCST    vectorConstants<>+256(SB), Z18, Z18
-	VPSRLQ           $0x20, Z18, Z21
+	VMOVSHDUP        Z18, Z21
 	VPXORD.BCST      4(R8), Z21, Z21
 	VPXORD.BCST      8(R8), Z8, Z8
 	PREFETCHT0       256(DX)
@@ -1083,14 +1083,14 @@ again:
 	VPTERNLOGD.BCST  $0x78, vectorConstants<>+1216(SB), Z16, Z9
 	VPMULUDQ.BCST    vectorConstants<>+128(SB), Z20, Z20
 	VPMULUDQ.BCST    vectorConstants<>+256(SB), Z15, Z15
-	VPSRLQ           $0x20, Z20, Z22
-	VPSRLQ           $0x20, Z15, Z23
+	VMOVSHDUP        Z20, Z22
+	VMOVSHDUP        Z15, Z23
 	VPTERNLOGD.BCST  $0x96, 12(R8), Z17, Z23
 	VPXORD.BCST      16(R8), Z22, Z17
 	VPMULUDQ.BCST    vectorConstants<>+128(SB), Z21, Z21
 	VPMULUDQ.BCST    vectorConstants<>+256(SB), Z8, Z8
-	VPSRLQ           $0x20, Z21, Z22
-	VPSRLQ           $0x20, Z8, Z24
+	VMOVSHDUP        Z21, Z22
+	VMOVSHDUP        Z8, Z24
 	VPTERNLOGD.BCST  $0x96, 12(R8), Z18, Z24
 	VPXORD.BCST      16(R8), Z22, Z18
 	PREFETCHT0       256(SI)
@@ -1118,14 +1118,14 @@ again:
 	VADDPS           Z27, Z26, Z25
 	VPMULUDQ.BCST    vectorConstants<>+128(SB), Z23, Z23
 	VPMULUDQ.BCST    vectorConstants<>+256(SB), Z17, Z17
-	VPSRLQ           $0x20, Z23, Z26
-	VPSRLQ           $0x20, Z17, Z27
+	VMOVSHDUP        Z23, Z26
+	VMOVSHDUP        Z17, Z27
 	VPTERNLOGD.BCST  $0x96, 20(R8), Z15, Z27
 	VPTERNLOGD.BCST  $0x96, 24(R8), Z20, Z26
 	VPMULUDQ.BCST    vectorConstants<>+128(SB), Z24, Z15
 	VPMULUDQ.BCST    vectorConstants<>+256(SB), Z18, Z18
-	VPSRLQ           $0x20, Z15, Z20
-	VPSRLQ           $0x20, Z18, Z24
+	VMOVSHDUP        Z15, Z20
+	VMOVSHDUP        Z18, Z24
 	VPTERNLOGD.BCST  $0x96, 20(R8), Z8, Z24
 	VPTERNLOGD.BCST  $0x96, 24(R8), Z21, Z20
 	PREFETCHT0       320(CX)
@@ -1153,14 +1153,14 @@ again:
 	VADDPS           Z29, Z28, Z21
 	VPMULUDQ.BCST    vectorConstants<>+128(SB), Z27, Z27
 	VPMULUDQ.BCST    vectorConstants<>+256(SB), Z26, Z26
-	VPSRLQ           $0x20, Z27, Z28
-	VPSRLQ           $0x20, Z26, Z29
+	VMOVSHDUP        Z27, Z28
+	VMOVSHDUP        Z26, Z29
 	VPTERNLOGD.BCST  $0x96, 28(R8), Z17, Z29
 	VPTERNLOGD.BCST  $0x96, 32(R8), Z23, Z28
 	VPMULUDQ.BCST    vectorConstants<>+128(SB), Z24, Z17
 	VPMULUDQ.BCST    vectorConstants<>+256(SB), Z20, Z20
-	VPSRLQ           $0x20, Z17, Z23
-	VPSRLQ           $0x20, Z20, Z24
+	VMOVSHDUP        Z17, Z23
+	VMOVSHDUP        Z20, Z24
 	VPTERNLOGD.BCST  $0x96, 28(R8), Z18, Z24
 	VPTERNLOGD.BCST  $0x96, 32(R8), Z15, Z23
 	PREFETCHT0       320(BX)
@@ -1174,14 +1174,14 @@ again:
 	VUNPCKHPS        Z10, Z15, Z10
 	VPMULUDQ.BCST    vectorConstants<>+128(SB), Z29, Z15
 	VPMULUDQ.BCST    vectorConstants<>+256(SB), Z28, Z19
-	VPSRLQ           $0x20, Z15, Z22
-	VPSRLQ           $0x20, Z19, Z25
+	VMOVSHDUP        Z15, Z22
+	VMOVSHDUP        Z19, Z25
 	VPTERNLOGD.BCST  $0x96, 36(R8), Z26, Z25
 	VPTERNLOGD.BCST  $0x96, 40(R8), Z27, Z22
 	VPMULUDQ.BCST    vectorConstants<>+128(SB), Z24, Z24
 	VPMULUDQ.BCST    vectorConstants<>+256(SB), Z23, Z23
-	VPSRLQ           $0x20, Z24, Z26
-	VPSRLQ           $0x20, Z23, Z27
+	VMOVSHDUP        Z24, Z26
+	VMOVSHDUP        Z23, Z27
 	VPTERNLOGD.BCST  $0x96, 36(R8), Z20, Z27
 	VPTERNLOGD.BCST  $0x96, 40(R8), Z17, Z26
 	PREFETCHT0       384(AX)
@@ -1195,14 +1195,14 @@ again:
 	VUNPCKHPS        Z9, Z8, Z8
 	VPMULUDQ.BCST    vectorConstants<>+128(SB), Z25, Z9
 	VPMULUDQ.BCST    vectorConstants<>+256(SB), Z22, Z17
-	VPSRLQ           $0x20, Z9, Z20
-	VPSRLQ           $0x20, Z17, Z21
+	VMOVSHDUP        Z9, Z20
+	VMOVSHDUP        Z17, Z21
 	VPTERNLOGD.BCST  $0x96, 44(R8), Z19, Z21
 	VPTERNLOGD.BCST  $0x96, 48(R8), Z15, Z20
 	VPMULUDQ.BCST    vectorConstants<>+128(SB), Z27, Z15
 	VPMULUDQ.BCST    vectorConstants<>+256(SB), Z26, Z19
-	VPSRLQ           $0x20, Z15, Z22
-	VPSRLQ           $0x20, Z19, Z25
+	VMOVSHDUP        Z15, Z22
+	VMOVSHDUP        Z19, Z25
 	VPTERNLOGD.BCST  $0x96, 44(R8), Z23, Z25
 	VPTERNLOGD.BCST  $0x96, 48(R8), Z24, Z22
 	PREFETCHT0       384(DX)
@@ -1233,14 +1233,14 @@ again:
 	VMOVUPS          Z18, (CX)
 	VPMULUDQ.BCST    vectorConstants<>+128(SB), Z21, Z18
 	VPMULUDQ.BCST    vectorConstants<>+256(SB), Z20, Z20
-	VPSRLQ           $0x20, Z18, Z21
-	VPSRLQ           $0x20, Z20, Z23
+	VMOVSHDUP        Z18, Z21
+	VMOVSHDUP        Z20, Z23
 	VPTERNLOGD.BCST  $0x96, 52(R8), Z17, Z23
 	VPTERNLOGD.BCST  $0x96, 56(R8), Z9, Z21
 	VPMULUDQ.BCST    vectorConstants<>+128(SB), Z25, Z9
 	VPMULUDQ.BCST    vectorConstants<>+256(SB), Z22, Z17
-	VPSRLQ           $0x20, Z9, Z22
-	VPSRLQ           $0x20, Z17, Z24
+	VMOVSHDUP        Z9, Z22
+	VMOVSHDUP        Z17, Z24
 	VPTERNLOGD.BCST  $0x96, 52(R8), Z19, Z24
 	VPTERNLOGD.BCST  $0x96, 56(R8), Z15, Z22
 	PREFETCHT0       384(SI)
@@ -1271,14 +1271,14 @@ again:
 	VMOVUPS          Z10, 64(CX)
 	VPMULUDQ.BCST    vectorConstants<>+128(SB), Z23, Z10
 	VPMULUDQ.BCST    vectorConstants<>+256(SB), Z21, Z15
-	VPSRLQ           $0x20, Z10, Z19
-	VPSRLQ           $0x20, Z15, Z21
+	VMOVSHDUP        Z10, Z19
+	VMOVSHDUP        Z15, Z21
 	VPTERNLOGD.BCST  $0x96, 60(R8), Z20, Z21
 	VPTERNLOGD.BCST  $0x96, 64(R8), Z18, Z19
 	VPMULUDQ.BCST    vectorConstants<>+128(SB), Z24, Z18
 	VPMULUDQ.BCST    vectorConstants<>+256(SB), Z22, Z20
-	VPSRLQ           $0x20, Z18, Z22
-	VPSRLQ           $0x20, Z20, Z23
+	VMOVSHDUP        Z18, Z22
+	VMOVSHDUP        Z20, Z23
 	VPTERNLOGD.BCST  $0x96, 60(R8), Z17, Z23
 	VPTERNLOGD.BCST  $0x96, 64(R8), Z9, Z22
 	PREFETCHT0       448(CX)

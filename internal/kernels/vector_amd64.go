@@ -115,6 +115,14 @@ func leakyReluGradAsm[T Float](dx, x, dy []T, alpha T) int {
 	return n
 }
 
+func rectifiedGradAsm[T Float](dx, y, dy []T, scale T) int {
+	n := wholeVectors[T](len(y))
+	if n > 0 {
+		rectifiedGradAVX2(first(dx[:n]), first(y), first(dy[:n]), float32(scale), n)
+	}
+	return n
+}
+
 func clipAsm[T Float](y, x []T, lo, hi T) int {
 	n := wholeVectors[T](len(x))
 	if n > 0 {
@@ -128,15 +136,6 @@ func withinAsm[T Float](dx, x, dy []T, lo, hi T) int {
 	n := wholeVectors[T](len(x))
 	if n > 0 {
 		withinAVX2(first(dx[:n]), first(x), first(dy[:n]), float32(lo), float32(hi), n)
-	}
-	return n
-}
-
-// dropMaskAsm sets y[i] = x[i]*scale where words[i] >= threshold, else 0.
-func dropMaskAsm[T Float](y, x []T, words []uint32, threshold uint32, scale T) int {
-	n := wholeVectors[T](len(x))
-	if n > 0 {
-		dropMaskAVX2(first(y[:n]), first(x), &words[:n][0], threshold, float32(scale), n)
 	}
 	return n
 }
@@ -198,11 +197,15 @@ func maxAsm[T Float](x []T) (top T, n int) {
 }
 
 func sumRowsAsm[T Float](sum *[Tile]float64, x []T, ld, rows, n int) int {
-	n = vectorsOf[T](n, 4)
-	if n > 0 {
-		sumRowsAVX2(&sum[0], first(x), n, ld, rows)
+	done := wideVectors[T](n)
+	if done > 0 {
+		sumRowsAVX512(&sum[0], first(x), done, ld, rows)
 	}
-	return n
+	if n := vectorsOf[T](n-done, 4); n > 0 {
+		sumRowsAVX2(&sum[done], first(x[done:]), n, ld, rows)
+		done += n
+	}
+	return done
 }
 
 func momentsAsm[T Float](x []T, k float64, s *Sums) int {
@@ -222,19 +225,47 @@ func dotCentredAsm[T Float](x, dy []T, mean float64, s *Sums) int {
 }
 
 func momentsRowsAsm[T Float](sum, square *[Tile]float64, x []T, ld, rows int, k []T) int {
-	n := vectorsOf[T](len(k), 4)
-	if n > 0 {
-		momentsRowsAVX2(&sum[0], &square[0], first(x), first(k), n, ld, rows)
+	done := wideVectors[T](len(k))
+	if done > 0 {
+		momentsRowsAVX512(&sum[0], &square[0], first(x), first(k), done, ld, rows)
 	}
-	return n
+	if n := vectorsOf[T](len(k)-done, 4); n > 0 {
+		momentsRowsAVX2(&sum[done], &square[done], first(x[done:]), first(k[done:]), n, ld, rows)
+		done += n
+	}
+	return done
 }
 
 func dotCentredRowsAsm[T Float](sum, dot *[Tile]float64, x, dy []T, ld, rows int, mean []T) int {
-	n := vectorsOf[T](len(mean), 4)
-	if n > 0 {
-		dotCentredRowsAVX2(&sum[0], &dot[0], first(x), first(dy), first(mean), n, ld, rows)
+	done := wideVectors[T](len(mean))
+	if done > 0 {
+		dotCentredRowsAVX512(&sum[0], &dot[0], first(x), first(dy), first(mean), done, ld, rows)
 	}
-	return n
+	if n := vectorsOf[T](len(mean)-done, 4); n > 0 {
+		dotCentredRowsAVX2(&sum[done], &dot[done], first(x[done:]), first(dy[done:]), first(mean[done:]), n, ld, rows)
+		done += n
+	}
+	return done
+}
+
+func dotRectifiedRowsAsm[T Float](sum, dot *[Tile]float64, x, dy, y []T, ld, rows int, mean []T, scale T) int {
+	done := wideVectors[T](len(mean))
+	if done > 0 {
+		dotRectifiedRowsAVX512(&sum[0], &dot[0], first(x), first(dy), first(y), first(mean), done, ld, rows, float32(scale))
+	}
+	if n := vectorsOf[T](len(mean)-done, 4); n > 0 {
+		dotRectifiedRowsAVX2(&sum[done], &dot[done], first(x[done:]), first(dy[done:]), first(y[done:]), first(mean[done:]), n, ld, rows, float32(scale))
+		done += n
+	}
+	return done
+}
+
+// wideVectors is the largest multiple of 8 up to n if AVX-512 has a loop for T, else 0.
+func wideVectors[T Float](n int) int {
+	if cpuLevel < levelAVX512 {
+		return 0
+	}
+	return vectorsOf[T](n, 8)
 }
 
 // lstmStepAsm and lstmGradAsm do as many units as are whole vectors.

@@ -1307,6 +1307,74 @@ done:
 	VZEROUPPER
 	RET
 
+// func rectifiedGradAVX2(y *float32, out *float32, dy *float32, scale float32, n int)
+// Requires: AVX
+TEXT ·rectifiedGradAVX2(SB), NOSPLIT, $0-40
+	MOVQ         y+0(FP), AX
+	MOVQ         out+8(FP), CX
+	MOVQ         dy+16(FP), DX
+	VBROADCASTSS scale+24(FP), Y0
+	MOVQ         n+32(FP), BX
+	SUBQ         $+32, BX
+	JL           few
+
+many:
+	VMOVUPS (CX), Y1
+	VMOVUPS (DX), Y2
+	VMULPS  Y0, Y2, Y2
+	VXORPS  Y3, Y3, Y3
+	VCMPPS  $0x16, Y3, Y1, Y1
+	VANDPS  Y1, Y2, Y1
+	VMOVUPS Y1, (AX)
+	VMOVUPS 32(CX), Y1
+	VMOVUPS 32(DX), Y2
+	VMULPS  Y0, Y2, Y2
+	VXORPS  Y3, Y3, Y3
+	VCMPPS  $0x16, Y3, Y1, Y1
+	VANDPS  Y1, Y2, Y1
+	VMOVUPS Y1, 32(AX)
+	VMOVUPS 64(CX), Y1
+	VMOVUPS 64(DX), Y2
+	VMULPS  Y0, Y2, Y2
+	VXORPS  Y3, Y3, Y3
+	VCMPPS  $0x16, Y3, Y1, Y1
+	VANDPS  Y1, Y2, Y1
+	VMOVUPS Y1, 64(AX)
+	VMOVUPS 96(CX), Y1
+	VMOVUPS 96(DX), Y2
+	VMULPS  Y0, Y2, Y2
+	VXORPS  Y3, Y3, Y3
+	VCMPPS  $0x16, Y3, Y1, Y1
+	VANDPS  Y1, Y2, Y1
+	VMOVUPS Y1, 96(AX)
+	ADDQ    $+128, CX
+	ADDQ    $+128, DX
+	ADDQ    $+128, AX
+	SUBQ    $+32, BX
+	JGE     many
+
+few:
+	ADDQ $+32, BX
+	JZ   done
+
+one:
+	VMOVUPS (CX), Y1
+	VMOVUPS (DX), Y2
+	VMULPS  Y0, Y2, Y2
+	VXORPS  Y3, Y3, Y3
+	VCMPPS  $0x16, Y3, Y1, Y1
+	VANDPS  Y1, Y2, Y1
+	VMOVUPS Y1, (AX)
+	ADDQ    $+32, CX
+	ADDQ    $+32, DX
+	ADDQ    $+32, AX
+	SUBQ    $+8, BX
+	JNZ     one
+
+done:
+	VZEROUPPER
+	RET
+
 // func leakyReluAVX2(y *float32, x *float32, alpha float32, n int)
 // Requires: AVX
 TEXT ·leakyReluAVX2(SB), NOSPLIT, $0-32
@@ -1646,75 +1714,6 @@ one:
 	ADDQ    $+32, AX
 	SUBQ    $+8, BX
 	JNZ     one
-
-done:
-	VZEROUPPER
-	RET
-
-// func dropMaskAVX2(y *float32, x *float32, words *uint32, threshold uint32, scale float32, n int)
-// Requires: AVX, AVX2
-TEXT ·dropMaskAVX2(SB), NOSPLIT, $0-40
-	MOVQ         y+0(FP), AX
-	MOVQ         x+8(FP), CX
-	MOVQ         words+16(FP), DX
-	VBROADCASTSS threshold+24(FP), Y0
-	VBROADCASTSS scale+28(FP), Y1
-	MOVQ         n+32(FP), BX
-	SUBQ         $+32, BX
-	JL           few
-
-many:
-	VMOVUPS  (CX), Y2
-	VMOVUPS  (DX), Y3
-	VPMAXUD  Y0, Y3, Y4
-	VPCMPEQD Y4, Y3, Y3
-	VMULPS   Y1, Y2, Y2
-	VANDPS   Y3, Y2, Y2
-	VMOVUPS  Y2, (AX)
-	VMOVUPS  32(CX), Y2
-	VMOVUPS  32(DX), Y3
-	VPMAXUD  Y0, Y3, Y4
-	VPCMPEQD Y4, Y3, Y3
-	VMULPS   Y1, Y2, Y2
-	VANDPS   Y3, Y2, Y2
-	VMOVUPS  Y2, 32(AX)
-	VMOVUPS  64(CX), Y2
-	VMOVUPS  64(DX), Y3
-	VPMAXUD  Y0, Y3, Y4
-	VPCMPEQD Y4, Y3, Y3
-	VMULPS   Y1, Y2, Y2
-	VANDPS   Y3, Y2, Y2
-	VMOVUPS  Y2, 64(AX)
-	VMOVUPS  96(CX), Y2
-	VMOVUPS  96(DX), Y3
-	VPMAXUD  Y0, Y3, Y4
-	VPCMPEQD Y4, Y3, Y3
-	VMULPS   Y1, Y2, Y2
-	VANDPS   Y3, Y2, Y2
-	VMOVUPS  Y2, 96(AX)
-	ADDQ     $+128, CX
-	ADDQ     $+128, DX
-	ADDQ     $+128, AX
-	SUBQ     $+32, BX
-	JGE      many
-
-few:
-	ADDQ $+32, BX
-	JZ   done
-
-one:
-	VMOVUPS  (CX), Y2
-	VMOVUPS  (DX), Y3
-	VPMAXUD  Y0, Y3, Y4
-	VPCMPEQD Y4, Y3, Y3
-	VMULPS   Y1, Y2, Y2
-	VANDPS   Y3, Y2, Y2
-	VMOVUPS  Y2, (AX)
-	ADDQ     $+32, CX
-	ADDQ     $+32, DX
-	ADDQ     $+32, AX
-	SUBQ     $+8, BX
-	JNZ      one
 
 done:
 	VZEROUPPER
@@ -3564,59 +3563,59 @@ loopDot:
 TEXT ·sumRowsAVX2(SB), NOSPLIT, $0-40
 	MOVQ sum+0(FP), AX
 	MOVQ x+8(FP), CX
-	MOVQ n+16(FP), DX
 	MOVQ ld+24(FP), BX
 	SHLQ $0x02, BX
+	MOVQ n+16(FP), SI
 
-line:
-	CMPQ    DX, $0x10
-	JL      lineDone
-	VMOVUPS (AX), Y0
-	VMOVUPS 32(AX), Y1
-	VMOVUPS 64(AX), Y2
-	VMOVUPS 96(AX), Y3
-	MOVQ    CX, DI
-	MOVQ    rows+32(FP), SI
+block:
+	CMPQ    SI, $0x00000010
+	JL      blockDone
+	VMOVUPD (AX), Y0
+	VMOVUPD 32(AX), Y1
+	VMOVUPD 64(AX), Y2
+	VMOVUPD 96(AX), Y3
+	MOVQ    CX, DX
+	MOVQ    rows+32(FP), DI
 
-lineRow:
-	VCVTPS2PD (DI), Y4
+blockRow:
+	VCVTPS2PD (DX), Y4
 	VADDPD    Y4, Y0, Y0
-	VCVTPS2PD 16(DI), Y4
+	VCVTPS2PD 16(DX), Y4
 	VADDPD    Y4, Y1, Y1
-	VCVTPS2PD 32(DI), Y4
+	VCVTPS2PD 32(DX), Y4
 	VADDPD    Y4, Y2, Y2
-	VCVTPS2PD 48(DI), Y4
+	VCVTPS2PD 48(DX), Y4
 	VADDPD    Y4, Y3, Y3
-	ADDQ      BX, DI
-	DECQ      SI
-	JNZ       lineRow
+	ADDQ      BX, DX
+	DECQ      DI
+	JNZ       blockRow
 	VMOVUPD   Y0, (AX)
 	VMOVUPD   Y1, 32(AX)
 	VMOVUPD   Y2, 64(AX)
 	VMOVUPD   Y3, 96(AX)
 	ADDQ      $0x00000080, AX
-	ADDQ      $0x40, CX
-	SUBQ      $0x10, DX
-	JMP       line
+	ADDQ      $0x00000040, CX
+	SUBQ      $0x00000010, SI
+	JMP       block
 
-lineDone:
+blockDone:
 vector:
-	CMPQ    DX, $0x04
+	CMPQ    SI, $0x00000004
 	JL      vectorDone
-	VMOVUPS (AX), Y0
-	MOVQ    CX, DI
-	MOVQ    rows+32(FP), SI
+	VMOVUPD (AX), Y0
+	MOVQ    CX, DX
+	MOVQ    rows+32(FP), DI
 
 vectorRow:
-	VCVTPS2PD (DI), Y1
+	VCVTPS2PD (DX), Y1
 	VADDPD    Y1, Y0, Y0
-	ADDQ      BX, DI
-	DECQ      SI
+	ADDQ      BX, DX
+	DECQ      DI
 	JNZ       vectorRow
 	VMOVUPD   Y0, (AX)
 	ADDQ      $0x00000020, AX
-	ADDQ      $0x10, CX
-	SUBQ      $0x04, DX
+	ADDQ      $0x00000010, CX
+	SUBQ      $0x00000004, SI
 	JMP       vector
 
 vectorDone:
@@ -3629,53 +3628,53 @@ TEXT ·momentsRowsAVX2(SB), NOSPLIT, $0-56
 	MOVQ sum+0(FP), AX
 	MOVQ square+8(FP), CX
 	MOVQ x+16(FP), DX
-	MOVQ k+24(FP), BX
-	MOVQ n+32(FP), SI
+	MOVQ k+24(FP), SI
 	MOVQ ld+40(FP), DI
 	SHLQ $0x02, DI
+	MOVQ n+32(FP), R8
 
-line:
-	CMPQ      SI, $0x10
-	JL        lineDone
-	VMOVUPS   (AX), Y0
-	VMOVUPS   32(AX), Y1
-	VMOVUPS   64(AX), Y2
-	VMOVUPS   96(AX), Y3
-	VMOVUPS   (CX), Y4
-	VMOVUPS   32(CX), Y5
-	VMOVUPS   64(CX), Y6
-	VMOVUPS   96(CX), Y7
-	VCVTPS2PD (BX), Y8
-	VCVTPS2PD 16(BX), Y9
-	VCVTPS2PD 32(BX), Y10
-	VCVTPS2PD 48(BX), Y11
-	MOVQ      DX, R9
-	MOVQ      rows+48(FP), R8
+block:
+	CMPQ      R8, $0x00000010
+	JL        blockDone
+	VMOVUPD   (AX), Y0
+	VMOVUPD   32(AX), Y1
+	VMOVUPD   64(AX), Y2
+	VMOVUPD   96(AX), Y3
+	VMOVUPD   (CX), Y4
+	VMOVUPD   32(CX), Y5
+	VMOVUPD   64(CX), Y6
+	VMOVUPD   96(CX), Y7
+	VCVTPS2PD (SI), Y8
+	VCVTPS2PD 16(SI), Y9
+	VCVTPS2PD 32(SI), Y10
+	VCVTPS2PD 48(SI), Y11
+	MOVQ      DX, BX
+	MOVQ      rows+48(FP), R9
 
-lineRow:
-	VCVTPS2PD (R9), Y12
+blockRow:
+	VCVTPS2PD (BX), Y12
 	VSUBPD    Y8, Y12, Y12
 	VMULPD    Y12, Y12, Y13
 	VADDPD    Y12, Y0, Y0
 	VADDPD    Y13, Y4, Y4
-	VCVTPS2PD 16(R9), Y12
+	VCVTPS2PD 16(BX), Y12
 	VSUBPD    Y9, Y12, Y12
 	VMULPD    Y12, Y12, Y13
 	VADDPD    Y12, Y1, Y1
 	VADDPD    Y13, Y5, Y5
-	VCVTPS2PD 32(R9), Y12
+	VCVTPS2PD 32(BX), Y12
 	VSUBPD    Y10, Y12, Y12
 	VMULPD    Y12, Y12, Y13
 	VADDPD    Y12, Y2, Y2
 	VADDPD    Y13, Y6, Y6
-	VCVTPS2PD 48(R9), Y12
+	VCVTPS2PD 48(BX), Y12
 	VSUBPD    Y11, Y12, Y12
 	VMULPD    Y12, Y12, Y13
 	VADDPD    Y12, Y3, Y3
 	VADDPD    Y13, Y7, Y7
-	ADDQ      DI, R9
-	DECQ      R8
-	JNZ       lineRow
+	ADDQ      DI, BX
+	DECQ      R9
+	JNZ       blockRow
 	VMOVUPD   Y0, (AX)
 	VMOVUPD   Y1, 32(AX)
 	VMOVUPD   Y2, 64(AX)
@@ -3686,37 +3685,37 @@ lineRow:
 	VMOVUPD   Y6, 64(CX)
 	VMOVUPD   Y7, 96(CX)
 	ADDQ      $0x00000080, CX
-	ADDQ      $0x40, DX
-	ADDQ      $0x40, BX
-	SUBQ      $0x10, SI
-	JMP       line
+	ADDQ      $0x00000040, DX
+	ADDQ      $0x00000040, SI
+	SUBQ      $0x00000010, R8
+	JMP       block
 
-lineDone:
+blockDone:
 vector:
-	CMPQ      SI, $0x04
+	CMPQ      R8, $0x00000004
 	JL        vectorDone
-	VMOVUPS   (AX), Y0
-	VMOVUPS   (CX), Y1
-	VCVTPS2PD (BX), Y2
-	MOVQ      DX, R9
-	MOVQ      rows+48(FP), R8
+	VMOVUPD   (AX), Y0
+	VMOVUPD   (CX), Y1
+	VCVTPS2PD (SI), Y2
+	MOVQ      DX, BX
+	MOVQ      rows+48(FP), R9
 
 vectorRow:
-	VCVTPS2PD (R9), Y3
+	VCVTPS2PD (BX), Y3
 	VSUBPD    Y2, Y3, Y3
 	VMULPD    Y3, Y3, Y4
 	VADDPD    Y3, Y0, Y0
 	VADDPD    Y4, Y1, Y1
-	ADDQ      DI, R9
-	DECQ      R8
+	ADDQ      DI, BX
+	DECQ      R9
 	JNZ       vectorRow
 	VMOVUPD   Y0, (AX)
 	ADDQ      $0x00000020, AX
 	VMOVUPD   Y1, (CX)
 	ADDQ      $0x00000020, CX
-	ADDQ      $0x10, DX
-	ADDQ      $0x10, BX
-	SUBQ      $0x04, SI
+	ADDQ      $0x00000010, DX
+	ADDQ      $0x00000010, SI
+	SUBQ      $0x00000004, R8
 	JMP       vector
 
 vectorDone:
@@ -3729,60 +3728,60 @@ TEXT ·dotCentredRowsAVX2(SB), NOSPLIT, $0-64
 	MOVQ sum+0(FP), AX
 	MOVQ dot+8(FP), CX
 	MOVQ x+16(FP), DX
-	MOVQ dy+24(FP), BX
-	MOVQ mean+32(FP), SI
-	MOVQ n+40(FP), DI
-	MOVQ ld+48(FP), R8
-	SHLQ $0x02, R8
+	MOVQ dy+24(FP), SI
+	MOVQ mean+32(FP), R8
+	MOVQ ld+48(FP), R9
+	SHLQ $0x02, R9
+	MOVQ n+40(FP), R10
 
-line:
-	CMPQ      DI, $0x10
-	JL        lineDone
-	VMOVUPS   (AX), Y0
-	VMOVUPS   32(AX), Y1
-	VMOVUPS   64(AX), Y2
-	VMOVUPS   96(AX), Y3
-	VMOVUPS   (CX), Y4
-	VMOVUPS   32(CX), Y5
-	VMOVUPS   64(CX), Y6
-	VMOVUPS   96(CX), Y7
-	VCVTPS2PD (SI), Y8
-	VCVTPS2PD 16(SI), Y9
-	VCVTPS2PD 32(SI), Y10
-	VCVTPS2PD 48(SI), Y11
-	MOVQ      DX, R10
-	MOVQ      BX, R11
-	MOVQ      rows+56(FP), R9
+block:
+	CMPQ      R10, $0x00000010
+	JL        blockDone
+	VMOVUPD   (AX), Y0
+	VMOVUPD   32(AX), Y1
+	VMOVUPD   64(AX), Y2
+	VMOVUPD   96(AX), Y3
+	VMOVUPD   (CX), Y4
+	VMOVUPD   32(CX), Y5
+	VMOVUPD   64(CX), Y6
+	VMOVUPD   96(CX), Y7
+	VCVTPS2PD (R8), Y8
+	VCVTPS2PD 16(R8), Y9
+	VCVTPS2PD 32(R8), Y10
+	VCVTPS2PD 48(R8), Y11
+	MOVQ      DX, BX
+	MOVQ      SI, DI
+	MOVQ      rows+56(FP), R11
 
-lineRow:
-	VCVTPS2PD (R10), Y12
-	VCVTPS2PD (R11), Y13
+blockRow:
+	VCVTPS2PD (BX), Y12
+	VCVTPS2PD (DI), Y13
 	VSUBPD    Y8, Y12, Y12
 	VMULPD    Y12, Y13, Y12
 	VADDPD    Y13, Y0, Y0
 	VADDPD    Y12, Y4, Y4
-	VCVTPS2PD 16(R10), Y12
-	VCVTPS2PD 16(R11), Y13
+	VCVTPS2PD 16(BX), Y12
+	VCVTPS2PD 16(DI), Y13
 	VSUBPD    Y9, Y12, Y12
 	VMULPD    Y12, Y13, Y12
 	VADDPD    Y13, Y1, Y1
 	VADDPD    Y12, Y5, Y5
-	VCVTPS2PD 32(R10), Y12
-	VCVTPS2PD 32(R11), Y13
+	VCVTPS2PD 32(BX), Y12
+	VCVTPS2PD 32(DI), Y13
 	VSUBPD    Y10, Y12, Y12
 	VMULPD    Y12, Y13, Y12
 	VADDPD    Y13, Y2, Y2
 	VADDPD    Y12, Y6, Y6
-	VCVTPS2PD 48(R10), Y12
-	VCVTPS2PD 48(R11), Y13
+	VCVTPS2PD 48(BX), Y12
+	VCVTPS2PD 48(DI), Y13
 	VSUBPD    Y11, Y12, Y12
 	VMULPD    Y12, Y13, Y12
 	VADDPD    Y13, Y3, Y3
 	VADDPD    Y12, Y7, Y7
-	ADDQ      R8, R10
-	ADDQ      R8, R11
-	DECQ      R9
-	JNZ       lineRow
+	ADDQ      R9, BX
+	ADDQ      R9, DI
+	DECQ      R11
+	JNZ       blockRow
 	VMOVUPD   Y0, (AX)
 	VMOVUPD   Y1, 32(AX)
 	VMOVUPD   Y2, 64(AX)
@@ -3793,42 +3792,751 @@ lineRow:
 	VMOVUPD   Y6, 64(CX)
 	VMOVUPD   Y7, 96(CX)
 	ADDQ      $0x00000080, CX
-	ADDQ      $0x40, DX
-	ADDQ      $0x40, BX
-	ADDQ      $0x40, SI
-	SUBQ      $0x10, DI
-	JMP       line
+	ADDQ      $0x00000040, DX
+	ADDQ      $0x00000040, SI
+	ADDQ      $0x00000040, R8
+	SUBQ      $0x00000010, R10
+	JMP       block
 
-lineDone:
+blockDone:
 vector:
-	CMPQ      DI, $0x04
+	CMPQ      R10, $0x00000004
 	JL        vectorDone
-	VMOVUPS   (AX), Y0
-	VMOVUPS   (CX), Y1
-	VCVTPS2PD (SI), Y2
-	MOVQ      DX, R10
-	MOVQ      BX, R11
-	MOVQ      rows+56(FP), R9
+	VMOVUPD   (AX), Y0
+	VMOVUPD   (CX), Y1
+	VCVTPS2PD (R8), Y2
+	MOVQ      DX, BX
+	MOVQ      SI, DI
+	MOVQ      rows+56(FP), R11
 
 vectorRow:
-	VCVTPS2PD (R10), Y3
-	VCVTPS2PD (R11), Y4
+	VCVTPS2PD (BX), Y3
+	VCVTPS2PD (DI), Y4
 	VSUBPD    Y2, Y3, Y3
 	VMULPD    Y3, Y4, Y3
 	VADDPD    Y4, Y0, Y0
 	VADDPD    Y3, Y1, Y1
-	ADDQ      R8, R10
-	ADDQ      R8, R11
-	DECQ      R9
+	ADDQ      R9, BX
+	ADDQ      R9, DI
+	DECQ      R11
 	JNZ       vectorRow
 	VMOVUPD   Y0, (AX)
 	ADDQ      $0x00000020, AX
 	VMOVUPD   Y1, (CX)
 	ADDQ      $0x00000020, CX
-	ADDQ      $0x10, DX
-	ADDQ      $0x10, BX
-	ADDQ      $0x10, SI
-	SUBQ      $0x04, DI
+	ADDQ      $0x00000010, DX
+	ADDQ      $0x00000010, SI
+	ADDQ      $0x00000010, R8
+	SUBQ      $0x00000004, R10
+	JMP       vector
+
+vectorDone:
+	VZEROUPPER
+	RET
+
+// func dotRectifiedRowsAVX2(sum *float64, dot *float64, x *float32, dy *float32, y *float32, mean *float32, n int, ld int, rows int, scale float32)
+// Requires: AVX
+TEXT ·dotRectifiedRowsAVX2(SB), NOSPLIT, $0-76
+	MOVQ         sum+0(FP), AX
+	MOVQ         dot+8(FP), CX
+	MOVQ         x+16(FP), DX
+	MOVQ         dy+24(FP), SI
+	MOVQ         y+32(FP), R8
+	MOVQ         mean+40(FP), R10
+	MOVQ         ld+56(FP), R11
+	SHLQ         $0x02, R11
+	VBROADCASTSS scale+72(FP), X0
+	VXORPS       X1, X1, X1
+	MOVQ         n+48(FP), R12
+
+block:
+	CMPQ      R12, $0x00000010
+	JL        blockDone
+	VMOVUPD   (AX), Y2
+	VMOVUPD   32(AX), Y3
+	VMOVUPD   64(AX), Y4
+	VMOVUPD   96(AX), Y5
+	VMOVUPD   (CX), Y6
+	VMOVUPD   32(CX), Y7
+	VMOVUPD   64(CX), Y8
+	VMOVUPD   96(CX), Y9
+	VCVTPS2PD (R10), Y10
+	VCVTPS2PD 16(R10), Y11
+	VCVTPS2PD 32(R10), Y12
+	VCVTPS2PD 48(R10), Y13
+	MOVQ      DX, BX
+	MOVQ      SI, DI
+	MOVQ      R8, R9
+	MOVQ      rows+64(FP), R13
+
+blockRow:
+	VCVTPS2PD (BX), Y14
+	VMOVUPS   (R9), X15
+	VCMPPS    $0x16, X1, X15, X15
+	VMULPS    (DI), X0, X16
+	VANDPS    X16, X15, X15
+	VCVTPS2PD X15, Y15
+	VSUBPD    Y10, Y14, Y14
+	VMULPD    Y14, Y15, Y14
+	VADDPD    Y15, Y2, Y2
+	VADDPD    Y14, Y6, Y6
+	VCVTPS2PD 16(BX), Y14
+	VMOVUPS   16(R9), X15
+	VCMPPS    $0x16, X1, X15, X15
+	VMULPS    16(DI), X0, X16
+	VANDPS    X16, X15, X15
+	VCVTPS2PD X15, Y15
+	VSUBPD    Y11, Y14, Y14
+	VMULPD    Y14, Y15, Y14
+	VADDPD    Y15, Y3, Y3
+	VADDPD    Y14, Y7, Y7
+	VCVTPS2PD 32(BX), Y14
+	VMOVUPS   32(R9), X15
+	VCMPPS    $0x16, X1, X15, X15
+	VMULPS    32(DI), X0, X16
+	VANDPS    X16, X15, X15
+	VCVTPS2PD X15, Y15
+	VSUBPD    Y12, Y14, Y14
+	VMULPD    Y14, Y15, Y14
+	VADDPD    Y15, Y4, Y4
+	VADDPD    Y14, Y8, Y8
+	VCVTPS2PD 48(BX), Y14
+	VMOVUPS   48(R9), X15
+	VCMPPS    $0x16, X1, X15, X15
+	VMULPS    48(DI), X0, X16
+	VANDPS    X16, X15, X15
+	VCVTPS2PD X15, Y15
+	VSUBPD    Y13, Y14, Y14
+	VMULPD    Y14, Y15, Y14
+	VADDPD    Y15, Y5, Y5
+	VADDPD    Y14, Y9, Y9
+	ADDQ      R11, BX
+	ADDQ      R11, DI
+	ADDQ      R11, R9
+	DECQ      R13
+	JNZ       blockRow
+	VMOVUPD   Y2, (AX)
+	VMOVUPD   Y3, 32(AX)
+	VMOVUPD   Y4, 64(AX)
+	VMOVUPD   Y5, 96(AX)
+	ADDQ      $0x00000080, AX
+	VMOVUPD   Y6, (CX)
+	VMOVUPD   Y7, 32(CX)
+	VMOVUPD   Y8, 64(CX)
+	VMOVUPD   Y9, 96(CX)
+	ADDQ      $0x00000080, CX
+	ADDQ      $0x00000040, DX
+	ADDQ      $0x00000040, SI
+	ADDQ      $0x00000040, R8
+	ADDQ      $0x00000040, R10
+	SUBQ      $0x00000010, R12
+	JMP       block
+
+blockDone:
+vector:
+	CMPQ      R12, $0x00000004
+	JL        vectorDone
+	VMOVUPD   (AX), Y2
+	VMOVUPD   (CX), Y3
+	VCVTPS2PD (R10), Y4
+	MOVQ      DX, BX
+	MOVQ      SI, DI
+	MOVQ      R8, R9
+	MOVQ      rows+64(FP), R13
+
+vectorRow:
+	VCVTPS2PD (BX), Y5
+	VMOVUPS   (R9), X6
+	VCMPPS    $0x16, X1, X6, X6
+	VMULPS    (DI), X0, X7
+	VANDPS    X7, X6, X6
+	VCVTPS2PD X6, Y6
+	VSUBPD    Y4, Y5, Y5
+	VMULPD    Y5, Y6, Y5
+	VADDPD    Y6, Y2, Y2
+	VADDPD    Y5, Y3, Y3
+	ADDQ      R11, BX
+	ADDQ      R11, DI
+	ADDQ      R11, R9
+	DECQ      R13
+	JNZ       vectorRow
+	VMOVUPD   Y2, (AX)
+	ADDQ      $0x00000020, AX
+	VMOVUPD   Y3, (CX)
+	ADDQ      $0x00000020, CX
+	ADDQ      $0x00000010, DX
+	ADDQ      $0x00000010, SI
+	ADDQ      $0x00000010, R8
+	ADDQ      $0x00000010, R10
+	SUBQ      $0x00000004, R12
+	JMP       vector
+
+vectorDone:
+	VZEROUPPER
+	RET
+
+// func sumRowsAVX512(sum *float64, x *float32, n int, ld int, rows int)
+// Requires: AVX, AVX512F
+TEXT ·sumRowsAVX512(SB), NOSPLIT, $0-40
+	MOVQ sum+0(FP), AX
+	MOVQ x+8(FP), CX
+	MOVQ ld+24(FP), BX
+	SHLQ $0x02, BX
+	MOVQ n+16(FP), SI
+
+block:
+	CMPQ    SI, $0x00000040
+	JL      blockDone
+	VMOVUPD (AX), Z0
+	VMOVUPD 64(AX), Z1
+	VMOVUPD 128(AX), Z2
+	VMOVUPD 192(AX), Z3
+	VMOVUPD 256(AX), Z4
+	VMOVUPD 320(AX), Z5
+	VMOVUPD 384(AX), Z6
+	VMOVUPD 448(AX), Z7
+	MOVQ    CX, DX
+	MOVQ    rows+32(FP), DI
+
+blockRow:
+	VCVTPS2PD (DX), Z8
+	VADDPD    Z8, Z0, Z0
+	VCVTPS2PD 32(DX), Z8
+	VADDPD    Z8, Z1, Z1
+	VCVTPS2PD 64(DX), Z8
+	VADDPD    Z8, Z2, Z2
+	VCVTPS2PD 96(DX), Z8
+	VADDPD    Z8, Z3, Z3
+	VCVTPS2PD 128(DX), Z8
+	VADDPD    Z8, Z4, Z4
+	VCVTPS2PD 160(DX), Z8
+	VADDPD    Z8, Z5, Z5
+	VCVTPS2PD 192(DX), Z8
+	VADDPD    Z8, Z6, Z6
+	VCVTPS2PD 224(DX), Z8
+	VADDPD    Z8, Z7, Z7
+	ADDQ      BX, DX
+	DECQ      DI
+	JNZ       blockRow
+	VMOVUPD   Z0, (AX)
+	VMOVUPD   Z1, 64(AX)
+	VMOVUPD   Z2, 128(AX)
+	VMOVUPD   Z3, 192(AX)
+	VMOVUPD   Z4, 256(AX)
+	VMOVUPD   Z5, 320(AX)
+	VMOVUPD   Z6, 384(AX)
+	VMOVUPD   Z7, 448(AX)
+	ADDQ      $0x00000200, AX
+	ADDQ      $0x00000100, CX
+	SUBQ      $0x00000040, SI
+	JMP       block
+
+blockDone:
+vector:
+	CMPQ    SI, $0x00000008
+	JL      vectorDone
+	VMOVUPD (AX), Z0
+	MOVQ    CX, DX
+	MOVQ    rows+32(FP), DI
+
+vectorRow:
+	VCVTPS2PD (DX), Z1
+	VADDPD    Z1, Z0, Z0
+	ADDQ      BX, DX
+	DECQ      DI
+	JNZ       vectorRow
+	VMOVUPD   Z0, (AX)
+	ADDQ      $0x00000040, AX
+	ADDQ      $0x00000020, CX
+	SUBQ      $0x00000008, SI
+	JMP       vector
+
+vectorDone:
+	VZEROUPPER
+	RET
+
+// func momentsRowsAVX512(sum *float64, square *float64, x *float32, k *float32, n int, ld int, rows int)
+// Requires: AVX, AVX512F
+TEXT ·momentsRowsAVX512(SB), NOSPLIT, $0-56
+	MOVQ sum+0(FP), AX
+	MOVQ square+8(FP), CX
+	MOVQ x+16(FP), DX
+	MOVQ k+24(FP), SI
+	MOVQ ld+40(FP), DI
+	SHLQ $0x02, DI
+	MOVQ n+32(FP), R8
+
+block:
+	CMPQ      R8, $0x00000040
+	JL        blockDone
+	VMOVUPD   (AX), Z0
+	VMOVUPD   64(AX), Z1
+	VMOVUPD   128(AX), Z2
+	VMOVUPD   192(AX), Z3
+	VMOVUPD   256(AX), Z4
+	VMOVUPD   320(AX), Z5
+	VMOVUPD   384(AX), Z6
+	VMOVUPD   448(AX), Z7
+	VMOVUPD   (CX), Z8
+	VMOVUPD   64(CX), Z9
+	VMOVUPD   128(CX), Z10
+	VMOVUPD   192(CX), Z11
+	VMOVUPD   256(CX), Z12
+	VMOVUPD   320(CX), Z13
+	VMOVUPD   384(CX), Z14
+	VMOVUPD   448(CX), Z15
+	VCVTPS2PD (SI), Z16
+	VCVTPS2PD 32(SI), Z17
+	VCVTPS2PD 64(SI), Z18
+	VCVTPS2PD 96(SI), Z19
+	VCVTPS2PD 128(SI), Z20
+	VCVTPS2PD 160(SI), Z21
+	VCVTPS2PD 192(SI), Z22
+	VCVTPS2PD 224(SI), Z23
+	MOVQ      DX, BX
+	MOVQ      rows+48(FP), R9
+
+blockRow:
+	VCVTPS2PD (BX), Z24
+	VSUBPD    Z16, Z24, Z24
+	VMULPD    Z24, Z24, Z25
+	VADDPD    Z24, Z0, Z0
+	VADDPD    Z25, Z8, Z8
+	VCVTPS2PD 32(BX), Z24
+	VSUBPD    Z17, Z24, Z24
+	VMULPD    Z24, Z24, Z25
+	VADDPD    Z24, Z1, Z1
+	VADDPD    Z25, Z9, Z9
+	VCVTPS2PD 64(BX), Z24
+	VSUBPD    Z18, Z24, Z24
+	VMULPD    Z24, Z24, Z25
+	VADDPD    Z24, Z2, Z2
+	VADDPD    Z25, Z10, Z10
+	VCVTPS2PD 96(BX), Z24
+	VSUBPD    Z19, Z24, Z24
+	VMULPD    Z24, Z24, Z25
+	VADDPD    Z24, Z3, Z3
+	VADDPD    Z25, Z11, Z11
+	VCVTPS2PD 128(BX), Z24
+	VSUBPD    Z20, Z24, Z24
+	VMULPD    Z24, Z24, Z25
+	VADDPD    Z24, Z4, Z4
+	VADDPD    Z25, Z12, Z12
+	VCVTPS2PD 160(BX), Z24
+	VSUBPD    Z21, Z24, Z24
+	VMULPD    Z24, Z24, Z25
+	VADDPD    Z24, Z5, Z5
+	VADDPD    Z25, Z13, Z13
+	VCVTPS2PD 192(BX), Z24
+	VSUBPD    Z22, Z24, Z24
+	VMULPD    Z24, Z24, Z25
+	VADDPD    Z24, Z6, Z6
+	VADDPD    Z25, Z14, Z14
+	VCVTPS2PD 224(BX), Z24
+	VSUBPD    Z23, Z24, Z24
+	VMULPD    Z24, Z24, Z25
+	VADDPD    Z24, Z7, Z7
+	VADDPD    Z25, Z15, Z15
+	ADDQ      DI, BX
+	DECQ      R9
+	JNZ       blockRow
+	VMOVUPD   Z0, (AX)
+	VMOVUPD   Z1, 64(AX)
+	VMOVUPD   Z2, 128(AX)
+	VMOVUPD   Z3, 192(AX)
+	VMOVUPD   Z4, 256(AX)
+	VMOVUPD   Z5, 320(AX)
+	VMOVUPD   Z6, 384(AX)
+	VMOVUPD   Z7, 448(AX)
+	ADDQ      $0x00000200, AX
+	VMOVUPD   Z8, (CX)
+	VMOVUPD   Z9, 64(CX)
+	VMOVUPD   Z10, 128(CX)
+	VMOVUPD   Z11, 192(CX)
+	VMOVUPD   Z12, 256(CX)
+	VMOVUPD   Z13, 320(CX)
+	VMOVUPD   Z14, 384(CX)
+	VMOVUPD   Z15, 448(CX)
+	ADDQ      $0x00000200, CX
+	ADDQ      $0x00000100, DX
+	ADDQ      $0x00000100, SI
+	SUBQ      $0x00000040, R8
+	JMP       block
+
+blockDone:
+vector:
+	CMPQ      R8, $0x00000008
+	JL        vectorDone
+	VMOVUPD   (AX), Z0
+	VMOVUPD   (CX), Z1
+	VCVTPS2PD (SI), Z2
+	MOVQ      DX, BX
+	MOVQ      rows+48(FP), R9
+
+vectorRow:
+	VCVTPS2PD (BX), Z3
+	VSUBPD    Z2, Z3, Z3
+	VMULPD    Z3, Z3, Z4
+	VADDPD    Z3, Z0, Z0
+	VADDPD    Z4, Z1, Z1
+	ADDQ      DI, BX
+	DECQ      R9
+	JNZ       vectorRow
+	VMOVUPD   Z0, (AX)
+	ADDQ      $0x00000040, AX
+	VMOVUPD   Z1, (CX)
+	ADDQ      $0x00000040, CX
+	ADDQ      $0x00000020, DX
+	ADDQ      $0x00000020, SI
+	SUBQ      $0x00000008, R8
+	JMP       vector
+
+vectorDone:
+	VZEROUPPER
+	RET
+
+// func dotCentredRowsAVX512(sum *float64, dot *float64, x *float32, dy *float32, mean *float32, n int, ld int, rows int)
+// Requires: AVX, AVX512F
+TEXT ·dotCentredRowsAVX512(SB), NOSPLIT, $0-64
+	MOVQ sum+0(FP), AX
+	MOVQ dot+8(FP), CX
+	MOVQ x+16(FP), DX
+	MOVQ dy+24(FP), SI
+	MOVQ mean+32(FP), R8
+	MOVQ ld+48(FP), R9
+	SHLQ $0x02, R9
+	MOVQ n+40(FP), R10
+
+block:
+	CMPQ      R10, $0x00000040
+	JL        blockDone
+	VMOVUPD   (AX), Z0
+	VMOVUPD   64(AX), Z1
+	VMOVUPD   128(AX), Z2
+	VMOVUPD   192(AX), Z3
+	VMOVUPD   256(AX), Z4
+	VMOVUPD   320(AX), Z5
+	VMOVUPD   384(AX), Z6
+	VMOVUPD   448(AX), Z7
+	VMOVUPD   (CX), Z8
+	VMOVUPD   64(CX), Z9
+	VMOVUPD   128(CX), Z10
+	VMOVUPD   192(CX), Z11
+	VMOVUPD   256(CX), Z12
+	VMOVUPD   320(CX), Z13
+	VMOVUPD   384(CX), Z14
+	VMOVUPD   448(CX), Z15
+	VCVTPS2PD (R8), Z16
+	VCVTPS2PD 32(R8), Z17
+	VCVTPS2PD 64(R8), Z18
+	VCVTPS2PD 96(R8), Z19
+	VCVTPS2PD 128(R8), Z20
+	VCVTPS2PD 160(R8), Z21
+	VCVTPS2PD 192(R8), Z22
+	VCVTPS2PD 224(R8), Z23
+	MOVQ      DX, BX
+	MOVQ      SI, DI
+	MOVQ      rows+56(FP), R11
+
+blockRow:
+	VCVTPS2PD (BX), Z24
+	VCVTPS2PD (DI), Z25
+	VSUBPD    Z16, Z24, Z24
+	VMULPD    Z24, Z25, Z24
+	VADDPD    Z25, Z0, Z0
+	VADDPD    Z24, Z8, Z8
+	VCVTPS2PD 32(BX), Z24
+	VCVTPS2PD 32(DI), Z25
+	VSUBPD    Z17, Z24, Z24
+	VMULPD    Z24, Z25, Z24
+	VADDPD    Z25, Z1, Z1
+	VADDPD    Z24, Z9, Z9
+	VCVTPS2PD 64(BX), Z24
+	VCVTPS2PD 64(DI), Z25
+	VSUBPD    Z18, Z24, Z24
+	VMULPD    Z24, Z25, Z24
+	VADDPD    Z25, Z2, Z2
+	VADDPD    Z24, Z10, Z10
+	VCVTPS2PD 96(BX), Z24
+	VCVTPS2PD 96(DI), Z25
+	VSUBPD    Z19, Z24, Z24
+	VMULPD    Z24, Z25, Z24
+	VADDPD    Z25, Z3, Z3
+	VADDPD    Z24, Z11, Z11
+	VCVTPS2PD 128(BX), Z24
+	VCVTPS2PD 128(DI), Z25
+	VSUBPD    Z20, Z24, Z24
+	VMULPD    Z24, Z25, Z24
+	VADDPD    Z25, Z4, Z4
+	VADDPD    Z24, Z12, Z12
+	VCVTPS2PD 160(BX), Z24
+	VCVTPS2PD 160(DI), Z25
+	VSUBPD    Z21, Z24, Z24
+	VMULPD    Z24, Z25, Z24
+	VADDPD    Z25, Z5, Z5
+	VADDPD    Z24, Z13, Z13
+	VCVTPS2PD 192(BX), Z24
+	VCVTPS2PD 192(DI), Z25
+	VSUBPD    Z22, Z24, Z24
+	VMULPD    Z24, Z25, Z24
+	VADDPD    Z25, Z6, Z6
+	VADDPD    Z24, Z14, Z14
+	VCVTPS2PD 224(BX), Z24
+	VCVTPS2PD 224(DI), Z25
+	VSUBPD    Z23, Z24, Z24
+	VMULPD    Z24, Z25, Z24
+	VADDPD    Z25, Z7, Z7
+	VADDPD    Z24, Z15, Z15
+	ADDQ      R9, BX
+	ADDQ      R9, DI
+	DECQ      R11
+	JNZ       blockRow
+	VMOVUPD   Z0, (AX)
+	VMOVUPD   Z1, 64(AX)
+	VMOVUPD   Z2, 128(AX)
+	VMOVUPD   Z3, 192(AX)
+	VMOVUPD   Z4, 256(AX)
+	VMOVUPD   Z5, 320(AX)
+	VMOVUPD   Z6, 384(AX)
+	VMOVUPD   Z7, 448(AX)
+	ADDQ      $0x00000200, AX
+	VMOVUPD   Z8, (CX)
+	VMOVUPD   Z9, 64(CX)
+	VMOVUPD   Z10, 128(CX)
+	VMOVUPD   Z11, 192(CX)
+	VMOVUPD   Z12, 256(CX)
+	VMOVUPD   Z13, 320(CX)
+	VMOVUPD   Z14, 384(CX)
+	VMOVUPD   Z15, 448(CX)
+	ADDQ      $0x00000200, CX
+	ADDQ      $0x00000100, DX
+	ADDQ      $0x00000100, SI
+	ADDQ      $0x00000100, R8
+	SUBQ      $0x00000040, R10
+	JMP       block
+
+blockDone:
+vector:
+	CMPQ      R10, $0x00000008
+	JL        vectorDone
+	VMOVUPD   (AX), Z0
+	VMOVUPD   (CX), Z1
+	VCVTPS2PD (R8), Z2
+	MOVQ      DX, BX
+	MOVQ      SI, DI
+	MOVQ      rows+56(FP), R11
+
+vectorRow:
+	VCVTPS2PD (BX), Z3
+	VCVTPS2PD (DI), Z4
+	VSUBPD    Z2, Z3, Z3
+	VMULPD    Z3, Z4, Z3
+	VADDPD    Z4, Z0, Z0
+	VADDPD    Z3, Z1, Z1
+	ADDQ      R9, BX
+	ADDQ      R9, DI
+	DECQ      R11
+	JNZ       vectorRow
+	VMOVUPD   Z0, (AX)
+	ADDQ      $0x00000040, AX
+	VMOVUPD   Z1, (CX)
+	ADDQ      $0x00000040, CX
+	ADDQ      $0x00000020, DX
+	ADDQ      $0x00000020, SI
+	ADDQ      $0x00000020, R8
+	SUBQ      $0x00000008, R10
+	JMP       vector
+
+vectorDone:
+	VZEROUPPER
+	RET
+
+// func dotRectifiedRowsAVX512(sum *float64, dot *float64, x *float32, dy *float32, y *float32, mean *float32, n int, ld int, rows int, scale float32)
+// Requires: AVX, AVX512F, AVX512VL
+TEXT ·dotRectifiedRowsAVX512(SB), NOSPLIT, $0-76
+	MOVQ         sum+0(FP), AX
+	MOVQ         dot+8(FP), CX
+	MOVQ         x+16(FP), DX
+	MOVQ         dy+24(FP), SI
+	MOVQ         y+32(FP), R8
+	MOVQ         mean+40(FP), R10
+	MOVQ         ld+56(FP), R11
+	SHLQ         $0x02, R11
+	VBROADCASTSS scale+72(FP), Y0
+	VXORPS       Y1, Y1, Y1
+	MOVQ         n+48(FP), R12
+
+block:
+	CMPQ      R12, $0x00000040
+	JL        blockDone
+	VMOVUPD   (AX), Z2
+	VMOVUPD   64(AX), Z3
+	VMOVUPD   128(AX), Z4
+	VMOVUPD   192(AX), Z5
+	VMOVUPD   256(AX), Z6
+	VMOVUPD   320(AX), Z7
+	VMOVUPD   384(AX), Z8
+	VMOVUPD   448(AX), Z9
+	VMOVUPD   (CX), Z10
+	VMOVUPD   64(CX), Z11
+	VMOVUPD   128(CX), Z12
+	VMOVUPD   192(CX), Z13
+	VMOVUPD   256(CX), Z14
+	VMOVUPD   320(CX), Z15
+	VMOVUPD   384(CX), Z16
+	VMOVUPD   448(CX), Z17
+	VCVTPS2PD (R10), Z18
+	VCVTPS2PD 32(R10), Z19
+	VCVTPS2PD 64(R10), Z20
+	VCVTPS2PD 96(R10), Z21
+	VCVTPS2PD 128(R10), Z22
+	VCVTPS2PD 160(R10), Z23
+	VCVTPS2PD 192(R10), Z24
+	VCVTPS2PD 224(R10), Z25
+	MOVQ      DX, BX
+	MOVQ      SI, DI
+	MOVQ      R8, R9
+	MOVQ      rows+64(FP), R13
+
+blockRow:
+	VCVTPS2PD (BX), Z26
+	VMOVUPS   (R9), Y27
+	VCMPPS    $0x16, Y1, Y27, K1
+	VMULPS.Z  (DI), Y0, K1, Y27
+	VCVTPS2PD Y27, Z27
+	VSUBPD    Z18, Z26, Z26
+	VMULPD    Z26, Z27, Z26
+	VADDPD    Z27, Z2, Z2
+	VADDPD    Z26, Z10, Z10
+	VCVTPS2PD 32(BX), Z26
+	VMOVUPS   32(R9), Y27
+	VCMPPS    $0x16, Y1, Y27, K1
+	VMULPS.Z  32(DI), Y0, K1, Y27
+	VCVTPS2PD Y27, Z27
+	VSUBPD    Z19, Z26, Z26
+	VMULPD    Z26, Z27, Z26
+	VADDPD    Z27, Z3, Z3
+	VADDPD    Z26, Z11, Z11
+	VCVTPS2PD 64(BX), Z26
+	VMOVUPS   64(R9), Y27
+	VCMPPS    $0x16, Y1, Y27, K1
+	VMULPS.Z  64(DI), Y0, K1, Y27
+	VCVTPS2PD Y27, Z27
+	VSUBPD    Z20, Z26, Z26
+	VMULPD    Z26, Z27, Z26
+	VADDPD    Z27, Z4, Z4
+	VADDPD    Z26, Z12, Z12
+	VCVTPS2PD 96(BX), Z26
+	VMOVUPS   96(R9), Y27
+	VCMPPS    $0x16, Y1, Y27, K1
+	VMULPS.Z  96(DI), Y0, K1, Y27
+	VCVTPS2PD Y27, Z27
+	VSUBPD    Z21, Z26, Z26
+	VMULPD    Z26, Z27, Z26
+	VADDPD    Z27, Z5, Z5
+	VADDPD    Z26, Z13, Z13
+	VCVTPS2PD 128(BX), Z26
+	VMOVUPS   128(R9), Y27
+	VCMPPS    $0x16, Y1, Y27, K1
+	VMULPS.Z  128(DI), Y0, K1, Y27
+	VCVTPS2PD Y27, Z27
+	VSUBPD    Z22, Z26, Z26
+	VMULPD    Z26, Z27, Z26
+	VADDPD    Z27, Z6, Z6
+	VADDPD    Z26, Z14, Z14
+	VCVTPS2PD 160(BX), Z26
+	VMOVUPS   160(R9), Y27
+	VCMPPS    $0x16, Y1, Y27, K1
+	VMULPS.Z  160(DI), Y0, K1, Y27
+	VCVTPS2PD Y27, Z27
+	VSUBPD    Z23, Z26, Z26
+	VMULPD    Z26, Z27, Z26
+	VADDPD    Z27, Z7, Z7
+	VADDPD    Z26, Z15, Z15
+	VCVTPS2PD 192(BX), Z26
+	VMOVUPS   192(R9), Y27
+	VCMPPS    $0x16, Y1, Y27, K1
+	VMULPS.Z  192(DI), Y0, K1, Y27
+	VCVTPS2PD Y27, Z27
+	VSUBPD    Z24, Z26, Z26
+	VMULPD    Z26, Z27, Z26
+	VADDPD    Z27, Z8, Z8
+	VADDPD    Z26, Z16, Z16
+	VCVTPS2PD 224(BX), Z26
+	VMOVUPS   224(R9), Y27
+	VCMPPS    $0x16, Y1, Y27, K1
+	VMULPS.Z  224(DI), Y0, K1, Y27
+	VCVTPS2PD Y27, Z27
+	VSUBPD    Z25, Z26, Z26
+	VMULPD    Z26, Z27, Z26
+	VADDPD    Z27, Z9, Z9
+	VADDPD    Z26, Z17, Z17
+	ADDQ      R11, BX
+	ADDQ      R11, DI
+	ADDQ      R11, R9
+	DECQ      R13
+	JNZ       blockRow
+	VMOVUPD   Z2, (AX)
+	VMOVUPD   Z3, 64(AX)
+	VMOVUPD   Z4, 128(AX)
+	VMOVUPD   Z5, 192(AX)
+	VMOVUPD   Z6, 256(AX)
+	VMOVUPD   Z7, 320(AX)
+	VMOVUPD   Z8, 384(AX)
+	VMOVUPD   Z9, 448(AX)
+	ADDQ      $0x00000200, AX
+	VMOVUPD   Z10, (CX)
+	VMOVUPD   Z11, 64(CX)
+	VMOVUPD   Z12, 128(CX)
+	VMOVUPD   Z13, 192(CX)
+	VMOVUPD   Z14, 256(CX)
+	VMOVUPD   Z15, 320(CX)
+	VMOVUPD   Z16, 384(CX)
+	VMOVUPD   Z17, 448(CX)
+	ADDQ      $0x00000200, CX
+	ADDQ      $0x00000100, DX
+	ADDQ      $0x00000100, SI
+	ADDQ      $0x00000100, R8
+	ADDQ      $0x00000100, R10
+	SUBQ      $0x00000040, R12
+	JMP       block
+
+blockDone:
+vector:
+	CMPQ      R12, $0x00000008
+	JL        vectorDone
+	VMOVUPD   (AX), Z2
+	VMOVUPD   (CX), Z3
+	VCVTPS2PD (R10), Z4
+	MOVQ      DX, BX
+	MOVQ      SI, DI
+	MOVQ      R8, R9
+	MOVQ      rows+64(FP), R13
+
+vectorRow:
+	VCVTPS2PD (BX), Z5
+	VMOVUPS   (R9), Y6
+	VCMPPS    $0x16, Y1, Y6, K1
+	VMULPS.Z  (DI), Y0, K1, Y6
+	VCVTPS2PD Y6, Z6
+	VSUBPD    Z4, Z5, Z5
+	VMULPD    Z5, Z6, Z5
+	VADDPD    Z6, Z2, Z2
+	VADDPD    Z5, Z3, Z3
+	ADDQ      R11, BX
+	ADDQ      R11, DI
+	ADDQ      R11, R9
+	DECQ      R13
+	JNZ       vectorRow
+	VMOVUPD   Z2, (AX)
+	ADDQ      $0x00000040, AX
+	VMOVUPD   Z3, (CX)
+	ADDQ      $0x00000040, CX
+	ADDQ      $0x00000020, DX
+	ADDQ      $0x00000020, SI
+	ADDQ      $0x00000020, R8
+	ADDQ      $0x00000020, R10
+	SUBQ      $0x00000008, R12
 	JMP       vector
 
 vectorDone:

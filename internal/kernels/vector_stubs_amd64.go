@@ -94,6 +94,11 @@ func reluAVX2(y *float32, x *float32, n int)
 //go:noescape
 func reluGradAVX2(y *float32, x *float32, dy *float32, n int)
 
+// rectifiedGradAVX2 is RectifiedGrad.
+//
+//go:noescape
+func rectifiedGradAVX2(y *float32, out *float32, dy *float32, scale float32, n int)
+
 // leakyReluAVX2 is LeakyRelu.
 //
 //go:noescape
@@ -123,11 +128,6 @@ func clipAVX2(y *float32, x *float32, lo float32, hi float32, n int)
 //
 //go:noescape
 func withinAVX2(y *float32, x *float32, dy *float32, lo float32, hi float32, n int)
-
-// dropMaskAVX2 sets y = x*scale where the word is at least the threshold, both taken as integers, else 0.
-//
-//go:noescape
-func dropMaskAVX2(y *float32, x *float32, words *uint32, threshold uint32, scale float32, n int)
 
 // normaliseAVX2 is Normalise.
 //
@@ -239,17 +239,42 @@ func momentsAVX2(x *float32, n int, k float64, out *float64)
 //go:noescape
 func dotCentredAVX2(dy *float32, x *float32, n int, mean float64, out *float64)
 
-// sumRowsAVX2 is SumRows.
+// sumRowsAVX2 is SumRows for n a multiple of 4.
 //
 //go:noescape
 func sumRowsAVX2(sum *float64, x *float32, n int, ld int, rows int)
 
-// momentsRowsAVX2 is MomentsRows.
+// momentsRowsAVX2 is MomentsRows for n a multiple of 4.
 //
 //go:noescape
 func momentsRowsAVX2(sum *float64, square *float64, x *float32, k *float32, n int, ld int, rows int)
 
-// dotCentredRowsAVX2 is DotCentredRows.
+// dotCentredRowsAVX2 is DotCentredRows for n a multiple of 4.
 //
 //go:noescape
 func dotCentredRowsAVX2(sum *float64, dot *float64, x *float32, dy *float32, mean *float32, n int, ld int, rows int)
+
+// dotRectifiedRowsAVX2 is DotRectifiedRows for n a multiple of 4.
+//
+//go:noescape
+func dotRectifiedRowsAVX2(sum *float64, dot *float64, x *float32, dy *float32, y *float32, mean *float32, n int, ld int, rows int, scale float32)
+
+// sumRowsAVX512 is SumRows for n a multiple of 8.
+//
+//go:noescape
+func sumRowsAVX512(sum *float64, x *float32, n int, ld int, rows int)
+
+// momentsRowsAVX512 is MomentsRows for n a multiple of 8.
+//
+//go:noescape
+func momentsRowsAVX512(sum *float64, square *float64, x *float32, k *float32, n int, ld int, rows int)
+
+// dotCentredRowsAVX512 is DotCentredRows for n a multiple of 8.
+//
+//go:noescape
+func dotCentredRowsAVX512(sum *float64, dot *float64, x *float32, dy *float32, mean *float32, n int, ld int, rows int)
+
+// dotRectifiedRowsAVX512 is DotRectifiedRows for n a multiple of 8.
+//
+//go:noescape
+func dotRectifiedRowsAVX512(sum *float64, dot *float64, x *float32, dy *float32, y *float32, mean *float32, n int, ld int, rows int, scale float32)

@@ -85,6 +85,8 @@ func loops() []loop {
 		with("DivScalar", DivScalar[float32], func(v, s float32) float32 { return v / s })
 		with("ScalarDiv", func(y, a []float32, s float32) { ScalarDiv(y, s, a) }, func(v, s float32) float32 { return s / v })
 		with("LeakyRelu", LeakyRelu[float32], func(v, s float32) float32 { return v * slope(v) })
+		list = append(list, loop{fmt.Sprint("RectifiedGrad", s), 2, of2(func(dx, y, dy []float32) { RectifiedGrad(dx, y, dy, s) }),
+			func(v []float32) float32 { return zero(!(v[0] <= 0), v[1]*s) }})
 		list = append(list, loop{fmt.Sprint("LeakyReluGrad", s), 2, of2(func(y, a, b []float32) { LeakyReluGrad(y, a, b, s) }),
 			func(v []float32) float32 { return v[1] * slope(v[0]) }})
 	}
@@ -176,10 +178,11 @@ func TestDropoutMask(t *testing.T) {
 		r := rand.New(rand.NewPCG(5, 6))
 		for _, threshold := range []uint64{0, 1, 1 << 30, 1 << 31, 1<<31 + 1, math.MaxUint32, 1 << 32} {
 			for _, n := range []int{0, 1, 3, 7, 8, 9, 67, 511, 512, 513, 1025} {
-				first := 4 * r.IntN(1000)
+				first := r.IntN(4000)
 				x := guarded(t, mixed(r, n))
 				y := guarded(t, make([]float32, n))
-				Dropout(y, x, s, first, threshold, 1.25)
+				d := NewDrop(s, threshold, 1.25)
+				Dropout(&d, y, x, first)
 				for i := range y {
 					var want float32
 					if uint64(s.Block(uint32((first + i) / 4))[(first+i)%4]) >= threshold {
@@ -216,7 +219,8 @@ func BenchmarkLoops(b *testing.B) {
 func BenchmarkDropout(b *testing.B) {
 	x := make([]float32, 1<<14)
 	b.SetBytes(8 << 14)
+	d := NewDrop(rng.Stream{}, 1<<30, 1.5)
 	for b.Loop() {
-		Dropout(x, x, rng.Stream{}, 0, 1<<30, 1.5)
+		Dropout(&d, x, x, 0)
 	}
 }

@@ -208,18 +208,23 @@ type normalise struct {
 	channels
 	eps   float64
 	train bool // mean and variance are x's own
+	rectified
 }
 
 func normalised(x, scale, bias, mean, variance *gorgonia.Node, eps float64, train bool) (*gorgonia.Node, error) {
-	name := "BatchNorm"
-	if train {
-		name = "BatchNormTrain"
-	}
-	o := &normalise{base{name: name, out: x.Shape(), fixed: []int{3, 4}}, channelsOf(x.Shape()), eps, train}
+	o := &normalise{base{name: normName(train), out: x.Shape(), fixed: []int{3, 4}}, channelsOf(x.Shape()), eps, train, rectified{}}
 	return apply(o, x, scale, bias, mean, variance)
 }
 
+func normName(train bool) string {
+	if train {
+		return "BatchNormTrain"
+	}
+	return "BatchNorm"
+}
+
 func (o *normalise) InPlace() []int { return []int{0} }
+func (o *normalise) draws() bool    { return o.drop != nil }
 
 // The first phase computes scale/sqrt(variance+eps) for every channel.
 func (o *normalise) Phases() []int                 { return []int{1, o.channels.parts()} }
@@ -249,8 +254,9 @@ func (d channels) cut(part int) (from, to int) {
 }
 
 // run returns the channel of element from, and how many elements up to before to are of that channel; or, where a
-// channel has one element a sample, of channels that follow each other.
+// channel has one element a sample, of channels that follow each other. A run stays in a cache.
 func (d channels) run(from, to int) (channel, n int) {
+	to = min(to, from+inCache)
 	if d.s == 1 {
 		channel = from % d.c
 		return channel, min(d.c-channel, to-from)
@@ -259,25 +265,32 @@ func (d channels) run(from, to int) (channel, n int) {
 }
 
 func (o *normalise) Run(env *Env, _, phase, part int, out *Buf, in []*Buf) error {
-	switch {
-	case phase == 1:
-		from, to := o.cut(part)
-		return o.elements(env, from, to, out, in)
-	case o.dt == tensor.Float64:
-		scaleFactors(o.eps, in[1].F64, in[4].F64, env.Shared.F64)
-	default:
-		scaleFactors(o.eps, in[1].F32, in[4].F32, env.Shared.F32)
+	if o.dt == tensor.Float64 {
+		normalisePart(o, env, phase, part, out, in, env.Shared.F64)
+	} else {
+		normalisePart(o, env, phase, part, out, in, env.Shared.F32)
 	}
 	return nil
 }
 
-func (o *normalise) elements(env *Env, from, to int, out *Buf, in []*Buf) error {
-	if o.dt == tensor.Float64 {
-		normaliseRange(o, from, to, out, in, env.Shared.F64)
-	} else {
-		normaliseRange(o, from, to, out, in, env.Shared.F32)
+func normalisePart[T kernels.Float](o *normalise, env *Env, phase, part int, out *Buf, in []*Buf, a []T) {
+	if phase == 0 {
+		scaleFactors(o.eps, floats[T](in[1]), floats[T](in[4]), a)
+		return
 	}
-	return nil
+	x, bias, mean, y := floats[T](in[0]), floats[T](in[2]), floats[T](in[3]), floats[T](out)
+	drop := o.dropOf(env)
+	for from, to := o.cut(part); from < to; {
+		c, n := o.run(from, to)
+		end := from + n
+		if o.s == 1 {
+			kernels.NormaliseRow(y[from:end], x[from:end], mean[c:c+n], a[c:c+n], bias[c:c+n])
+		} else {
+			kernels.Normalise(y[from:end], x[from:end], mean[c], a[c], bias[c])
+		}
+		finish(&o.rectified, &drop, y, from, end)
+		from = end
+	}
 }
 
 // scaleFactors sets a to scale/sqrt(variance+eps).
@@ -287,34 +300,25 @@ func scaleFactors[T kernels.Float](eps float64, scale, variance, a []T) {
 	}
 }
 
-func normaliseRange[T kernels.Float](o *normalise, from, to int, out *Buf, in []*Buf, a []T) {
-	x, bias, mean, y := floats[T](in[0]), floats[T](in[2]), floats[T](in[3]), floats[T](out)
-	for from < to {
-		c, n := o.run(from, to)
-		if o.s == 1 {
-			kernels.NormaliseRow(y[from:from+n], x[from:from+n], mean[c:c+n], a[c:c+n], bias[c:c+n])
-		} else {
-			kernels.Normalise(y[from:from+n], x[from:from+n], mean[c], a[c], bias[c])
-		}
-		from += n
-	}
-}
-
-func (o *normalise) SymDiff(in gorgonia.Nodes, _, dy *gorgonia.Node) (gorgonia.Nodes, error) {
+func (o *normalise) SymDiff(in gorgonia.Nodes, y, dy *gorgonia.Node) (gorgonia.Nodes, error) {
 	x, scale, mean, variance := in[0], in[1], in[3], in[4]
-	params, dscale, dbias, err := normParams(o, x, mean, variance, dy)
+	if !o.relu {
+		y = nil
+	}
+	params, dscale, dbias, err := normParams(o, x, mean, variance, dy, y)
 	if err != nil {
 		return nil, err
 	}
-	d := &normGrad{base{name: o.name + "Grad", out: x.Shape()}, o.channels, o.eps, o.train}
-	dx, err := apply(d, x, scale, mean, variance, params, dy)
+	d := &normGrad{base{name: o.name + "Grad", out: x.Shape()}, o.channels, o.eps, o.train, o.rectified}
+	dx, err := apply(d, withResult(y, x, scale, mean, variance, params, dy)...)
 	return gorgonia.Nodes{dx, dscale, dbias, nil, nil}, err
 }
 
-// normParams returns the derivatives by scale and bias, together as shape (2, C) and apart.
-func normParams(o *normalise, x, mean, variance, dy *gorgonia.Node) (params, dscale, dbias *gorgonia.Node, err error) {
-	p := &normParamsGrad{base{name: o.name + "ParamsGrad", out: tensor.Shape{2, o.c}}, o.channels, o.eps}
-	if params, err = apply(p, x, mean, variance, dy); err != nil {
+// normParams returns the derivatives by scale and bias, together as shape (2, C) and apart. y is nil where the result is not
+// rectified.
+func normParams(o *normalise, x, mean, variance, dy, y *gorgonia.Node) (params, dscale, dbias *gorgonia.Node, err error) {
+	p := &normParamsGrad{base{name: o.name + "ParamsGrad", out: tensor.Shape{2, o.c}}, o.channels, o.eps, o.rectified}
+	if params, err = apply(p, withResult(y, x, mean, variance, dy)...); err != nil {
 		return
 	}
 	if dscale, err = viewOf(params, 0, tensor.Shape{o.c}); err != nil {
@@ -322,4 +326,12 @@ func normParams(o *normalise, x, mean, variance, dy *gorgonia.Node) (params, dsc
 	}
 	dbias, err = viewOf(params, o.c, tensor.Shape{o.c})
 	return
+}
+
+// withResult returns the operands, and y after them unless it is nil.
+func withResult(y *gorgonia.Node, operands ...*gorgonia.Node) []*gorgonia.Node {
+	if y == nil {
+		return operands
+	}
+	return append(operands, y)
 }

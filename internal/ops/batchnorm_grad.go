@@ -8,56 +8,64 @@ import (
 	"github.com/onnx-entropy/onnx-entropy/internal/kernels"
 )
 
-// normParamsGrad computes, from x, mean, variance and dy, [dscale; dbias] as shape (2, C):
+// normParamsGrad computes, from x, mean, variance and dy, and y if that is rectified, [dscale; dbias] as shape (2, C):
 // dbias = sum(dy), dscale = sum(dy*(x-mean))/sqrt(variance+eps).
 type normParamsGrad struct {
 	base
 	channels
 	eps float64
+	rectified
 }
 
 func (o *normParamsGrad) Phases() []int                 { return o.sumPhases() }
-func (o *normParamsGrad) Scratch() (shared, worker int) { return 2 * o.c * o.slices(), 0 }
+func (o *normParamsGrad) Scratch() (shared, worker int) { return 2 * o.c * o.slices(), o.worker() }
 
-func (o *normParamsGrad) Run(env *Env, _, phase, part int, out *Buf, in []*Buf) error {
+func (o *normParamsGrad) Run(env *Env, worker, phase, part int, out *Buf, in []*Buf) error {
 	if o.dt == tensor.Float64 {
-		normParamsPart[float64](o, phase, part, out, in, env.Shared.F64)
+		normParamsPart(o, phase, part, out, in, env.Shared.F64, env.Worker[worker].F64)
 	} else {
-		normParamsPart[float32](o, phase, part, out, in, env.Shared.F32)
+		normParamsPart(o, phase, part, out, in, env.Shared.F32, env.Worker[worker].F32)
 	}
 	return nil
 }
 
-func normParamsPart[T kernels.Float](o *normParamsGrad, phase, part int, out *Buf, in []*Buf, partial []T) {
-	x, mean, variance, dy := floats[T](in[0]), floats[T](in[1]), floats[T](in[2]), floats[T](in[3])
+func normParamsPart[T kernels.Float](o *normParamsGrad, phase, part int, out *Buf, in []*Buf, partial, worker []T) {
+	variance := floats[T](in[2])
 	if phase == 1 {
 		c0, c1 := o.merged(part)
 		mergeParamsGrad(o, c0, c1, floats[T](out), variance, partial)
 		return
 	}
 	slice, n0, n1, c0, c1 := o.part(part)
-	sliceParamsGrad(o, n0, n1, c0, c1, x, mean, dy, partial[2*o.c*slice:])
+	sliceParamsGrad(o, n0, n1, c0, c1, in, partial[2*o.c*slice:], worker)
 	if o.slices() == 1 {
 		mergeParamsGrad(o, c0, c1, floats[T](out), variance, partial)
 	}
 }
 
 // sliceParamsGrad leaves in partial the sums over the samples [n0, n1) for the channels [c0, c1).
-func sliceParamsGrad[T kernels.Float](o *normParamsGrad, n0, n1, c0, c1 int, x, mean, dy, partial []T) {
+func sliceParamsGrad[T kernels.Float](o *normParamsGrad, n0, n1, c0, c1 int, in []*Buf, partial, worker []T) {
+	x, mean, dy := floats[T](in[0]), floats[T](in[1]), floats[T](in[3])
 	var sum, dot [kernels.Tile]float64
 	for c := c0; c < c1; {
 		w := 1
 		if o.s == 1 {
 			w = min(kernels.Tile, c1-c)
 			sum, dot = [kernels.Tile]float64{}, [kernels.Tile]float64{}
-			if n0 < n1 {
-				kernels.DotCentredRows(&sum, &dot, x[n0*o.c+c:], dy[n0*o.c+c:], o.c, n1-n0, mean[c:c+w])
+			if at := n0*o.c + c; n0 < n1 && o.relu {
+				y := floats[T](in[4])
+				kernels.DotRectifiedRows(&sum, &dot, x[at:], dy[at:], y[at:], o.c, n1-n0, mean[c:c+w], T(o.scale()))
+			} else if n0 < n1 {
+				kernels.DotCentredRows(&sum, &dot, x[at:], dy[at:], o.c, n1-n0, mean[c:c+w])
 			}
 		} else {
 			var s kernels.Sums
 			for n := n0; n < n1; n++ {
-				at := (n*o.c + c) * o.s
-				kernels.AddDotCentred(&s, x[at:at+o.s], dy[at:at+o.s], mean[c])
+				for from, end := (n*o.c+c)*o.s, (n*o.c+c+1)*o.s; from < end; {
+					_, k := o.run(from, end)
+					kernels.AddDotCentred(&s, x[from:from+k], gradient(&o.rectified, in[3:], worker, from, k), mean[c])
+					from += k
+				}
 			}
 			sum[0], dot[0] = s.Totals()
 		}
@@ -77,7 +85,7 @@ func mergeParamsGrad[T kernels.Float](o *normParamsGrad, c0, c1 int, params, var
 	}
 }
 
-// normGrad computes dx from x, scale, mean, variance, [dscale; dbias] and dy. With r = 1/sqrt(variance+eps) it
+// normGrad computes dx from x, scale, mean, variance, [dscale; dbias] and dy, and y if that is rectified. With r = 1/sqrt(variance+eps) it
 // is scale*r*dy where mean and variance are constants, and
 //
 //	scale*r*(dy - dbias/m - (x-mean)*r*dscale/m)
@@ -88,28 +96,51 @@ type normGrad struct {
 	channels
 	eps   float64
 	train bool
+	rectified
 }
 
 func (o *normGrad) InPlace() []int                { return []int{5, 0} }
 func (o *normGrad) Phases() []int                 { return []int{1, o.channels.parts()} }
-func (o *normGrad) Scratch() (shared, worker int) { return 3 * o.c, 0 }
+func (o *normGrad) Scratch() (shared, worker int) { return 3 * o.c, o.worker() }
 
-func (o *normGrad) Run(env *Env, _, phase, part int, out *Buf, in []*Buf) error {
-	switch {
-	case phase == 1:
-		from, to := o.cut(part)
-		return o.elements(env, from, to, out, in)
-	case o.dt == tensor.Float64:
-		gradFactors(o.channels, o.eps, o.train, in[1].F64, in[3].F64, in[4].F64, env.Shared.F64)
-	default:
-		gradFactors(o.channels, o.eps, o.train, in[1].F32, in[3].F32, in[4].F32, env.Shared.F32)
+func (o *normGrad) Run(env *Env, worker, phase, part int, out *Buf, in []*Buf) error {
+	if o.dt == tensor.Float64 {
+		normGradPart(o, phase, part, out, in, env.Shared.F64, env.Worker[worker].F64)
+	} else {
+		normGradPart(o, phase, part, out, in, env.Shared.F32, env.Worker[worker].F32)
 	}
 	return nil
 }
 
-// gradFactors sets shared to the factors a, b and c of kernels.NormaliseGrad.
-func gradFactors[T kernels.Float](d channels, eps float64, train bool, scale, variance, params, shared []T) {
-	a, b, k := shared[:d.c], shared[d.c:2*d.c], shared[2*d.c:3*d.c]
+func normGradPart[T kernels.Float](o *normGrad, phase, part int, out *Buf, in []*Buf, factors, worker []T) {
+	if phase == 0 {
+		gradFactors(o.channels, o.eps, o.train, in, factors)
+		return
+	}
+	x, mean, dx := floats[T](in[0]), floats[T](in[2]), floats[T](out)
+	a, b, k := factors[:o.c], factors[o.c:2*o.c], factors[2*o.c:3*o.c]
+	for from, to := o.cut(part); from < to; {
+		c, n := o.run(from, to)
+		end := from + n
+		g := gradient(&o.rectified, in[5:], worker, from, n)
+		switch {
+		case o.s == 1 && o.train:
+			kernels.NormaliseGradRow(dx[from:end], x[from:end], g, mean[c:c+n], a[c:c+n], b[c:c+n], k[c:c+n])
+		case o.s == 1:
+			kernels.Mul(dx[from:end], g, a[c:c+n])
+		case o.train:
+			kernels.NormaliseGrad(dx[from:end], x[from:end], g, mean[c], a[c], b[c], k[c])
+		default:
+			kernels.MulScalar(dx[from:end], g, a[c])
+		}
+		from = end
+	}
+}
+
+// gradFactors sets factors to a, b and c of kernels.NormaliseGrad, from operands like those of normGrad.
+func gradFactors[T kernels.Float](d channels, eps float64, train bool, in []*Buf, factors []T) {
+	scale, variance, params := floats[T](in[1]), floats[T](in[3]), floats[T](in[4])
+	a, b, k := factors[:d.c], factors[d.c:2*d.c], factors[2*d.c:3*d.c]
 	m := float64(max(1, d.count()))
 	for c := range d.c {
 		r := 1 / math.Sqrt(float64(variance[c])+eps)
@@ -118,34 +149,5 @@ func gradFactors[T kernels.Float](d channels, eps float64, train bool, scale, va
 			b[c] = T(float64(params[d.c+c]) / m)
 			k[c] = T(float64(params[c]) * r / m)
 		}
-	}
-}
-
-func (o *normGrad) elements(env *Env, from, to int, out *Buf, in []*Buf) error {
-	if o.dt == tensor.Float64 {
-		normGradRange(o, from, to, out, in, env.Shared.F64)
-	} else {
-		normGradRange(o, from, to, out, in, env.Shared.F32)
-	}
-	return nil
-}
-
-func normGradRange[T kernels.Float](o *normGrad, from, to int, out *Buf, in []*Buf, shared []T) {
-	x, mean, dy, dx := floats[T](in[0]), floats[T](in[2]), floats[T](in[5]), floats[T](out)
-	a, b, k := shared[:o.c], shared[o.c:2*o.c], shared[2*o.c:3*o.c]
-	for from < to {
-		c, n := o.run(from, to)
-		end := from + n
-		switch {
-		case o.s == 1 && o.train:
-			kernels.NormaliseGradRow(dx[from:end], x[from:end], dy[from:end], mean[c:c+n], a[c:c+n], b[c:c+n], k[c:c+n])
-		case o.s == 1:
-			kernels.Mul(dx[from:end], dy[from:end], a[c:c+n])
-		case o.train:
-			kernels.NormaliseGrad(dx[from:end], x[from:end], dy[from:end], mean[c], a[c], b[c], k[c])
-		default:
-			kernels.MulScalar(dx[from:end], dy[from:end], a[c])
-		}
-		from = end
 	}
 }

@@ -24,54 +24,59 @@ type dropout struct {
 // least ratio*2^32. number tells the Dropout nodes of a graph apart. With ratio 0 it is x itself, with 1 all
 // is 0.
 func Dropout(x *gorgonia.Node, ratio float64, number uint32) (*gorgonia.Node, error) {
+	o, err := newDropout(x, ratio, number)
+	if err != nil {
+		return nil, err
+	}
+	if ratio == 0 {
+		return x, nil
+	}
+	return apply(o, x)
+}
+
+// newDropout makes and checks the operator.
+func newDropout(x *gorgonia.Node, ratio float64, number uint32) (*dropout, error) {
 	if !(ratio >= 0 && ratio <= 1) {
 		return nil, fmt.Errorf("ops: Dropout: ratio %v is not in [0, 1]", ratio)
 	}
 	if err := needFloat("Dropout", x); err != nil {
 		return nil, err
 	}
-	if ratio == 0 {
-		return x, nil
-	}
 	if n := len0(x.Shape()); n > 1<<34 {
 		return nil, fmt.Errorf("ops: Dropout: shape %v has more elements than a stream of random numbers", x.Shape())
 	}
-	return apply(&dropout{base{name: "Dropout", out: x.Shape()}, number, ratio, uint64(ratio * (1 << 32))}, x)
+	return &dropout{base{name: "Dropout", out: x.Shape()}, number, ratio, uint64(ratio * (1 << 32))}, nil
 }
 
 // Parts start at multiples of chunk, so that none begins inside a block of random words.
 func (o *dropout) Phases() []int  { return []int{chunks(len0(o.out))} }
 func (o *dropout) InPlace() []int { return []int{0} }
-func (o *dropout) draws()         {}
+func (o *dropout) draws() bool    { return true }
 
 func (o *dropout) Run(env *Env, _, _, part int, out *Buf, in []*Buf) error {
+	d := o.of(env)
 	from := part * chunk
-	return o.elements(env, from, min(from+chunk, len0(o.out)), out, in)
-}
-
-func (o *dropout) elements(env *Env, from, to int, out *Buf, in []*Buf) error {
-	s := rng.Stream{Seed: env.Seed, Purpose: rng.Dropout + o.number, Replica: uint16(env.Replica), Eval: env.Eval}
-	scale := 0.0
-	if o.ratio < 1 {
-		scale = 1 / (1 - o.ratio)
-	}
+	to := min(from+chunk, len0(o.out))
 	if o.dt == tensor.Float64 {
-		dropoutRange(o, s, from, to, out.F64, in[0].F64, scale)
+		kernels.Dropout(&d, out.F64[from:to], in[0].F64[from:to], from)
 	} else {
-		dropoutRange(o, s, from, to, out.F32, in[0].F32, float32(scale))
+		kernels.Dropout(&d, out.F32[from:to], in[0].F32[from:to], from)
 	}
 	return nil
 }
 
-func dropoutRange[T kernels.Float](o *dropout, s rng.Stream, from, to int, y, x []T, scale T) {
-	if in := from % 4; in > 0 && from < to { // the range begins inside a block of random words
-		var four [4]T
-		n := copy(four[in:], x[from:to])
-		kernels.Dropout(four[:], four[:], s, from-in, o.threshold, scale)
-		copy(y[from:], four[in:in+n])
-		from += n
+// of is the dropout of one evaluation.
+func (o *dropout) of(env *Env) kernels.Drop {
+	s := rng.Stream{Seed: env.Seed, Purpose: rng.Dropout + o.number, Replica: uint16(env.Replica), Eval: env.Eval}
+	return kernels.NewDrop(s, o.threshold, o.scale())
+}
+
+// scale is what the elements that stay are multiplied by.
+func (o *dropout) scale() float64 {
+	if o.ratio < 1 {
+		return 1 / (1 - o.ratio)
 	}
-	kernels.Dropout(y[from:to], x[from:to], s, from, o.threshold, scale)
+	return 0
 }
 
 func (o *dropout) SymDiff(_ gorgonia.Nodes, _, dy *gorgonia.Node) (gorgonia.Nodes, error) {

@@ -102,8 +102,8 @@ func Kept(op Op) int {
 
 // Draws tells whether an operator's result depends on the random numbers of Env besides its operands.
 func Draws(op Op) bool {
-	_, ok := op.(interface{ draws() })
-	return ok
+	d, ok := op.(interface{ draws() bool })
+	return ok && d.draws()
 }
 
 // base has what all operators share. An operator embeds it and sets name, out and, if some operand gets

@@ -22,6 +22,10 @@ func PoolFirst(z *gorgonia.Node, a PoolAttr) (y *gorgonia.Node, ok bool, err err
 		x, relu = childrenOf(x)[0], true
 	}
 	if o, is := x.Op().(*normalise); is {
+		if o.drop != nil {
+			return nil, false, nil
+		}
+		relu = relu || o.relu
 		y, err = normPooled(x, o, a)
 	} else if relu {
 		y, err = MaxPool(x, a)
@@ -56,7 +60,7 @@ func normPooled(n *gorgonia.Node, norm *normalise, a PoolAttr) (*gorgonia.Node, 
 	if err != nil {
 		return nil, err
 	}
-	o := &normPool{normalise{base{name: norm.name + "Pool", out: p.out.Clone(), fixed: []int{0, 3, 4}}, channelsOf(p.out), norm.eps, norm.train}, p.planesOf, norm.channels}
+	o := &normPool{normalise{base{name: normName(norm.train) + "Pool", out: p.out.Clone(), fixed: []int{0, 3, 4}}, channelsOf(p.out), norm.eps, norm.train, rectified{}}, p.planesOf, norm.channels}
 	return apply(o, extreme, scale, bias, mean, variance, x)
 }
 
@@ -114,7 +118,7 @@ type normPool struct {
 
 func (o *normPool) SymDiff(in gorgonia.Nodes, _, dy *gorgonia.Node) (gorgonia.Nodes, error) {
 	extreme, scale, mean, variance, x := in[0], in[1], in[3], in[4], in[5]
-	params, dscale, dbias, err := normParams(&o.normalise, extreme, mean, variance, dy)
+	params, dscale, dbias, err := normParams(&o.normalise, extreme, mean, variance, dy, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -152,7 +156,7 @@ func (o *normPoolGrad) Run(env *Env, worker, phase, part int, out *Buf, in []*Bu
 
 func normPoolGradPart[T kernels.Float](o *normPoolGrad, phase, part int, out *Buf, in []*Buf, factors, worker []T) {
 	if phase == 0 {
-		gradFactors(o.channels, o.eps, o.train, floats[T](in[1]), floats[T](in[3]), floats[T](in[4]), factors)
+		gradFactors(o.channels, o.eps, o.train, in, factors)
 		return
 	}
 	a, b, k := factors[:o.c], factors[o.c:2*o.c], factors[2*o.c:3*o.c]

@@ -20,7 +20,9 @@ func pooledBuilder(t *testing.T, first bool, mode string, relu bool, a PoolAttr)
 			z, err = BatchNorm(in[0], in[1], in[2], in[3], in[4], 1e-2)
 		}
 		if err == nil && relu {
-			z, err = Relu(z)
+			if z, err = relued(z, first); err != nil {
+				return nil, err
+			}
 		}
 		if err != nil || !first {
 			if err == nil {
@@ -34,6 +36,16 @@ func pooledBuilder(t *testing.T, first bool, mode string, relu bool, a PoolAttr)
 		}
 		return y, err
 	}
+}
+
+// relued is Relu, or where z is a normalisation and it is wanted, NormRelu.
+func relued(z *gorgonia.Node, together bool) (*gorgonia.Node, error) {
+	if together {
+		if y, ok, err := NormRelu(z); ok || err != nil {
+			return y, err
+		}
+	}
+	return Relu(z)
 }
 
 func pooledModes(do func(mode string, relu bool, operands int)) {

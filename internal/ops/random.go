@@ -46,7 +46,7 @@ func newRandom(o *random, any *gorgonia.Node) (*gorgonia.Node, error) {
 	return apply(o, any)
 }
 
-func (o *random) draws() {}
+func (o *random) draws() bool { return true }
 
 func (o *random) Phases() []int { return []int{chunks(len0(o.out))} }
 

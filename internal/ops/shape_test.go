@@ -405,6 +405,13 @@ func TestEmpty(t *testing.T) {
 		"ReduceSum of 1": func() (*gorgonia.Node, error) { return ReduceSum(x, []int{1}, false) },
 		"BatchNorm":      func() (*gorgonia.Node, error) { return BatchNorm(x, v, v, v, v, 1) },
 		"BatchNormTrain": func() (*gorgonia.Node, error) { y, _, err := BatchNormTrain(x, v, v, 1); return y, err },
+		"NormRelu": func() (*gorgonia.Node, error) {
+			z, _, err := BatchNormTrain(x, v, v, 1)
+			if err == nil {
+				z, _, err = NormRelu(z)
+			}
+			return z, err
+		},
 		"Dropout":        func() (*gorgonia.Node, error) { return Dropout(x, 0.5, 0) },
 		"Expand":         func() (*gorgonia.Node, error) { return Expand(v, []int{0, 3}) },
 		"Take":           func() (*gorgonia.Node, error) { return Take(x, 1, []int{0}) },

@@ -59,143 +59,143 @@ TEXT ·wordsAVX2(SB), $632-28
 run:
 	VPADDD    vectorConstants<>+64(SB), Y0, Y1
 	VPMULUDQ  vectorConstants<>+128(SB), Y0, Y2
-	VPSRLQ    $0x20, Y2, Y3
+	VMOVSHDUP Y2, Y3
 	VPXOR     (SI), Y3, Y3
 	VPMULUDQ  vectorConstants<>+128(SB), Y1, Y1
-	VPSRLQ    $0x20, Y1, Y4
+	VMOVSHDUP Y1, Y4
 	VPXOR     (SI), Y4, Y4
 	VPADDD    vectorConstants<>+192(SB), Y0, Y0
 	VMOVAPS   Y0, Y0
 	VPMULUDQ  vectorConstants<>+256(SB), Y3, Y3
-	VPSRLQ    $0x20, Y3, Y5
+	VMOVSHDUP Y3, Y5
 	VPXOR     32(SI), Y5, Y5
 	VPXOR     64(SI), Y2, Y2
 	VPMULUDQ  vectorConstants<>+256(SB), Y4, Y4
-	VPSRLQ    $0x20, Y4, Y6
+	VMOVSHDUP Y4, Y6
 	VPXOR     32(SI), Y6, Y6
 	VPXOR     64(SI), Y1, Y1
 	VPMULUDQ  vectorConstants<>+128(SB), Y5, Y5
 	VPMULUDQ  vectorConstants<>+256(SB), Y2, Y2
-	VPSRLQ    $0x20, Y5, Y7
-	VPSRLQ    $0x20, Y2, Y8
+	VMOVSHDUP Y5, Y7
+	VMOVSHDUP Y2, Y8
 	VPXOR     96(SI), Y3, Y3
 	VPXOR     Y8, Y3, Y3
 	VPXOR     128(SI), Y7, Y7
 	VPMULUDQ  vectorConstants<>+128(SB), Y6, Y6
 	VPMULUDQ  vectorConstants<>+256(SB), Y1, Y1
-	VPSRLQ    $0x20, Y6, Y8
-	VPSRLQ    $0x20, Y1, Y9
+	VMOVSHDUP Y6, Y8
+	VMOVSHDUP Y1, Y9
 	VPXOR     96(SI), Y4, Y4
 	VPXOR     Y9, Y4, Y4
 	VPXOR     128(SI), Y8, Y8
 	VPMULUDQ  vectorConstants<>+128(SB), Y3, Y3
 	VPMULUDQ  vectorConstants<>+256(SB), Y7, Y7
-	VPSRLQ    $0x20, Y3, Y9
-	VPSRLQ    $0x20, Y7, Y10
+	VMOVSHDUP Y3, Y9
+	VMOVSHDUP Y7, Y10
 	VPXOR     160(SI), Y2, Y2
 	VPXOR     Y10, Y2, Y2
 	VPXOR     192(SI), Y5, Y5
 	VPXOR     Y9, Y5, Y5
 	VPMULUDQ  vectorConstants<>+128(SB), Y4, Y4
 	VPMULUDQ  vectorConstants<>+256(SB), Y8, Y8
-	VPSRLQ    $0x20, Y4, Y9
-	VPSRLQ    $0x20, Y8, Y10
+	VMOVSHDUP Y4, Y9
+	VMOVSHDUP Y8, Y10
 	VPXOR     160(SI), Y1, Y1
 	VPXOR     Y10, Y1, Y1
 	VPXOR     192(SI), Y6, Y6
 	VPXOR     Y9, Y6, Y6
 	VPMULUDQ  vectorConstants<>+128(SB), Y2, Y2
 	VPMULUDQ  vectorConstants<>+256(SB), Y5, Y5
-	VPSRLQ    $0x20, Y2, Y9
-	VPSRLQ    $0x20, Y5, Y10
+	VMOVSHDUP Y2, Y9
+	VMOVSHDUP Y5, Y10
 	VPXOR     224(SI), Y7, Y7
 	VPXOR     Y10, Y7, Y7
 	VPXOR     256(SI), Y3, Y3
 	VPXOR     Y9, Y3, Y3
 	VPMULUDQ  vectorConstants<>+128(SB), Y1, Y1
 	VPMULUDQ  vectorConstants<>+256(SB), Y6, Y6
-	VPSRLQ    $0x20, Y1, Y9
-	VPSRLQ    $0x20, Y6, Y10
+	VMOVSHDUP Y1, Y9
+	VMOVSHDUP Y6, Y10
 	VPXOR     224(SI), Y8, Y8
 	VPXOR     Y10, Y8, Y8
 	VPXOR     256(SI), Y4, Y4
 	VPXOR     Y9, Y4, Y4
 	VPMULUDQ  vectorConstants<>+128(SB), Y7, Y7
 	VPMULUDQ  vectorConstants<>+256(SB), Y3, Y3
-	VPSRLQ    $0x20, Y7, Y9
-	VPSRLQ    $0x20, Y3, Y10
+	VMOVSHDUP Y7, Y9
+	VMOVSHDUP Y3, Y10
 	VPXOR     288(SI), Y5, Y5
 	VPXOR     Y10, Y5, Y5
 	VPXOR     320(SI), Y2, Y2
 	VPXOR     Y9, Y2, Y2
 	VPMULUDQ  vectorConstants<>+128(SB), Y8, Y8
 	VPMULUDQ  vectorConstants<>+256(SB), Y4, Y4
-	VPSRLQ    $0x20, Y8, Y9
-	VPSRLQ    $0x20, Y4, Y10
+	VMOVSHDUP Y8, Y9
+	VMOVSHDUP Y4, Y10
 	VPXOR     288(SI), Y6, Y6
 	VPXOR     Y10, Y6, Y6
 	VPXOR     320(SI), Y1, Y1
 	VPXOR     Y9, Y1, Y1
 	VPMULUDQ  vectorConstants<>+128(SB), Y5, Y5
 	VPMULUDQ  vectorConstants<>+256(SB), Y2, Y2
-	VPSRLQ    $0x20, Y5, Y9
-	VPSRLQ    $0x20, Y2, Y10
+	VMOVSHDUP Y5, Y9
+	VMOVSHDUP Y2, Y10
 	VPXOR     352(SI), Y3, Y3
 	VPXOR     Y10, Y3, Y3
 	VPXOR     384(SI), Y7, Y7
 	VPXOR     Y9, Y7, Y7
 	VPMULUDQ  vectorConstants<>+128(SB), Y6, Y6
 	VPMULUDQ  vectorConstants<>+256(SB), Y1, Y1
-	VPSRLQ    $0x20, Y6, Y9
-	VPSRLQ    $0x20, Y1, Y10
+	VMOVSHDUP Y6, Y9
+	VMOVSHDUP Y1, Y10
 	VPXOR     352(SI), Y4, Y4
 	VPXOR     Y10, Y4, Y4
 	VPXOR     384(SI), Y8, Y8
 	VPXOR     Y9, Y8, Y8
 	VPMULUDQ  vectorConstants<>+128(SB), Y3, Y3
 	VPMULUDQ  vectorConstants<>+256(SB), Y7, Y7
-	VPSRLQ    $0x20, Y3, Y9
-	VPSRLQ    $0x20, Y7, Y10
+	VMOVSHDUP Y3, Y9
+	VMOVSHDUP Y7, Y10
 	VPXOR     416(SI), Y2, Y2
 	VPXOR     Y10, Y2, Y2
 	VPXOR     448(SI), Y5, Y5
 	VPXOR     Y9, Y5, Y5
 	VPMULUDQ  vectorConstants<>+128(SB), Y4, Y4
 	VPMULUDQ  vectorConstants<>+256(SB), Y8, Y8
-	VPSRLQ    $0x20, Y4, Y9
-	VPSRLQ    $0x20, Y8, Y10
+	VMOVSHDUP Y4, Y9
+	VMOVSHDUP Y8, Y10
 	VPXOR     416(SI), Y1, Y1
 	VPXOR     Y10, Y1, Y1
 	VPXOR     448(SI), Y6, Y6
 	VPXOR     Y9, Y6, Y6
 	VPMULUDQ  vectorConstants<>+128(SB), Y2, Y2
 	VPMULUDQ  vectorConstants<>+256(SB), Y5, Y5
-	VPSRLQ    $0x20, Y2, Y9
-	VPSRLQ    $0x20, Y5, Y10
+	VMOVSHDUP Y2, Y9
+	VMOVSHDUP Y5, Y10
 	VPXOR     480(SI), Y7, Y7
 	VPXOR     Y10, Y7, Y7
 	VPXOR     512(SI), Y3, Y3
 	VPXOR     Y9, Y3, Y3
 	VPMULUDQ  vectorConstants<>+128(SB), Y1, Y1
 	VPMULUDQ  vectorConstants<>+256(SB), Y6, Y6
-	VPSRLQ    $0x20, Y1, Y9
-	VPSRLQ    $0x20, Y6, Y10
+	VMOVSHDUP Y1, Y9
+	VMOVSHDUP Y6, Y10
 	VPXOR     480(SI), Y8, Y8
 	VPXOR     Y10, Y8, Y8
 	VPXOR     512(SI), Y4, Y4
 	VPXOR     Y9, Y4, Y4
 	VPMULUDQ  vectorConstants<>+128(SB), Y7, Y7
 	VPMULUDQ  vectorConstants<>+256(SB), Y3, Y3
-	VPSRLQ    $0x20, Y7, Y9
-	VPSRLQ    $0x20, Y3, Y10
+	VMOVSHDUP Y7, Y9
+	VMOVSHDUP Y3, Y10
 	VPXOR     544(SI), Y5, Y5
 	VPXOR     Y10, Y5, Y5
 	VPXOR     576(SI), Y2, Y2
 	VPXOR     Y9, Y2, Y2
 	VPMULUDQ  vectorConstants<>+128(SB), Y8, Y8
 	VPMULUDQ  vectorConstants<>+256(SB), Y4, Y4
-	VPSRLQ    $0x20, Y8, Y9
-	VPSRLQ    $0x20, Y4, Y10
+	VMOVSHDUP Y8, Y9
+	VMOVSHDUP Y4, Y10
 	VPXOR     544(SI), Y6, Y6
 	VPXOR     Y10, Y6, Y6
 	VPXOR     576(SI), Y1, Y1
@@ -277,143 +277,143 @@ TEXT ·normalsAVX2(SB), $632-28
 run:
 	VPADDD       vectorConstants<>+64(SB), Y0, Y1
 	VPMULUDQ     vectorConstants<>+128(SB), Y0, Y2
-	VPSRLQ       $0x20, Y2, Y3
+	VMOVSHDUP    Y2, Y3
 	VPXOR        (SI), Y3, Y3
 	VPMULUDQ     vectorConstants<>+128(SB), Y1, Y1
-	VPSRLQ       $0x20, Y1, Y4
+	VMOVSHDUP    Y1, Y4
 	VPXOR        (SI), Y4, Y4
 	VPADDD       vectorConstants<>+192(SB), Y0, Y0
 	VMOVAPS      Y0, Y0
 	VPMULUDQ     vectorConstants<>+256(SB), Y3, Y3
-	VPSRLQ       $0x20, Y3, Y5
+	VMOVSHDUP    Y3, Y5
 	VPXOR        32(SI), Y5, Y5
 	VPXOR        64(SI), Y2, Y2
 	VPMULUDQ     vectorConstants<>+256(SB), Y4, Y4
-	VPSRLQ       $0x20, Y4, Y6
+	VMOVSHDUP    Y4, Y6
 	VPXOR        32(SI), Y6, Y6
 	VPXOR        64(SI), Y1, Y1
 	VPMULUDQ     vectorConstants<>+128(SB), Y5, Y5
 	VPMULUDQ     vectorConstants<>+256(SB), Y2, Y2
-	VPSRLQ       $0x20, Y5, Y7
-	VPSRLQ       $0x20, Y2, Y8
+	VMOVSHDUP    Y5, Y7
+	VMOVSHDUP    Y2, Y8
 	VPXOR        96(SI), Y3, Y3
 	VPXOR        Y8, Y3, Y3
 	VPXOR        128(SI), Y7, Y7
 	VPMULUDQ     vectorConstants<>+128(SB), Y6, Y6
 	VPMULUDQ     vectorConstants<>+256(SB), Y1, Y1
-	VPSRLQ       $0x20, Y6, Y8
-	VPSRLQ       $0x20, Y1, Y9
+	VMOVSHDUP    Y6, Y8
+	VMOVSHDUP    Y1, Y9
 	VPXOR        96(SI), Y4, Y4
 	VPXOR        Y9, Y4, Y4
 	VPXOR        128(SI), Y8, Y8
 	VPMULUDQ     vectorConstants<>+128(SB), Y3, Y3
 	VPMULUDQ     vectorConstants<>+256(SB), Y7, Y7
-	VPSRLQ       $0x20, Y3, Y9
-	VPSRLQ       $0x20, Y7, Y10
+	VMOVSHDUP    Y3, Y9
+	VMOVSHDUP    Y7, Y10
 	VPXOR        160(SI), Y2, Y2
 	VPXOR        Y10, Y2, Y2
 	VPXOR        192(SI), Y5, Y5
 	VPXOR        Y9, Y5, Y5
 	VPMULUDQ     vectorConstants<>+128(SB), Y4, Y4
 	VPMULUDQ     vectorConstants<>+256(SB), Y8, Y8
-	VPSRLQ       $0x20, Y4, Y9
-	VPSRLQ       $0x20, Y8, Y10
+	VMOVSHDUP    Y4, Y9
+	VMOVSHDUP    Y8, Y10
 	VPXOR        160(SI), Y1, Y1
 	VPXOR        Y10, Y1, Y1
 	VPXOR        192(SI), Y6, Y6
 	VPXOR        Y9, Y6, Y6
 	VPMULUDQ     vectorConstants<>+128(SB), Y2, Y2
 	VPMULUDQ     vectorConstants<>+256(SB), Y5, Y5
-	VPSRLQ       $0x20, Y2, Y9
-	VPSRLQ       $0x20, Y5, Y10
+	VMOVSHDUP    Y2, Y9
+	VMOVSHDUP    Y5, Y10
 	VPXOR        224(SI), Y7, Y7
 	VPXOR        Y10, Y7, Y7
 	VPXOR        256(SI), Y3, Y3
 	VPXOR        Y9, Y3, Y3
 	VPMULUDQ     vectorConstants<>+128(SB), Y1, Y1
 	VPMULUDQ     vectorConstants<>+256(SB), Y6, Y6
-	VPSRLQ       $0x20, Y1, Y9
-	VPSRLQ       $0x20, Y6, Y10
+	VMOVSHDUP    Y1, Y9
+	VMOVSHDUP    Y6, Y10
 	VPXOR        224(SI), Y8, Y8
 	VPXOR        Y10, Y8, Y8
 	VPXOR        256(SI), Y4, Y4
 	VPXOR        Y9, Y4, Y4
 	VPMULUDQ     vectorConstants<>+128(SB), Y7, Y7
 	VPMULUDQ     vectorConstants<>+256(SB), Y3, Y3
-	VPSRLQ       $0x20, Y7, Y9
-	VPSRLQ       $0x20, Y3, Y10
+	VMOVSHDUP    Y7, Y9
+	VMOVSHDUP    Y3, Y10
 	VPXOR        288(SI), Y5, Y5
 	VPXOR        Y10, Y5, Y5
 	VPXOR        320(SI), Y2, Y2
 	VPXOR        Y9, Y2, Y2
 	VPMULUDQ     vectorConstants<>+128(SB), Y8, Y8
 	VPMULUDQ     vectorConstants<>+256(SB), Y4, Y4
-	VPSRLQ       $0x20, Y8, Y9
-	VPSRLQ       $0x20, Y4, Y10
+	VMOVSHDUP    Y8, Y9
+	VMOVSHDUP    Y4, Y10
 	VPXOR        288(SI), Y6, Y6
 	VPXOR        Y10, Y6, Y6
 	VPXOR        320(SI), Y1, Y1
 	VPXOR        Y9, Y1, Y1
 	VPMULUDQ     vectorConstants<>+128(SB), Y5, Y5
 	VPMULUDQ     vectorConstants<>+256(SB), Y2, Y2
-	VPSRLQ       $0x20, Y5, Y9
-	VPSRLQ       $0x20, Y2, Y10
+	VMOVSHDUP    Y5, Y9
+	VMOVSHDUP    Y2, Y10
 	VPXOR        352(SI), Y3, Y3
 	VPXOR        Y10, Y3, Y3
 	VPXOR        384(SI), Y7, Y7
 	VPXOR        Y9, Y7, Y7
 	VPMULUDQ     vectorConstants<>+128(SB), Y6, Y6
 	VPMULUDQ     vectorConstants<>+256(SB), Y1, Y1
-	VPSRLQ       $0x20, Y6, Y9
-	VPSRLQ       $0x20, Y1, Y10
+	VMOVSHDUP    Y6, Y9
+	VMOVSHDUP    Y1, Y10
 	VPXOR        352(SI), Y4, Y4
 	VPXOR        Y10, Y4, Y4
 	VPXOR        384(SI), Y8, Y8
 	VPXOR        Y9, Y8, Y8
 	VPMULUDQ     vectorConstants<>+128(SB), Y3, Y3
 	VPMULUDQ     vectorConstants<>+256(SB), Y7, Y7
-	VPSRLQ       $0x20, Y3, Y9
-	VPSRLQ       $0x20, Y7, Y10
+	VMOVSHDUP    Y3, Y9
+	VMOVSHDUP    Y7, Y10
 	VPXOR        416(SI), Y2, Y2
 	VPXOR        Y10, Y2, Y2
 	VPXOR        448(SI), Y5, Y5
 	VPXOR        Y9, Y5, Y5
 	VPMULUDQ     vectorConstants<>+128(SB), Y4, Y4
 	VPMULUDQ     vectorConstants<>+256(SB), Y8, Y8
-	VPSRLQ       $0x20, Y4, Y9
-	VPSRLQ       $0x20, Y8, Y10
+	VMOVSHDUP    Y4, Y9
+	VMOVSHDUP    Y8, Y10
 	VPXOR        416(SI), Y1, Y1
 	VPXOR        Y10, Y1, Y1
 	VPXOR        448(SI), Y6, Y6
 	VPXOR        Y9, Y6, Y6
 	VPMULUDQ     vectorConstants<>+128(SB), Y2, Y2
 	VPMULUDQ     vectorConstants<>+256(SB), Y5, Y5
-	VPSRLQ       $0x20, Y2, Y9
-	VPSRLQ       $0x20, Y5, Y10
+	VMOVSHDUP    Y2, Y9
+	VMOVSHDUP    Y5, Y10
 	VPXOR        480(SI), Y7, Y7
 	VPXOR        Y10, Y7, Y7
 	VPXOR        512(SI), Y3, Y3
 	VPXOR        Y9, Y3, Y3
 	VPMULUDQ     vectorConstants<>+128(SB), Y1, Y1
 	VPMULUDQ     vectorConstants<>+256(SB), Y6, Y6
-	VPSRLQ       $0x20, Y1, Y9
-	VPSRLQ       $0x20, Y6, Y10
+	VMOVSHDUP    Y1, Y9
+	VMOVSHDUP    Y6, Y10
 	VPXOR        480(SI), Y8, Y8
 	VPXOR        Y10, Y8, Y8
 	VPXOR        512(SI), Y4, Y4
 	VPXOR        Y9, Y4, Y4
 	VPMULUDQ     vectorConstants<>+128(SB), Y7, Y7
 	VPMULUDQ     vectorConstants<>+256(SB), Y3, Y3
-	VPSRLQ       $0x20, Y7, Y9
-	VPSRLQ       $0x20, Y3, Y10
+	VMOVSHDUP    Y7, Y9
+	VMOVSHDUP    Y3, Y10
 	VPXOR        544(SI), Y5, Y5
 	VPXOR        Y10, Y5, Y5
 	VPXOR        576(SI), Y2, Y2
 	VPXOR        Y9, Y2, Y2
 	VPMULUDQ     vectorConstants<>+128(SB), Y8, Y8
 	VPMULUDQ     vectorConstants<>+256(SB), Y4, Y4
-	VPSRLQ       $0x20, Y8, Y9
-	VPSRLQ       $0x20, Y4, Y10
+	VMOVSHDUP    Y8, Y9
+	VMOVSHDUP    Y4, Y10
 	VPXOR        544(SI), Y6, Y6
 	VPXOR        Y10, Y6, Y6
 	VPXOR        576(SI), Y1, Y1
@@ -581,103 +581,103 @@ TEXT ·wordsAVX512(SB), $0-28
 run:
 	VPADDD.BCST     vectorConstants<>+192(SB), Z0, Z1
 	VPMULUDQ.BCST   vectorConstants<>+128(SB), Z0, Z2
-	VPSRLQ          $0x20, Z2, Z3
+	VMOVSHDUP       Z2, Z3
 	VPXORD.BCST     (DX), Z3, Z3
 	VPMULUDQ.BCST   vectorConstants<>+128(SB), Z1, Z1
-	VPSRLQ          $0x20, Z1, Z4
+	VMOVSHDUP       Z1, Z4
 	VPXORD.BCST     (DX), Z4, Z4
 	VPADDD.BCST     vectorConstants<>+1920(SB), Z0, Z0
 	VMOVAPS         Z0, Z0
 	VPMULUDQ.BCST   vectorConstants<>+256(SB), Z3, Z3
-	VPSRLQ          $0x20, Z3, Z5
+	VMOVSHDUP       Z3, Z5
 	VPXORD.BCST     4(DX), Z5, Z5
 	VPXORD.BCST     8(DX), Z2, Z2
 	VPMULUDQ.BCST   vectorConstants<>+256(SB), Z4, Z4
-	VPSRLQ          $0x20, Z4, Z6
+	VMOVSHDUP       Z4, Z6
 	VPXORD.BCST     4(DX), Z6, Z6
 	VPXORD.BCST     8(DX), Z1, Z1
 	VPMULUDQ.BCST   vectorConstants<>+128(SB), Z5, Z5
 	VPMULUDQ.BCST   vectorConstants<>+256(SB), Z2, Z2
-	VPSRLQ          $0x20, Z5, Z7
-	VPSRLQ          $0x20, Z2, Z8
+	VMOVSHDUP       Z5, Z7
+	VMOVSHDUP       Z2, Z8
 	VPTERNLOGD.BCST $0x96, 12(DX), Z3, Z8
 	VPXORD.BCST     16(DX), Z7, Z3
 	VPMULUDQ.BCST   vectorConstants<>+128(SB), Z6, Z6
 	VPMULUDQ.BCST   vectorConstants<>+256(SB), Z1, Z1
-	VPSRLQ          $0x20, Z6, Z7
-	VPSRLQ          $0x20, Z1, Z9
+	VMOVSHDUP       Z6, Z7
+	VMOVSHDUP       Z1, Z9
 	VPTERNLOGD.BCST $0x96, 12(DX), Z4, Z9
 	VPXORD.BCST     16(DX), Z7, Z4
 	VPMULUDQ.BCST   vectorConstants<>+128(SB), Z8, Z7
 	VPMULUDQ.BCST   vectorConstants<>+256(SB), Z3, Z3
-	VPSRLQ          $0x20, Z7, Z8
-	VPSRLQ          $0x20, Z3, Z10
+	VMOVSHDUP       Z7, Z8
+	VMOVSHDUP       Z3, Z10
 	VPTERNLOGD.BCST $0x96, 20(DX), Z2, Z10
 	VPTERNLOGD.BCST $0x96, 24(DX), Z5, Z8
 	VPMULUDQ.BCST   vectorConstants<>+128(SB), Z9, Z2
 	VPMULUDQ.BCST   vectorConstants<>+256(SB), Z4, Z4
-	VPSRLQ          $0x20, Z2, Z5
-	VPSRLQ          $0x20, Z4, Z9
+	VMOVSHDUP       Z2, Z5
+	VMOVSHDUP       Z4, Z9
 	VPTERNLOGD.BCST $0x96, 20(DX), Z1, Z9
 	VPTERNLOGD.BCST $0x96, 24(DX), Z6, Z5
 	VPMULUDQ.BCST   vectorConstants<>+128(SB), Z10, Z1
 	VPMULUDQ.BCST   vectorConstants<>+256(SB), Z8, Z6
-	VPSRLQ          $0x20, Z1, Z8
-	VPSRLQ          $0x20, Z6, Z10
+	VMOVSHDUP       Z1, Z8
+	VMOVSHDUP       Z6, Z10
 	VPTERNLOGD.BCST $0x96, 28(DX), Z3, Z10
 	VPTERNLOGD.BCST $0x96, 32(DX), Z7, Z8
 	VPMULUDQ.BCST   vectorConstants<>+128(SB), Z9, Z3
 	VPMULUDQ.BCST   vectorConstants<>+256(SB), Z5, Z5
-	VPSRLQ          $0x20, Z3, Z7
-	VPSRLQ          $0x20, Z5, Z9
+	VMOVSHDUP       Z3, Z7
+	VMOVSHDUP       Z5, Z9
 	VPTERNLOGD.BCST $0x96, 28(DX), Z4, Z9
 	VPTERNLOGD.BCST $0x96, 32(DX), Z2, Z7
 	VPMULUDQ.BCST   vectorConstants<>+128(SB), Z10, Z2
 	VPMULUDQ.BCST   vectorConstants<>+256(SB), Z8, Z4
-	VPSRLQ          $0x20, Z2, Z8
-	VPSRLQ          $0x20, Z4, Z10
+	VMOVSHDUP       Z2, Z8
+	VMOVSHDUP       Z4, Z10
 	VPTERNLOGD.BCST $0x96, 36(DX), Z6, Z10
 	VPTERNLOGD.BCST $0x96, 40(DX), Z1, Z8
 	VPMULUDQ.BCST   vectorConstants<>+128(SB), Z9, Z1
 	VPMULUDQ.BCST   vectorConstants<>+256(SB), Z7, Z6
-	VPSRLQ          $0x20, Z1, Z7
-	VPSRLQ          $0x20, Z6, Z9
+	VMOVSHDUP       Z1, Z7
+	VMOVSHDUP       Z6, Z9
 	VPTERNLOGD.BCST $0x96, 36(DX), Z5, Z9
 	VPTERNLOGD.BCST $0x96, 40(DX), Z3, Z7
 	VPMULUDQ.BCST   vectorConstants<>+128(SB), Z10, Z3
 	VPMULUDQ.BCST   vectorConstants<>+256(SB), Z8, Z5
-	VPSRLQ          $0x20, Z3, Z8
-	VPSRLQ          $0x20, Z5, Z10
+	VMOVSHDUP       Z3, Z8
+	VMOVSHDUP       Z5, Z10
 	VPTERNLOGD.BCST $0x96, 44(DX), Z4, Z10
 	VPTERNLOGD.BCST $0x96, 48(DX), Z2, Z8
 	VPMULUDQ.BCST   vectorConstants<>+128(SB), Z9, Z2
 	VPMULUDQ.BCST   vectorConstants<>+256(SB), Z7, Z4
-	VPSRLQ          $0x20, Z2, Z7
-	VPSRLQ          $0x20, Z4, Z9
+	VMOVSHDUP       Z2, Z7
+	VMOVSHDUP       Z4, Z9
 	VPTERNLOGD.BCST $0x96, 44(DX), Z6, Z9
 	VPTERNLOGD.BCST $0x96, 48(DX), Z1, Z7
 	VPMULUDQ.BCST   vectorConstants<>+128(SB), Z10, Z1
 	VPMULUDQ.BCST   vectorConstants<>+256(SB), Z8, Z6
-	VPSRLQ          $0x20, Z1, Z8
-	VPSRLQ          $0x20, Z6, Z10
+	VMOVSHDUP       Z1, Z8
+	VMOVSHDUP       Z6, Z10
 	VPTERNLOGD.BCST $0x96, 52(DX), Z5, Z10
 	VPTERNLOGD.BCST $0x96, 56(DX), Z3, Z8
 	VPMULUDQ.BCST   vectorConstants<>+128(SB), Z9, Z3
 	VPMULUDQ.BCST   vectorConstants<>+256(SB), Z7, Z5
-	VPSRLQ          $0x20, Z3, Z7
-	VPSRLQ          $0x20, Z5, Z9
+	VMOVSHDUP       Z3, Z7
+	VMOVSHDUP       Z5, Z9
 	VPTERNLOGD.BCST $0x96, 52(DX), Z4, Z9
 	VPTERNLOGD.BCST $0x96, 56(DX), Z2, Z7
 	VPMULUDQ.BCST   vectorConstants<>+128(SB), Z10, Z2
 	VPMULUDQ.BCST   vectorConstants<>+256(SB), Z8, Z4
-	VPSRLQ          $0x20, Z2, Z8
-	VPSRLQ          $0x20, Z4, Z10
+	VMOVSHDUP       Z2, Z8
+	VMOVSHDUP       Z4, Z10
 	VPTERNLOGD.BCST $0x96, 60(DX), Z6, Z10
 	VPTERNLOGD.BCST $0x96, 64(DX), Z1, Z8
 	VPMULUDQ.BCST   vectorConstants<>+128(SB), Z9, Z1
 	VPMULUDQ.BCST   vectorConstants<>+256(SB), Z7, Z6
-	VPSRLQ          $0x20, Z1, Z7
-	VPSRLQ          $0x20, Z6, Z9
+	VMOVSHDUP       Z1, Z7
+	VMOVSHDUP       Z6, Z9
 	VPTERNLOGD.BCST $0x96, 60(DX), Z5, Z9
 	VPTERNLOGD.BCST $0x96, 64(DX), Z3, Z7
 	VPMULUDQ.BCST   vectorConstants<>+128(SB), Z10, Z3
@@ -725,103 +725,103 @@ TEXT ·normalsAVX512(SB), $0-28
 run:
 	VPADDD.BCST      vectorConstants<>+192(SB), Z0, Z1
 	VPMULUDQ.BCST    vectorConstants<>+128(SB), Z0, Z2
-	VPSRLQ           $0x20, Z2, Z3
+	VMOVSHDUP        Z2, Z3
 	VPXORD.BCST      (DX), Z3, Z3
 	VPMULUDQ.BCST    vectorConstants<>+128(SB), Z1, Z1
-	VPSRLQ           $0x20, Z1, Z8
+	VMOVSHDUP        Z1, Z8
 	VPXORD.BCST      (DX), Z8, Z8
 	VPADDD.BCST      vectorConstants<>+1920(SB), Z0, Z0
 	VMOVAPS          Z0, Z0
 	VPMULUDQ.BCST    vectorConstants<>+256(SB), Z3, Z3
-	VPSRLQ           $0x20, Z3, Z9
+	VMOVSHDUP        Z3, Z9
 	VPXORD.BCST      4(DX), Z9, Z9
 	VPXORD.BCST      8(DX), Z2, Z2
 	VPMULUDQ.BCST    vectorConstants<>+256(SB), Z8, Z8
-	VPSRLQ           $0x20, Z8, Z10
+	VMOVSHDUP        Z8, Z10
 	VPXORD.BCST      4(DX), Z10, Z10
 	VPXORD.BCST      8(DX), Z1, Z1
 	VPMULUDQ.BCST    vectorConstants<>+128(SB), Z9, Z9
 	VPMULUDQ.BCST    vectorConstants<>+256(SB), Z2, Z2
-	VPSRLQ           $0x20, Z9, Z11
-	VPSRLQ           $0x20, Z2, Z12
+	VMOVSHDUP        Z9, Z11
+	VMOVSHDUP        Z2, Z12
 	VPTERNLOGD.BCST  $0x96, 12(DX), Z3, Z12
 	VPXORD.BCST      16(DX), Z11, Z3
 	VPMULUDQ.BCST    vectorConstants<>+128(SB), Z10, Z10
 	VPMULUDQ.BCST    vectorConstants<>+256(SB), Z1, Z1
-	VPSRLQ           $0x20, Z10, Z11
-	VPSRLQ           $0x20, Z1, Z13
+	VMOVSHDUP        Z10, Z11
+	VMOVSHDUP        Z1, Z13
 	VPTERNLOGD.BCST  $0x96, 12(DX), Z8, Z13
 	VPXORD.BCST      16(DX), Z11, Z8
 	VPMULUDQ.BCST    vectorConstants<>+128(SB), Z12, Z11
 	VPMULUDQ.BCST    vectorConstants<>+256(SB), Z3, Z3
-	VPSRLQ           $0x20, Z11, Z12
-	VPSRLQ           $0x20, Z3, Z14
+	VMOVSHDUP        Z11, Z12
+	VMOVSHDUP        Z3, Z14
 	VPTERNLOGD.BCST  $0x96, 20(DX), Z2, Z14
 	VPTERNLOGD.BCST  $0x96, 24(DX), Z9, Z12
 	VPMULUDQ.BCST    vectorConstants<>+128(SB), Z13, Z2
 	VPMULUDQ.BCST    vectorConstants<>+256(SB), Z8, Z8
-	VPSRLQ           $0x20, Z2, Z9
-	VPSRLQ           $0x20, Z8, Z13
+	VMOVSHDUP        Z2, Z9
+	VMOVSHDUP        Z8, Z13
 	VPTERNLOGD.BCST  $0x96, 20(DX), Z1, Z13
 	VPTERNLOGD.BCST  $0x96, 24(DX), Z10, Z9
 	VPMULUDQ.BCST    vectorConstants<>+128(SB), Z14, Z1
 	VPMULUDQ.BCST    vectorConstants<>+256(SB), Z12, Z10
-	VPSRLQ           $0x20, Z1, Z12
-	VPSRLQ           $0x20, Z10, Z14
+	VMOVSHDUP        Z1, Z12
+	VMOVSHDUP        Z10, Z14
 	VPTERNLOGD.BCST  $0x96, 28(DX), Z3, Z14
 	VPTERNLOGD.BCST  $0x96, 32(DX), Z11, Z12
 	VPMULUDQ.BCST    vectorConstants<>+128(SB), Z13, Z3
 	VPMULUDQ.BCST    vectorConstants<>+256(SB), Z9, Z9
-	VPSRLQ           $0x20, Z3, Z11
-	VPSRLQ           $0x20, Z9, Z13
+	VMOVSHDUP        Z3, Z11
+	VMOVSHDUP        Z9, Z13
 	VPTERNLOGD.BCST  $0x96, 28(DX), Z8, Z13
 	VPTERNLOGD.BCST  $0x96, 32(DX), Z2, Z11
 	VPMULUDQ.BCST    vectorConstants<>+128(SB), Z14, Z2
 	VPMULUDQ.BCST    vectorConstants<>+256(SB), Z12, Z8
-	VPSRLQ           $0x20, Z2, Z12
-	VPSRLQ           $0x20, Z8, Z14
+	VMOVSHDUP        Z2, Z12
+	VMOVSHDUP        Z8, Z14
 	VPTERNLOGD.BCST  $0x96, 36(DX), Z10, Z14
 	VPTERNLOGD.BCST  $0x96, 40(DX), Z1, Z12
 	VPMULUDQ.BCST    vectorConstants<>+128(SB), Z13, Z1
 	VPMULUDQ.BCST    vectorConstants<>+256(SB), Z11, Z10
-	VPSRLQ           $0x20, Z1, Z11
-	VPSRLQ           $0x20, Z10, Z13
+	VMOVSHDUP        Z1, Z11
+	VMOVSHDUP        Z10, Z13
 	VPTERNLOGD.BCST  $0x96, 36(DX), Z9, Z13
 	VPTERNLOGD.BCST  $0x96, 40(DX), Z3, Z11
 	VPMULUDQ.BCST    vectorConstants<>+128(SB), Z14, Z3
 	VPMULUDQ.BCST    vectorConstants<>+256(SB), Z12, Z9
-	VPSRLQ           $0x20, Z3, Z12
-	VPSRLQ           $0x20, Z9, Z14
+	VMOVSHDUP        Z3, Z12
+	VMOVSHDUP        Z9, Z14
 	VPTERNLOGD.BCST  $0x96, 44(DX), Z8, Z14
 	VPTERNLOGD.BCST  $0x96, 48(DX), Z2, Z12
 	VPMULUDQ.BCST    vectorConstants<>+128(SB), Z13, Z2
 	VPMULUDQ.BCST    vectorConstants<>+256(SB), Z11, Z8
-	VPSRLQ           $0x20, Z2, Z11
-	VPSRLQ           $0x20, Z8, Z13
+	VMOVSHDUP        Z2, Z11
+	VMOVSHDUP        Z8, Z13
 	VPTERNLOGD.BCST  $0x96, 44(DX), Z10, Z13
 	VPTERNLOGD.BCST  $0x96, 48(DX), Z1, Z11
 	VPMULUDQ.BCST    vectorConstants<>+128(SB), Z14, Z1
 	VPMULUDQ.BCST    vectorConstants<>+256(SB), Z12, Z10
-	VPSRLQ           $0x20, Z1, Z12
-	VPSRLQ           $0x20, Z10, Z14
+	VMOVSHDUP        Z1, Z12
+	VMOVSHDUP        Z10, Z14
 	VPTERNLOGD.BCST  $0x96, 52(DX), Z9, Z14
 	VPTERNLOGD.BCST  $0x96, 56(DX), Z3, Z12
 	VPMULUDQ.BCST    vectorConstants<>+128(SB), Z13, Z3
 	VPMULUDQ.BCST    vectorConstants<>+256(SB), Z11, Z9
-	VPSRLQ           $0x20, Z3, Z11
-	VPSRLQ           $0x20, Z9, Z13
+	VMOVSHDUP        Z3, Z11
+	VMOVSHDUP        Z9, Z13
 	VPTERNLOGD.BCST  $0x96, 52(DX), Z8, Z13
 	VPTERNLOGD.BCST  $0x96, 56(DX), Z2, Z11
 	VPMULUDQ.BCST    vectorConstants<>+128(SB), Z14, Z2
 	VPMULUDQ.BCST    vectorConstants<>+256(SB), Z12, Z8
-	VPSRLQ           $0x20, Z2, Z12
-	VPSRLQ           $0x20, Z8, Z14
+	VMOVSHDUP        Z2, Z12
+	VMOVSHDUP        Z8, Z14
 	VPTERNLOGD.BCST  $0x96, 60(DX), Z10, Z14
 	VPTERNLOGD.BCST  $0x96, 64(DX), Z1, Z12
 	VPMULUDQ.BCST    vectorConstants<>+128(SB), Z13, Z1
 	VPMULUDQ.BCST    vectorConstants<>+256(SB), Z11, Z10
-	VPSRLQ           $0x20, Z1, Z11
-	VPSRLQ           $0x20, Z10, Z13
+	VMOVSHDUP        Z1, Z11
+	VMOVSHDUP        Z10, Z13
 	VPTERNLOGD.BCST  $0x96, 60(DX), Z9, Z13
 	VPTERNLOGD.BCST  $0x96, 64(DX), Z3, Z11
 	VPMULUDQ.BCST    vectorConstants<>+128(SB), Z14, Z3

@@ -35,6 +35,9 @@ func arithmetic() {
 func activations() {
 	kernel("relu", "is Relu.", "x", "", 4, func(x, _ []vec) vec { return and(x[0], compare(notAtMost, x[0], zero())) })
 	kernel("reluGrad", "is ReluGrad.", "x dy", "", 4, func(x, _ []vec) vec { return and(x[1], compare(notAtMost, x[0], zero())) })
+	kernel("rectifiedGrad", "is RectifiedGrad.", "out dy", "scale", 4, func(x, s []vec) vec {
+		return and(mul(x[1], s[0]), compare(notAtMost, x[0], zero()))
+	})
 	slope := func(x, alpha vec) vec { return choose(compare(moreThan, x, zero()), constant(1), alpha) }
 	kernel("leakyRelu", "is LeakyRelu.", "x", "alpha", 4, func(x, s []vec) vec { return mul(x[0], slope(x[0], s[0])) })
 	kernel("leakyReluGrad", "is LeakyReluGrad.", "x dy", "alpha", 4, func(x, s []vec) vec { return mul(x[1], slope(x[0], s[0])) })
@@ -54,13 +57,6 @@ func activations() {
 	kernel("within", "sets y = dy where lo <= x <= hi, else 0.", "x dy", "lo hi", 2, func(x, s []vec) vec {
 		return and(x[1], and(compare(atLeast, x[0], s[0]), compare(atMost, x[0], s[1])))
 	})
-	kernel("dropMask", "sets y = x*scale where the word is at least the threshold, both taken as integers, else 0.",
-		"x words:*uint32", "threshold:uint32 scale", 4, func(x, s []vec) vec {
-			larger, kept := YMM(), YMM()
-			VPMAXUD(s[0], x[1], larger)
-			VPCMPEQD(larger, x[1], kept)
-			return and(mul(x[0], s[1]), kept)
-		})
 }
 
 func normalisation() {

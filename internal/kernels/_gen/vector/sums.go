@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"strings"
 
 	. "github.com/mmcloughlin/avo/build"
@@ -115,92 +116,165 @@ func sums() {
 	RET()
 }
 
-// sumsOfRows writes the loops that add rows to sums of their own, one for each column or two. n is a multiple of 4. Of a line of
-// the cache, 16 columns, all rows are added before the next one: the sums stay in registers.
+// sumsOfRows writes the loops that add rows to sums of their own, one for each column or two, by AVX2 for n a multiple of 4 and by
+// AVX-512 for one of 8. All rows of a block of columns are added before those of the next one: the sums stay in registers. A block
+// is a line of the cache, or with the registers of AVX-512 four.
 func sumsOfRows() {
-	// f gives what a row adds to each of the sums. fixed is a number for each column, if it has a name.
-	rows := func(name, doc string, sums, inputs []string, fixed string, f func(x []vec, k vec) []vec) {
-		floats := append([]string(nil), inputs...)
-		if fixed != "" {
-			floats = append(floats, fixed)
+	for _, w := range []width{{"AVX2", 4, 4, XMM, YMM}, {"AVX512", 8, 8, YMM, ZMM}} {
+		w.rows("sumRows", "is SumRows", []string{"sum"}, []string{"x"}, "", "", func(x []vec, _ vec) []vec { return x })
+		w.rows("momentsRows", "is MomentsRows", []string{"sum", "square"}, []string{"x"}, "k", "", func(x []vec, k vec) []vec {
+			d := w.new3(VSUBPD, k, x[0])
+			return []vec{d, w.new3(VMULPD, d, d)}
+		})
+		dot := func(x []vec, mean vec) []vec {
+			return []vec{x[1], w.new3(VMULPD, w.new3(VSUBPD, mean, x[0]), x[1])}
 		}
-		TEXT(name+"AVX2", NOSPLIT, "func("+strings.Join(sums, ", ")+" *float64, "+strings.Join(floats, ", ")+" *float32, n, ld, rows int)")
-		Pragma("noescape")
-		Doc(name + "AVX2 " + doc)
-		pointers := func(names []string) []reg.GPVirtual {
-			var p []reg.GPVirtual
-			for _, v := range names {
-				p = append(p, Load(Param(v), GP64()).(reg.GPVirtual))
-			}
-			return p
-		}
-		to, from := pointers(sums), pointers(floats)
-		n, ld, count := Load(Param("n"), GP64()), Load(Param("ld"), GP64()), GP64()
-		row := make([]reg.GPVirtual, len(inputs))
-		for i := range row {
-			row[i] = GP64()
-		}
-		SHLQ(operand.Imm(2), ld)
-		block := func(label string, vectors int) {
-			Label(label)
-			CMPQ(n, operand.Imm(uint64(4*vectors)))
-			JL(operand.LabelRef(label + "Done"))
-			acc, k := make([][]vec, len(to)), make([]vec, vectors)
-			for i, p := range to {
-				for j := range vectors {
-					acc[i] = append(acc[i], load(operand.Mem{Base: p, Disp: 32 * j}))
-				}
-			}
-			if fixed != "" {
-				for j := range k {
-					k[j] = wide4(operand.Mem{Base: from[len(inputs)], Disp: 16 * j})
-				}
-			}
-			for i := range row {
-				MOVQ(from[i], row[i])
-			}
-			Load(Param("rows"), count)
-			Label(label + "Row")
-			for j := range vectors {
-				var x []vec
-				for _, r := range row {
-					x = append(x, wide4(operand.Mem{Base: r, Disp: 16 * j}))
-				}
-				for i, v := range f(x, k[j]) {
-					VADDPD(v, acc[i][j], acc[i][j])
-				}
-			}
-			for _, r := range row {
-				ADDQ(ld, r)
-			}
-			DECQ(count)
-			JNZ(operand.LabelRef(label + "Row"))
-			for i, p := range to {
-				for j, v := range acc[i] {
-					VMOVUPD(v, operand.Mem{Base: p, Disp: 32 * j})
-				}
-				ADDQ(operand.U32(uint32(32*vectors)), p)
-			}
-			for _, p := range from {
-				ADDQ(operand.Imm(uint64(16*vectors)), p)
-			}
-			SUBQ(operand.Imm(uint64(4*vectors)), n)
-			JMP(operand.LabelRef(label))
-			Label(label + "Done")
-		}
-		block("line", 4)
-		block("vector", 1)
-		VZEROUPPER()
-		RET()
+		w.rows("dotCentredRows", "is DotCentredRows", []string{"sum", "dot"}, []string{"x", "dy"}, "mean", "", dot)
+		w.rows("dotRectifiedRows", "is DotRectifiedRows", []string{"sum", "dot"}, []string{"x", "dy", "y"}, "mean", "scale", dot)
 	}
-	rows("sumRows", "is SumRows.", []string{"sum"}, []string{"x"}, "", func(x []vec, _ vec) []vec { return x })
-	rows("momentsRows", "is MomentsRows.", []string{"sum", "square"}, []string{"x"}, "k", func(x []vec, k vec) []vec {
-		d := subWide(x[0], k)
-		return []vec{d, mulWide(d, d)}
-	})
-	rows("dotCentredRows", "is DotCentredRows.", []string{"sum", "dot"}, []string{"x", "dy"}, "mean", func(x []vec, mean vec) []vec {
-		return []vec{x[1], mulWide(x[1], subWide(x[0], mean))}
-	})
+}
+
+// width is that of the vectors of float64 of a level, and how many a block of columns has.
+type width struct {
+	level          string
+	lanes, ofBlock int
+	half, register func() reg.VecVirtual
+}
+
+func (w width) new3(op func(...operand.Op), b operand.Op, a vec) vec {
+	r := w.register()
+	op(b, a, r)
+	return r
+}
+
+// load is a vector of float32 of memory as float64.
+func (w width) load(base reg.Register, vector int) vec {
+	r := w.register()
+	VCVTPS2PD(operand.Mem{Base: base, Disp: 4 * w.lanes * vector}, r)
+	return r
+}
+
+// rectified is load of dy where the element of y is positive or NaN, times scale; else 0.
+func (w width) rectified(dy, y reg.Register, vector int, scale, zero vec) vec {
+	grad, out, r := operand.Mem{Base: dy, Disp: 4 * w.lanes * vector}, operand.Mem{Base: y, Disp: 4 * w.lanes * vector}, w.half()
+	VMOVUPS(out, r)
+	if w.level == "AVX512" {
+		kept := K()
+		VCMPPS(operand.Imm(notAtMost), zero, r, kept)
+		VMULPS_Z(grad, scale, kept, r)
+	} else {
+		product := w.half()
+		VCMPPS(operand.Imm(notAtMost), zero, r, r)
+		VMULPS(grad, scale, product)
+		VANDPS(product, r, r)
+	}
+	wide := w.register()
+	VCVTPS2PD(r, wide)
+	return wide
+}
+
+// rows writes a loop. f gives what a row adds to each of the sums. fixed is a number for each column, if it has a name. With a
+// scale, the last two inputs are dy and y, of which f gets what rectified gives.
+func (w width) rows(name, doc string, sums, inputs []string, fixed, scale string, f func(x []vec, k vec) []vec) {
+	params := append([]string(nil), inputs...)
+	if fixed != "" {
+		params = append(params, fixed)
+	}
+	name += w.level
+	signature := "func(" + strings.Join(sums, ", ") + " *float64, " + strings.Join(params, ", ") + " *float32, n, ld, rows int"
+	if scale != "" {
+		signature += ", " + scale + " float32"
+	}
+	TEXT(name, NOSPLIT, signature+")")
+	Pragma("noescape")
+	Doc(fmt.Sprintf("%s %s for n a multiple of %d.", name, doc, w.lanes))
+	pointer := func(v string) reg.GPVirtual { return Load(Param(v), GP64()).(reg.GPVirtual) }
+	var to, from, row, all []reg.GPVirtual
+	for _, v := range sums {
+		to = append(to, pointer(v))
+	}
+	for _, v := range inputs {
+		from, row = append(from, pointer(v)), append(row, GP64())
+	}
+	all = append(all, from...)
+	if fixed != "" {
+		all = append(all, pointer(fixed))
+	}
+	ld := Load(Param("ld"), GP64())
+	SHLQ(operand.Imm(2), ld)
+	var factor, zero vec
+	if scale != "" {
+		factor, zero = w.half(), w.half()
+		p, err := Param(scale).Resolve()
+		if err != nil {
+			panic(err)
+		}
+		VBROADCASTSS(p.Addr, factor)
+		VXORPS(zero, zero, zero)
+	}
+	read := func(j int) (x []vec) {
+		plain := row
+		if scale != "" {
+			plain = row[:len(row)-2]
+		}
+		for _, r := range plain {
+			x = append(x, w.load(r, j))
+		}
+		if scale != "" {
+			x = append(x, w.rectified(row[len(row)-2], row[len(row)-1], j, factor, zero))
+		}
+		return x
+	}
+	n, count := Load(Param("n"), GP64()), GP64()
+	block := func(label string, vectors int) {
+		Label(label)
+		CMPQ(n, operand.U32(uint32(w.lanes*vectors)))
+		JL(operand.LabelRef(label + "Done"))
+		acc, k := make([][]vec, len(to)), make([]vec, vectors)
+		for i, p := range to {
+			for j := range vectors {
+				r := w.register()
+				VMOVUPD(operand.Mem{Base: p, Disp: 8 * w.lanes * j}, r)
+				acc[i] = append(acc[i], r)
+			}
+		}
+		if fixed != "" {
+			for j := range k {
+				k[j] = w.load(all[len(inputs)], j)
+			}
+		}
+		for i := range row {
+			MOVQ(from[i], row[i])
+		}
+		Load(Param("rows"), count)
+		Label(label + "Row")
+		for j := range vectors {
+			for i, v := range f(read(j), k[j]) {
+				VADDPD(v, acc[i][j], acc[i][j])
+			}
+		}
+		for _, r := range row {
+			ADDQ(ld, r)
+		}
+		DECQ(count)
+		JNZ(operand.LabelRef(label + "Row"))
+		for i, p := range to {
+			for j, v := range acc[i] {
+				VMOVUPD(v, operand.Mem{Base: p, Disp: 8 * w.lanes * j})
+			}
+			ADDQ(operand.U32(uint32(8*w.lanes*vectors)), p)
+		}
+		for _, p := range all {
+			ADDQ(operand.U32(uint32(4*w.lanes*vectors)), p)
+		}
+		SUBQ(operand.U32(uint32(w.lanes*vectors)), n)
+		JMP(operand.LabelRef(label))
+		Label(label + "Done")
+	}
+	block("block", w.ofBlock)
+	block("vector", 1)
+	VZEROUPPER()
+	RET()
 }
 
 func broadcastWide(name string) vec {

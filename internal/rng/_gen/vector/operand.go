@@ -163,6 +163,14 @@ func shift[F instruction](op F, n uint64, x reg.VecVirtual) reg.VecVirtual {
 	return apply(op, operand.Imm(n), x)
 }
 
+// highWords gives the high words of lanes of 64 bits as their low words too. A shift would compete with products for a port of the
+// processor.
+func highWords(x reg.VecVirtual) reg.VecVirtual {
+	y := Vec()
+	VMOVSHDUP(x, y)
+	return y
+}
+
 // constants of 64 bytes that kernels of the file refer to, in order of their first use.
 var constants [][16]uint32
 

@@ -74,7 +74,7 @@ func (g *Generator) Blocks(between func(round int)) (radius, angle [2]reg.VecVir
 		between = func(int) {}
 	}
 	// A lane of 64 bits holds a word of one block in its low half and rubbish in its high half: the
-	// product then needs no shuffle, only a shift for its high word.
+	// product then needs no shuffle before it, only one of its high word.
 	product := func(m uint32, x reg.VecVirtual) reg.VecVirtual {
 		return with(VPMULUDQ, VPMULUDQ, VPMULUDQ_BCST, broadcast(m), x)
 	}
@@ -86,14 +86,14 @@ func (g *Generator) Blocks(between func(round int)) (radius, angle [2]reg.VecVir
 	// A part of the words is the same for all blocks in the first two rounds.
 	for i := range 2 {
 		c3[i] = product(mul0, c0[i])
-		c2[i] = xor(shift(VPSRLQ, 32, c3[i]), g.scheduled(firstHigh))
+		c2[i] = xor(highWords(c3[i]), g.scheduled(firstHigh))
 	}
 	between(0)
 	next := addInt(g.counter, broadcast(2*blocks))
 	VMOVAPS(next, g.counter)
 	for i := range 2 {
 		c1[i] = product(mul1, c2[i])
-		c0[i] = xor(shift(VPSRLQ, 32, c1[i]), g.scheduled(secondLow))
+		c0[i] = xor(highWords(c1[i]), g.scheduled(secondLow))
 		c2[i] = xor(c3[i], g.scheduled(secondHigh))
 	}
 	between(1)
@@ -108,7 +108,7 @@ func (g *Generator) Blocks(between func(round int)) (radius, angle [2]reg.VecVir
 				xorPairs(radius[i], odd(c1[i], c3[i], g.oddWords), g.scheduled(k0))
 				continue
 			}
-			high0, high1 := shift(VPSRLQ, 32, p0), shift(VPSRLQ, 32, p1)
+			high0, high1 := highWords(p0), highWords(p1)
 			if round == 2 {
 				c0[i] = xor3(high1, c1[i], g.scheduled(thirdLow))
 				c2[i] = xor(high0, g.scheduled(thirdHigh))
