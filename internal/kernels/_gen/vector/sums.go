@@ -32,6 +32,7 @@ func sums() {
 		s[k] = load(operand.Mem{Base: out, Disp: 32 * k})
 	}
 	Label("loop16")
+	PREFETCHT0(operand.Mem{Base: x, Disp: fetched})
 	for k := range s {
 		VADDPD(wide4(operand.Mem{Base: x, Disp: 16 * k}), s[k], s[k])
 	}
@@ -76,6 +77,7 @@ func sums() {
 		s[j] = load(operand.Mem{Base: out, Disp: 32 * j})
 	}
 	Label("loop8")
+	PREFETCHT0(operand.Mem{Base: x, Disp: fetched})
 	for j := range 2 {
 		d := subWide(wide4(operand.Mem{Base: x, Disp: 16 * j}), k)
 		VADDPD(d, s[j], s[j])
@@ -100,6 +102,8 @@ func sums() {
 		s[j] = load(operand.Mem{Base: out, Disp: 32 * j})
 	}
 	Label("loopDot")
+	PREFETCHT0(operand.Mem{Base: x, Disp: fetched})
+	PREFETCHT0(operand.Mem{Base: dy, Disp: fetched})
 	for j := range 2 {
 		g := wide4(operand.Mem{Base: dy, Disp: 16 * j})
 		VADDPD(g, s[j], s[j])
