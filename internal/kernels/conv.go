@@ -60,7 +60,7 @@ func (c *Conv) maxChannels() int {
 
 // grid returns the boxes of the forward pass and of the data gradient.
 func (c *Conv) grid() boxes {
-	n := min(colsBlock/c.tapStep(), maxPositions, ceilDiv(c.Groups*c.N*c.area(), enoughParts))
+	n := min(colsBlock/c.tapStep(), maxPositions, ceilDiv(c.Groups*c.N*c.area(), convParts))
 	return c.boxes(0, c.N, max(n/minPositions, 1)*minPositions)
 }
 

@@ -16,7 +16,7 @@ func (c *Conv) gathered() bool {
 
 // gatheredGrid returns boxes, so many that there are enoughParts with the bands.
 func (c *Conv) gatheredGrid() boxes {
-	n := c.N * c.area() * ceilDiv(c.M, packRows) / enoughParts
+	n := c.N * c.area() * ceilDiv(c.M, packRows) / convParts
 	return c.boxes(0, c.N, max(roundUp(n, maxTileCols), gatheredBox))
 }
 

@@ -65,7 +65,7 @@ func (w *winograd) blocks() (samples, rows int) {
 		return w.n, w.down()
 	}
 	each := w.down() * w.across()
-	n := min(maxTiles, winogradRoom/(36*(w.in+w.out)), ceilDiv(w.groups*w.n*each, enoughParts))
+	n := min(maxTiles, winogradRoom/(36*(w.in+w.out)), ceilDiv(w.groups*w.n*each, convParts))
 	n = max(n/tileColumns*tileColumns, tileColumns)
 	if each <= n {
 		return min(n/each, w.n), w.down()
@@ -78,7 +78,7 @@ func (w *winograd) blocks() (samples, rows int) {
 func (w *winograd) few() bool { return w.n*w.down()*w.across() <= maxTiles }
 
 // someChannels is the number of channels whose tiles one part transforms, where these are few.
-func (w *winograd) someChannels() int { return ceilDiv(w.in, enoughParts) }
+func (w *winograd) someChannels() int { return ceilDiv(w.in, convParts) }
 
 func (w *winograd) count() int {
 	samples, rows := w.blocks()

@@ -57,6 +57,8 @@ const (
 	// A block of C is one part. Blocks get smaller until there are enoughParts for many threads to end together, but not
 	// below about minBlockProduct multiplications, a few microseconds.
 	enoughParts, minBlockProduct = 32, 1 << 17
+	// convParts is enoughParts of convolutions, whose parts share more.
+	convParts = 16
 	// Rows of A whose distance is a multiple of crowded bytes lie in the same lines of a first-level cache.
 	crowded = 2048
 	// packDepth rows of A at least are packed together.
