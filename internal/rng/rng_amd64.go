@@ -2,11 +2,7 @@
 
 package rng
 
-import (
-	"math/bits"
-
-	"golang.org/x/sys/cpu"
-)
+import "golang.org/x/sys/cpu"
 
 //go:generate sh -c "cd _gen && go run ./rng -out ../rng_amd64.s -stubs ../rng_stubs_amd64.go -pkg rng"
 
@@ -79,28 +75,4 @@ func normalsRuns(dst *float32, runs int, table *[19]uint32, block uint32) {
 	} else {
 		normalsAVX2(dst, runs, table, block)
 	}
-}
-
-// Schedule is the part of the computation that all blocks of the stream share: what the vector generator
-// of _gen/vector, which names the elements, reads in place of the stream. With the counter (block, c1,
-// c2, c3), half of the words of the first two rounds do not depend on the block.
-func (s Stream) Schedule() (t [19]uint32) {
-	k0, k1 := uint32(s.Seed), uint32(s.Seed>>32)
-	c1, c2, c3 := s.Purpose, uint32(s.Eval), uint32(s.Eval>>32)<<16|uint32(s.Replica)
-
-	t[0] = c3 ^ k1
-	high, low := bits.Mul32(c2, mul1)
-	c0, c1 := high^c1^k0, low
-	k0, k1 = k0+weyl0, k1+weyl1
-
-	high, c3 = bits.Mul32(c0, mul0)
-	t[1], t[2] = c1^k0, high^k1
-	k0, k1 = k0+weyl0, k1+weyl1
-
-	t[3], t[4] = k0, c3^k1
-	for i := 5; i < len(t); i += 2 {
-		k0, k1 = k0+weyl0, k1+weyl1
-		t[i], t[i+1] = k0, k1
-	}
-	return t
 }
