@@ -57,7 +57,7 @@ const (
 	// A block of C is one part. Blocks get smaller until there are enoughParts for many threads to end together, but not
 	// below about minBlockProduct multiplications, a few microseconds.
 	enoughParts, minBlockProduct = 32, 1 << 17
-	// convParts is enoughParts of convolutions, whose parts share more.
+	// convParts is enoughParts of convolutions: with twice as many a gradient of mnistconv takes 2 to 3 % longer.
 	convParts = 16
 	// Rows of A whose distance is a multiple of crowded bytes lie in the same lines of a first-level cache.
 	crowded = 2048

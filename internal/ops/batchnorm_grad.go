@@ -54,7 +54,7 @@ func sliceParamsGrad[T kernels.Float](o *normParamsGrad, n0, n1, c0, c1 int, in 
 			sum, dot = [kernels.Tile]float64{}, [kernels.Tile]float64{}
 			if at := n0*o.c + c; n0 < n1 && o.relu {
 				y := floats[T](in[4])
-				kernels.DotRectifiedRows(&sum, &dot, x[at:], dy[at:], y[at:], o.c, n1-n0, mean[c:c+w], T(o.scale()))
+				kernels.DotRectifiedRows(&sum, &dot, x[at:], dy[at:], y[at:], o.c, n1-n0, mean[c:c+w], T(o.dropScale()))
 			} else if n0 < n1 {
 				kernels.DotCentredRows(&sum, &dot, x[at:], dy[at:], o.c, n1-n0, mean[c:c+w])
 			}

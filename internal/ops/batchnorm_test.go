@@ -80,14 +80,7 @@ func TestBatchNormGradValues(t *testing.T) {
 		n, c, s := shape[0], shape[1], len0(shape[2:])
 		const eps = 1e-3
 		m := float64(n * s)
-		point := []*Buf{}
-		for i, d := range []*tensor.Dense{randn(1, shape...), randn(2, c), randn(3, c)} {
-			b, err := FromValue(d)
-			if err != nil {
-				t.Fatal(i, err)
-			}
-			point = append(point, b)
-		}
+		point := buffers(t, []*tensor.Dense{randn(1, shape...), randn(2, c), randn(3, c)})
 		tr := newTrial(t, buildNormTrain(eps), tensor.Float64, point, []int{0, 1, 2})
 		got := tr.grads(t, point)
 		v, scale := point[0].F64, point[1].F64
@@ -154,11 +147,7 @@ func TestBatchNormOneElement(t *testing.T) {
 	for _, shape := range [][]int{{1, 3}, {1, 3, 1, 1}} {
 		x, scale, bias := randn(1, shape...), randn(2, 3), randn(3, 3)
 		checkValues(t, buildNormTrain(1e-5), func(i int) float64 { return bias.Float64s()[i] }, x, scale, bias)
-		var point []*Buf
-		for _, d := range []*tensor.Dense{x, scale, bias} {
-			b, _ := FromValue(d)
-			point = append(point, b)
-		}
+		point := buffers(t, []*tensor.Dense{x, scale, bias})
 		tr := newTrial(t, buildNormTrain(1e-5), tensor.Float64, point, []int{0, 1, 2})
 		for i, g := range tr.grads(t, point)[:2] {
 			for _, v := range g.F64 {

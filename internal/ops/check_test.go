@@ -35,12 +35,8 @@ func checkGrad(t *testing.T, build builder, inputs ...*tensor.Dense) {
 // checkGradWRT is checkGrad with respect to the inputs of the given indices only.
 func checkGradWRT(t *testing.T, wrt []int, build builder, inputs ...*tensor.Dense) {
 	t.Helper()
-	point := make([]*Buf, len(inputs))
-	for i, in := range inputs {
-		b, err := FromValue(in)
-		if err != nil {
-			t.Fatalf("input %d: %v", i, err)
-		}
+	point := buffers(t, inputs)
+	for i, b := range point {
 		point[i] = b.clone()
 		for j, v := range b.F64 {
 			point[i].F64[j] = float64(float32(v))
@@ -102,6 +98,19 @@ func near32(t *testing.T, what string, got, want *Buf) {
 			return
 		}
 	}
+}
+
+// buffers returns the inputs as buffers that share their memory.
+func buffers(t *testing.T, inputs []*tensor.Dense) (point []*Buf) {
+	t.Helper()
+	for i, in := range inputs {
+		b, err := FromValue(in)
+		if err != nil {
+			t.Fatalf("input %d: %v", i, err)
+		}
+		point = append(point, b)
+	}
+	return point
 }
 
 // A trial is the graph of sum(w*build(inputs)) in one element type, with its gradients.
@@ -205,17 +214,12 @@ func (tr *trial) cast(point []*Buf) []*Buf {
 func forward(t *testing.T, dt tensor.Dtype, build builder, inputs ...*tensor.Dense) (*Buf, error) {
 	t.Helper()
 	tr := &trial{dt: dt, g: gorgonia.NewGraph()}
-	var point []*Buf
-	for i, in := range inputs {
-		b, err := FromValue(in)
-		if err != nil {
-			t.Fatal(err)
-		}
+	point := buffers(t, inputs)
+	for i, b := range point {
 		nodeType := dt
 		if b.I64 != nil {
 			nodeType = tensor.Int64
 		}
-		point = append(point, b)
 		tr.in = append(tr.in, newInput(tr.g, nodeType, fmt.Sprintf("in%d", i), b.Shape))
 	}
 	out, err := build(tr.g, tr.in)

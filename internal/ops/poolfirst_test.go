@@ -124,14 +124,7 @@ func TestPoolFirstLikeMaxPool(t *testing.T) {
 
 func comparePooled(t *testing.T, a PoolAttr, mode string, relu bool, inputs []*tensor.Dense) {
 	t.Helper()
-	var point []*Buf
-	for _, in := range inputs {
-		b, err := FromValue(in)
-		if err != nil {
-			t.Fatal(err)
-		}
-		point = append(point, b)
-	}
+	point := buffers(t, inputs)
 	wrt := []int{0, 1, 2}[:min(len(inputs), 3)]
 	for _, dt := range []tensor.Dtype{tensor.Float64, tensor.Float32} {
 		after := newTrial(t, pooledBuilder(t, false, mode, relu, a), dt, point, wrt)

@@ -72,8 +72,8 @@ func (r *rectified) worker() int {
 	return 0
 }
 
-// scale is what elements of the derivative are multiplied by where they are not 0.
-func (r *rectified) scale() float64 {
+// dropScale is what elements of the derivative are multiplied by where they are not 0.
+func (r *rectified) dropScale() float64 {
 	if r.drop != nil {
 		return r.drop.scale()
 	}
@@ -87,6 +87,6 @@ func gradient[T kernels.Float](r *rectified, dyAndY []*Buf, g []T, from, n int) 
 	if !r.relu {
 		return dy
 	}
-	kernels.RectifiedGrad(g, floats[T](dyAndY[1])[from:from+n], dy, T(r.scale()))
+	kernels.RectifiedGrad(g, floats[T](dyAndY[1])[from:from+n], dy, T(r.dropScale()))
 	return g[:n]
 }

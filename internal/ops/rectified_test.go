@@ -67,14 +67,7 @@ func TestNormReluLikeRelu(t *testing.T) {
 							x[k] = []float64{math.NaN(), math.Inf(1), math.Inf(-1), 0}[k%4]
 						}
 					}
-					var point []*Buf
-					for _, in := range inputs {
-						b, err := FromValue(in)
-						if err != nil {
-							t.Fatal(err)
-						}
-						point = append(point, b)
-					}
+					point := buffers(t, inputs)
 					for _, operands := range []int{3, 5} {
 						for _, dt := range []tensor.Dtype{tensor.Float32, tensor.Float64} {
 							var results [2][]*Buf

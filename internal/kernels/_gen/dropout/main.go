@@ -29,7 +29,7 @@ func kernel(name string) {
 	y, x := Load(Param("y"), GP64()), Load(Param("x"), GP64())
 	runs := Load(Param("runs"), GP64())
 	g := vector.NewGenerator(Load(Param("schedule"), GP64()), Load(Param("block"), GP32()))
-	threshold, scale := everywhere("threshold"), everywhere("scale")
+	threshold, scale := vector.Parameter("threshold"), vector.Parameter("scale")
 	Label("run")
 	radius, angle := g.Blocks(nil)
 	for i := range 2 {
@@ -58,15 +58,4 @@ func kernel(name string) {
 	JNZ(operand.LabelRef("run"))
 	VZEROUPPER()
 	RET()
-}
-
-// everywhere is a parameter of 32 bits in all lanes.
-func everywhere(name string) reg.VecVirtual {
-	p, err := Param(name).Resolve()
-	if err != nil {
-		panic(err)
-	}
-	v := vector.Vec()
-	VBROADCASTSS(p.Addr, v)
-	return v
 }

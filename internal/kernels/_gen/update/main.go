@@ -144,11 +144,11 @@ func outer(level string, momentum bool) {
 	}
 	s := streams(names...)
 	n := Load(Param("n"), GP64())
-	lr, zero := scalar("lr"), vector.Vec()
+	lr, zero := vector.Parameter("lr"), vector.Vec()
 	clearVec(zero)
 	var m vec
 	if momentum {
-		m = scalar("momentum")
+		m = vector.Parameter("momentum")
 	}
 	loop(n, s, 1, func() {
 		q := load(operand.Mem{Base: s["x"]})
@@ -183,10 +183,10 @@ func sgd(level, kind string) {
 	}
 	s := streams(names...)
 	n := Load(Param("n"), GP64())
-	lr, decay := scalar("lr"), scalar("decay")
+	lr, decay := vector.Parameter("lr"), vector.Parameter("decay")
 	var m vec
 	if kind != "" {
-		m = scalar("momentum")
+		m = vector.Parameter("momentum")
 	}
 	loop(n, s, 1, func() {
 		x := load(operand.Mem{Base: s["x"]})
@@ -232,14 +232,6 @@ func loop(n reg.Register, s map[string]reg.GPVirtual, vectors int, body func()) 
 	JNZ(operand.LabelRef("again"))
 	VZEROUPPER()
 	RET()
-}
-
-func scalar(name string) vec {
-	address, err := Param(name).Resolve()
-	if err != nil {
-		panic(err)
-	}
-	return broadcast(address.Addr)
 }
 
 func broadcast(m operand.Mem) vec {

@@ -115,12 +115,8 @@ func kernel(name, doc, inputs, scalars string, unroll int, f body) {
 	}
 	var s []vec
 	for _, v := range sc {
-		p, err := Param(v).Resolve()
-		if err != nil {
-			panic(err)
-		}
 		r := YMM()
-		VBROADCASTSS(p.Addr, r)
+		VBROADCASTSS(address(v), r)
 		s = append(s, r)
 	}
 	n := Load(Param("n"), GP64())
@@ -164,6 +160,15 @@ func kernel(name, doc, inputs, scalars string, unroll int, f body) {
 	Label("done")
 	VZEROUPPER()
 	RET()
+}
+
+// address is where a parameter lies.
+func address(name string) operand.Mem {
+	p, err := Param(name).Resolve()
+	if err != nil {
+		panic(err)
+	}
+	return p.Addr
 }
 
 // new3 puts the result of an instruction of two operands into a new register. Like the instruction, it takes

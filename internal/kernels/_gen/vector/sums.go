@@ -209,11 +209,7 @@ func (w width) rows(name, doc string, sums, inputs []string, fixed, scale string
 	var factor, zero vec
 	if scale != "" {
 		factor, zero = w.half(), w.half()
-		p, err := Param(scale).Resolve()
-		if err != nil {
-			panic(err)
-		}
-		VBROADCASTSS(p.Addr, factor)
+		VBROADCASTSS(address(scale), factor)
 		VXORPS(zero, zero, zero)
 	}
 	read := func(j int) (x []vec) {
@@ -282,11 +278,7 @@ func (w width) rows(name, doc string, sums, inputs []string, fixed, scale string
 }
 
 func broadcastWide(name string) vec {
-	p, err := Param(name).Resolve()
-	if err != nil {
-		panic(err)
-	}
 	r := YMM()
-	VBROADCASTSD(p.Addr, r)
+	VBROADCASTSD(address(name), r)
 	return r
 }

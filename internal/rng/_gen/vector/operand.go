@@ -30,6 +30,17 @@ func Vec() reg.VecVirtual {
 	return YMM()
 }
 
+// Parameter is a parameter of 32 bits of the function in all lanes.
+func Parameter(name string) reg.VecVirtual {
+	p, err := Param(name).Resolve()
+	if err != nil {
+		panic(err)
+	}
+	v := Vec()
+	VBROADCASTSS(p.Addr, v)
+	return v
+}
+
 // An instruction has three operands; avo's function for it may also take a mask.
 type instruction interface {
 	func(y, x, dst operand.Op) | func(...operand.Op)
