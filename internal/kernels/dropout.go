@@ -46,6 +46,22 @@ func Dropout[T Float](d *Drop, y, x []T, first int) {
 	}
 }
 
+// DropoutRows is Dropout of n columns of a number of rows that are ld elements apart.
+func DropoutRows[T Float](d *Drop, y, x []T, first, ld, rows, n int) {
+	if rows < 1 || n < 1 {
+		return
+	}
+	y, x = y[:(rows-1)*ld+n], x[:(rows-1)*ld+n]
+	done := dropoutRowsAsm(d, y, x, first, ld, rows, n)
+	if done == n {
+		return
+	}
+	for at := done; at < len(x); at += ld {
+		end := at + n - done
+		Dropout(d, y[at:end], x[at:end], first+at)
+	}
+}
+
 // dropWords applies d to elements with the given words.
 func dropWords[T Float](d *Drop, y, x []T, words []uint32) {
 	y, words, scale := y[:len(x)], words[:len(x)], T(d.scale)

@@ -4,377 +4,396 @@
 
 #include "textflag.h"
 
-// func dropoutAVX2(y *float32, x *float32, runs int, schedule *[19]uint32, block uint32, threshold uint32, scale float32)
+// func dropoutAVX2(y *float32, x *float32, runs int, rows int, skip int, schedule *[19]uint32, block uint32, threshold uint32, scale float32)
 // Requires: AVX, AVX2, SSE2
-TEXT ·dropoutAVX2(SB), $632-44
+TEXT ·dropoutAVX2(SB), $632-60
 	MOVQ         y+0(FP), AX
 	MOVQ         x+8(FP), CX
-	MOVQ         runs+16(FP), DX
-	MOVQ         schedule+24(FP), BX
-	MOVL         block+32(FP), SI
+	MOVQ         rows+24(FP), DX
+	MOVQ         skip+32(FP), BX
+	MOVQ         schedule+40(FP), SI
+	MOVL         block+48(FP), R8
 	LEAQ         (SP), DI
 	ADDQ         $0x1f, DI
 	ANDQ         $-32, DI
-	VPBROADCASTD (BX), Y0
+	VPBROADCASTD (SI), Y0
 	VMOVDQU      Y0, (DI)
-	VPBROADCASTD 4(BX), Y0
+	VPBROADCASTD 4(SI), Y0
 	VMOVDQU      Y0, 32(DI)
-	VPBROADCASTD 8(BX), Y0
+	VPBROADCASTD 8(SI), Y0
 	VMOVDQU      Y0, 64(DI)
-	VPBROADCASTD 12(BX), Y0
+	VPBROADCASTD 12(SI), Y0
 	VMOVDQU      Y0, 96(DI)
-	VPBROADCASTD 16(BX), Y0
+	VPBROADCASTD 16(SI), Y0
 	VMOVDQU      Y0, 128(DI)
-	VPBROADCASTD 20(BX), Y0
+	VPBROADCASTD 20(SI), Y0
 	VMOVDQU      Y0, 160(DI)
-	VPBROADCASTD 24(BX), Y0
+	VPBROADCASTD 24(SI), Y0
 	VMOVDQU      Y0, 192(DI)
-	VPBROADCASTD 28(BX), Y0
+	VPBROADCASTD 28(SI), Y0
 	VMOVDQU      Y0, 224(DI)
-	VPBROADCASTD 32(BX), Y0
+	VPBROADCASTD 32(SI), Y0
 	VMOVDQU      Y0, 256(DI)
-	VPBROADCASTD 36(BX), Y0
+	VPBROADCASTD 36(SI), Y0
 	VMOVDQU      Y0, 288(DI)
-	VPBROADCASTD 40(BX), Y0
+	VPBROADCASTD 40(SI), Y0
 	VMOVDQU      Y0, 320(DI)
-	VPBROADCASTD 44(BX), Y0
+	VPBROADCASTD 44(SI), Y0
 	VMOVDQU      Y0, 352(DI)
-	VPBROADCASTD 48(BX), Y0
+	VPBROADCASTD 48(SI), Y0
 	VMOVDQU      Y0, 384(DI)
-	VPBROADCASTD 52(BX), Y0
+	VPBROADCASTD 52(SI), Y0
 	VMOVDQU      Y0, 416(DI)
-	VPBROADCASTD 56(BX), Y0
+	VPBROADCASTD 56(SI), Y0
 	VMOVDQU      Y0, 448(DI)
-	VPBROADCASTD 60(BX), Y0
+	VPBROADCASTD 60(SI), Y0
 	VMOVDQU      Y0, 480(DI)
-	VPBROADCASTD 64(BX), Y0
+	VPBROADCASTD 64(SI), Y0
 	VMOVDQU      Y0, 512(DI)
-	VPBROADCASTD 68(BX), Y0
+	VPBROADCASTD 68(SI), Y0
 	VMOVDQU      Y0, 544(DI)
-	VPBROADCASTD 72(BX), Y0
+	VPBROADCASTD 72(SI), Y0
 	VMOVDQU      Y0, 576(DI)
-	MOVD         SI, X0
+	MOVD         R8, X0
 	VPBROADCASTD X0, Y0
 	VPADDD       vectorConstants<>+0(SB), Y0, Y0
-	VBROADCASTSS threshold+36(FP), Y1
-	VBROADCASTSS scale+40(FP), Y2
+	MOVQ         BX, R8
+	SHRQ         $0x02, R8
+	VBROADCASTSS threshold+52(FP), Y1
+	VBROADCASTSS scale+56(FP), Y2
+
+row:
+	MOVQ runs+16(FP), SI
 
 run:
-	VPADDD    vectorConstants<>+64(SB), Y0, Y3
-	VPMULUDQ  vectorConstants<>+128(SB), Y0, Y4
-	VMOVSHDUP Y4, Y5
-	VPXOR     (DI), Y5, Y5
-	VPMULUDQ  vectorConstants<>+128(SB), Y3, Y3
-	VMOVSHDUP Y3, Y6
-	VPXOR     (DI), Y6, Y6
-	VPADDD    vectorConstants<>+192(SB), Y0, Y0
-	VMOVAPS   Y0, Y0
-	VPMULUDQ  vectorConstants<>+256(SB), Y5, Y5
-	VMOVSHDUP Y5, Y7
-	VPXOR     32(DI), Y7, Y7
-	VPXOR     64(DI), Y4, Y4
-	VPMULUDQ  vectorConstants<>+256(SB), Y6, Y6
-	VMOVSHDUP Y6, Y8
-	VPXOR     32(DI), Y8, Y8
-	VPXOR     64(DI), Y3, Y3
-	VPMULUDQ  vectorConstants<>+128(SB), Y7, Y7
-	VPMULUDQ  vectorConstants<>+256(SB), Y4, Y4
-	VMOVSHDUP Y7, Y9
-	VMOVSHDUP Y4, Y10
-	VPXOR     96(DI), Y5, Y5
-	VPXOR     Y10, Y5, Y5
-	VPXOR     128(DI), Y9, Y9
-	VPMULUDQ  vectorConstants<>+128(SB), Y8, Y8
-	VPMULUDQ  vectorConstants<>+256(SB), Y3, Y3
-	VMOVSHDUP Y8, Y10
-	VMOVSHDUP Y3, Y11
-	VPXOR     96(DI), Y6, Y6
-	VPXOR     Y11, Y6, Y6
-	VPXOR     128(DI), Y10, Y10
-	VPMULUDQ  vectorConstants<>+128(SB), Y5, Y5
-	VPMULUDQ  vectorConstants<>+256(SB), Y9, Y9
-	VMOVSHDUP Y5, Y11
-	VMOVSHDUP Y9, Y12
-	VPXOR     160(DI), Y4, Y4
-	VPXOR     Y12, Y4, Y4
-	VPXOR     192(DI), Y7, Y7
-	VPXOR     Y11, Y7, Y7
-	VPMULUDQ  vectorConstants<>+128(SB), Y6, Y6
-	VPMULUDQ  vectorConstants<>+256(SB), Y10, Y10
-	VMOVSHDUP Y6, Y11
-	VMOVSHDUP Y10, Y12
-	VPXOR     160(DI), Y3, Y3
-	VPXOR     Y12, Y3, Y3
-	VPXOR     192(DI), Y8, Y8
-	VPXOR     Y11, Y8, Y8
-	VPMULUDQ  vectorConstants<>+128(SB), Y4, Y4
-	VPMULUDQ  vectorConstants<>+256(SB), Y7, Y7
-	VMOVSHDUP Y4, Y11
-	VMOVSHDUP Y7, Y12
-	VPXOR     224(DI), Y9, Y9
-	VPXOR     Y12, Y9, Y9
-	VPXOR     256(DI), Y5, Y5
-	VPXOR     Y11, Y5, Y5
-	VPMULUDQ  vectorConstants<>+128(SB), Y3, Y3
-	VPMULUDQ  vectorConstants<>+256(SB), Y8, Y8
-	VMOVSHDUP Y3, Y11
-	VMOVSHDUP Y8, Y12
-	VPXOR     224(DI), Y10, Y10
-	VPXOR     Y12, Y10, Y10
-	VPXOR     256(DI), Y6, Y6
-	VPXOR     Y11, Y6, Y6
-	VPMULUDQ  vectorConstants<>+128(SB), Y9, Y9
-	VPMULUDQ  vectorConstants<>+256(SB), Y5, Y5
-	VMOVSHDUP Y9, Y11
-	VMOVSHDUP Y5, Y12
-	VPXOR     288(DI), Y7, Y7
-	VPXOR     Y12, Y7, Y7
-	VPXOR     320(DI), Y4, Y4
-	VPXOR     Y11, Y4, Y4
-	VPMULUDQ  vectorConstants<>+128(SB), Y10, Y10
-	VPMULUDQ  vectorConstants<>+256(SB), Y6, Y6
-	VMOVSHDUP Y10, Y11
-	VMOVSHDUP Y6, Y12
-	VPXOR     288(DI), Y8, Y8
-	VPXOR     Y12, Y8, Y8
-	VPXOR     320(DI), Y3, Y3
-	VPXOR     Y11, Y3, Y3
-	VPMULUDQ  vectorConstants<>+128(SB), Y7, Y7
-	VPMULUDQ  vectorConstants<>+256(SB), Y4, Y4
-	VMOVSHDUP Y7, Y11
-	VMOVSHDUP Y4, Y12
-	VPXOR     352(DI), Y5, Y5
-	VPXOR     Y12, Y5, Y5
-	VPXOR     384(DI), Y9, Y9
-	VPXOR     Y11, Y9, Y9
-	VPMULUDQ  vectorConstants<>+128(SB), Y8, Y8
-	VPMULUDQ  vectorConstants<>+256(SB), Y3, Y3
-	VMOVSHDUP Y8, Y11
-	VMOVSHDUP Y3, Y12
-	VPXOR     352(DI), Y6, Y6
-	VPXOR     Y12, Y6, Y6
-	VPXOR     384(DI), Y10, Y10
-	VPXOR     Y11, Y10, Y10
-	VPMULUDQ  vectorConstants<>+128(SB), Y5, Y5
-	VPMULUDQ  vectorConstants<>+256(SB), Y9, Y9
-	VMOVSHDUP Y5, Y11
-	VMOVSHDUP Y9, Y12
-	VPXOR     416(DI), Y4, Y4
-	VPXOR     Y12, Y4, Y4
-	VPXOR     448(DI), Y7, Y7
-	VPXOR     Y11, Y7, Y7
-	VPMULUDQ  vectorConstants<>+128(SB), Y6, Y6
-	VPMULUDQ  vectorConstants<>+256(SB), Y10, Y10
-	VMOVSHDUP Y6, Y11
-	VMOVSHDUP Y10, Y12
-	VPXOR     416(DI), Y3, Y3
-	VPXOR     Y12, Y3, Y3
-	VPXOR     448(DI), Y8, Y8
-	VPXOR     Y11, Y8, Y8
-	VPMULUDQ  vectorConstants<>+128(SB), Y4, Y4
-	VPMULUDQ  vectorConstants<>+256(SB), Y7, Y7
-	VMOVSHDUP Y4, Y11
-	VMOVSHDUP Y7, Y12
-	VPXOR     480(DI), Y9, Y9
-	VPXOR     Y12, Y9, Y9
-	VPXOR     512(DI), Y5, Y5
-	VPXOR     Y11, Y5, Y5
-	VPMULUDQ  vectorConstants<>+128(SB), Y3, Y3
-	VPMULUDQ  vectorConstants<>+256(SB), Y8, Y8
-	VMOVSHDUP Y3, Y11
-	VMOVSHDUP Y8, Y12
-	VPXOR     480(DI), Y10, Y10
-	VPXOR     Y12, Y10, Y10
-	VPXOR     512(DI), Y6, Y6
-	VPXOR     Y11, Y6, Y6
-	VPMULUDQ  vectorConstants<>+128(SB), Y9, Y9
-	VPMULUDQ  vectorConstants<>+256(SB), Y5, Y5
-	VMOVSHDUP Y9, Y11
-	VMOVSHDUP Y5, Y12
-	VPXOR     544(DI), Y7, Y7
-	VPXOR     Y12, Y7, Y7
-	VPXOR     576(DI), Y4, Y4
-	VPXOR     Y11, Y4, Y4
-	VPMULUDQ  vectorConstants<>+128(SB), Y10, Y10
-	VPMULUDQ  vectorConstants<>+256(SB), Y6, Y6
-	VMOVSHDUP Y10, Y11
-	VMOVSHDUP Y6, Y12
-	VPXOR     544(DI), Y8, Y8
-	VPXOR     Y12, Y8, Y8
-	VPXOR     576(DI), Y3, Y3
-	VPXOR     Y11, Y3, Y3
-	VPSLLQ    $0x20, Y4, Y4
-	VPBLENDD  $0xaa, Y4, Y7, Y4
-	VPSLLQ    $0x20, Y9, Y7
-	VPBLENDD  $0xaa, Y7, Y5, Y5
-	VPSLLQ    $0x20, Y3, Y3
-	VPBLENDD  $0xaa, Y3, Y8, Y3
-	VPSLLQ    $0x20, Y10, Y7
-	VPBLENDD  $0xaa, Y7, Y6, Y6
-	VUNPCKLPS Y5, Y4, Y7
-	VUNPCKHPS Y5, Y4, Y4
-	VPMAXUD   Y1, Y7, Y5
-	VPCMPEQD  Y5, Y7, Y5
-	VMULPS    (CX), Y2, Y7
-	VANDPS    Y5, Y7, Y7
-	VMOVUPS   Y7, (AX)
-	VPMAXUD   Y1, Y4, Y5
-	VPCMPEQD  Y5, Y4, Y5
-	VMULPS    32(CX), Y2, Y4
-	VANDPS    Y5, Y4, Y4
-	VMOVUPS   Y4, 32(AX)
-	VUNPCKLPS Y6, Y3, Y4
-	VUNPCKHPS Y6, Y3, Y3
-	VPMAXUD   Y1, Y4, Y5
-	VPCMPEQD  Y5, Y4, Y5
-	VMULPS    64(CX), Y2, Y4
-	VANDPS    Y5, Y4, Y4
-	VMOVUPS   Y4, 64(AX)
-	VPMAXUD   Y1, Y3, Y4
-	VPCMPEQD  Y4, Y3, Y4
-	VMULPS    96(CX), Y2, Y3
-	VANDPS    Y4, Y3, Y3
-	VMOVUPS   Y3, 96(AX)
-	ADDQ      $0x00000080, CX
-	ADDQ      $0x00000080, AX
-	DECQ      DX
-	JNZ       run
+	VPADDD       vectorConstants<>+64(SB), Y0, Y3
+	VPMULUDQ     vectorConstants<>+128(SB), Y0, Y4
+	VMOVSHDUP    Y4, Y5
+	VPXOR        (DI), Y5, Y5
+	VPMULUDQ     vectorConstants<>+128(SB), Y3, Y3
+	VMOVSHDUP    Y3, Y6
+	VPXOR        (DI), Y6, Y6
+	VPADDD       vectorConstants<>+192(SB), Y0, Y0
+	VMOVAPS      Y0, Y0
+	VPMULUDQ     vectorConstants<>+256(SB), Y5, Y5
+	VMOVSHDUP    Y5, Y7
+	VPXOR        32(DI), Y7, Y7
+	VPXOR        64(DI), Y4, Y4
+	VPMULUDQ     vectorConstants<>+256(SB), Y6, Y6
+	VMOVSHDUP    Y6, Y8
+	VPXOR        32(DI), Y8, Y8
+	VPXOR        64(DI), Y3, Y3
+	VPMULUDQ     vectorConstants<>+128(SB), Y7, Y7
+	VPMULUDQ     vectorConstants<>+256(SB), Y4, Y4
+	VMOVSHDUP    Y7, Y9
+	VMOVSHDUP    Y4, Y10
+	VPXOR        96(DI), Y5, Y5
+	VPXOR        Y10, Y5, Y5
+	VPXOR        128(DI), Y9, Y9
+	VPMULUDQ     vectorConstants<>+128(SB), Y8, Y8
+	VPMULUDQ     vectorConstants<>+256(SB), Y3, Y3
+	VMOVSHDUP    Y8, Y10
+	VMOVSHDUP    Y3, Y11
+	VPXOR        96(DI), Y6, Y6
+	VPXOR        Y11, Y6, Y6
+	VPXOR        128(DI), Y10, Y10
+	VPMULUDQ     vectorConstants<>+128(SB), Y5, Y5
+	VPMULUDQ     vectorConstants<>+256(SB), Y9, Y9
+	VMOVSHDUP    Y5, Y11
+	VMOVSHDUP    Y9, Y12
+	VPXOR        160(DI), Y4, Y4
+	VPXOR        Y12, Y4, Y4
+	VPXOR        192(DI), Y7, Y7
+	VPXOR        Y11, Y7, Y7
+	VPMULUDQ     vectorConstants<>+128(SB), Y6, Y6
+	VPMULUDQ     vectorConstants<>+256(SB), Y10, Y10
+	VMOVSHDUP    Y6, Y11
+	VMOVSHDUP    Y10, Y12
+	VPXOR        160(DI), Y3, Y3
+	VPXOR        Y12, Y3, Y3
+	VPXOR        192(DI), Y8, Y8
+	VPXOR        Y11, Y8, Y8
+	VPMULUDQ     vectorConstants<>+128(SB), Y4, Y4
+	VPMULUDQ     vectorConstants<>+256(SB), Y7, Y7
+	VMOVSHDUP    Y4, Y11
+	VMOVSHDUP    Y7, Y12
+	VPXOR        224(DI), Y9, Y9
+	VPXOR        Y12, Y9, Y9
+	VPXOR        256(DI), Y5, Y5
+	VPXOR        Y11, Y5, Y5
+	VPMULUDQ     vectorConstants<>+128(SB), Y3, Y3
+	VPMULUDQ     vectorConstants<>+256(SB), Y8, Y8
+	VMOVSHDUP    Y3, Y11
+	VMOVSHDUP    Y8, Y12
+	VPXOR        224(DI), Y10, Y10
+	VPXOR        Y12, Y10, Y10
+	VPXOR        256(DI), Y6, Y6
+	VPXOR        Y11, Y6, Y6
+	VPMULUDQ     vectorConstants<>+128(SB), Y9, Y9
+	VPMULUDQ     vectorConstants<>+256(SB), Y5, Y5
+	VMOVSHDUP    Y9, Y11
+	VMOVSHDUP    Y5, Y12
+	VPXOR        288(DI), Y7, Y7
+	VPXOR        Y12, Y7, Y7
+	VPXOR        320(DI), Y4, Y4
+	VPXOR        Y11, Y4, Y4
+	VPMULUDQ     vectorConstants<>+128(SB), Y10, Y10
+	VPMULUDQ     vectorConstants<>+256(SB), Y6, Y6
+	VMOVSHDUP    Y10, Y11
+	VMOVSHDUP    Y6, Y12
+	VPXOR        288(DI), Y8, Y8
+	VPXOR        Y12, Y8, Y8
+	VPXOR        320(DI), Y3, Y3
+	VPXOR        Y11, Y3, Y3
+	VPMULUDQ     vectorConstants<>+128(SB), Y7, Y7
+	VPMULUDQ     vectorConstants<>+256(SB), Y4, Y4
+	VMOVSHDUP    Y7, Y11
+	VMOVSHDUP    Y4, Y12
+	VPXOR        352(DI), Y5, Y5
+	VPXOR        Y12, Y5, Y5
+	VPXOR        384(DI), Y9, Y9
+	VPXOR        Y11, Y9, Y9
+	VPMULUDQ     vectorConstants<>+128(SB), Y8, Y8
+	VPMULUDQ     vectorConstants<>+256(SB), Y3, Y3
+	VMOVSHDUP    Y8, Y11
+	VMOVSHDUP    Y3, Y12
+	VPXOR        352(DI), Y6, Y6
+	VPXOR        Y12, Y6, Y6
+	VPXOR        384(DI), Y10, Y10
+	VPXOR        Y11, Y10, Y10
+	VPMULUDQ     vectorConstants<>+128(SB), Y5, Y5
+	VPMULUDQ     vectorConstants<>+256(SB), Y9, Y9
+	VMOVSHDUP    Y5, Y11
+	VMOVSHDUP    Y9, Y12
+	VPXOR        416(DI), Y4, Y4
+	VPXOR        Y12, Y4, Y4
+	VPXOR        448(DI), Y7, Y7
+	VPXOR        Y11, Y7, Y7
+	VPMULUDQ     vectorConstants<>+128(SB), Y6, Y6
+	VPMULUDQ     vectorConstants<>+256(SB), Y10, Y10
+	VMOVSHDUP    Y6, Y11
+	VMOVSHDUP    Y10, Y12
+	VPXOR        416(DI), Y3, Y3
+	VPXOR        Y12, Y3, Y3
+	VPXOR        448(DI), Y8, Y8
+	VPXOR        Y11, Y8, Y8
+	VPMULUDQ     vectorConstants<>+128(SB), Y4, Y4
+	VPMULUDQ     vectorConstants<>+256(SB), Y7, Y7
+	VMOVSHDUP    Y4, Y11
+	VMOVSHDUP    Y7, Y12
+	VPXOR        480(DI), Y9, Y9
+	VPXOR        Y12, Y9, Y9
+	VPXOR        512(DI), Y5, Y5
+	VPXOR        Y11, Y5, Y5
+	VPMULUDQ     vectorConstants<>+128(SB), Y3, Y3
+	VPMULUDQ     vectorConstants<>+256(SB), Y8, Y8
+	VMOVSHDUP    Y3, Y11
+	VMOVSHDUP    Y8, Y12
+	VPXOR        480(DI), Y10, Y10
+	VPXOR        Y12, Y10, Y10
+	VPXOR        512(DI), Y6, Y6
+	VPXOR        Y11, Y6, Y6
+	VPMULUDQ     vectorConstants<>+128(SB), Y9, Y9
+	VPMULUDQ     vectorConstants<>+256(SB), Y5, Y5
+	VMOVSHDUP    Y9, Y11
+	VMOVSHDUP    Y5, Y12
+	VPXOR        544(DI), Y7, Y7
+	VPXOR        Y12, Y7, Y7
+	VPXOR        576(DI), Y4, Y4
+	VPXOR        Y11, Y4, Y4
+	VPMULUDQ     vectorConstants<>+128(SB), Y10, Y10
+	VPMULUDQ     vectorConstants<>+256(SB), Y6, Y6
+	VMOVSHDUP    Y10, Y11
+	VMOVSHDUP    Y6, Y12
+	VPXOR        544(DI), Y8, Y8
+	VPXOR        Y12, Y8, Y8
+	VPXOR        576(DI), Y3, Y3
+	VPXOR        Y11, Y3, Y3
+	VPSLLQ       $0x20, Y4, Y4
+	VPBLENDD     $0xaa, Y4, Y7, Y4
+	VPSLLQ       $0x20, Y9, Y7
+	VPBLENDD     $0xaa, Y7, Y5, Y5
+	VPSLLQ       $0x20, Y3, Y3
+	VPBLENDD     $0xaa, Y3, Y8, Y3
+	VPSLLQ       $0x20, Y10, Y7
+	VPBLENDD     $0xaa, Y7, Y6, Y6
+	VUNPCKLPS    Y5, Y4, Y7
+	VUNPCKHPS    Y5, Y4, Y4
+	VPMAXUD      Y1, Y7, Y5
+	VPCMPEQD     Y5, Y7, Y5
+	VMULPS       (CX), Y2, Y7
+	VANDPS       Y5, Y7, Y7
+	VMOVUPS      Y7, (AX)
+	VPMAXUD      Y1, Y4, Y5
+	VPCMPEQD     Y5, Y4, Y5
+	VMULPS       32(CX), Y2, Y4
+	VANDPS       Y5, Y4, Y4
+	VMOVUPS      Y4, 32(AX)
+	VUNPCKLPS    Y6, Y3, Y4
+	VUNPCKHPS    Y6, Y3, Y3
+	VPMAXUD      Y1, Y4, Y5
+	VPCMPEQD     Y5, Y4, Y5
+	VMULPS       64(CX), Y2, Y4
+	VANDPS       Y5, Y4, Y4
+	VMOVUPS      Y4, 64(AX)
+	VPMAXUD      Y1, Y3, Y4
+	VPCMPEQD     Y4, Y3, Y4
+	VMULPS       96(CX), Y2, Y3
+	VANDPS       Y4, Y3, Y3
+	VMOVUPS      Y3, 96(AX)
+	ADDQ         $0x00000080, CX
+	ADDQ         $0x00000080, AX
+	DECQ         SI
+	JNZ          run
+	LEAQ         (CX)(BX*4), CX
+	LEAQ         (AX)(BX*4), AX
+	MOVD         R8, X3
+	VPBROADCASTD X3, Y3
+	VPADDD       Y3, Y0, Y0
+	DECQ         DX
+	JNZ          row
 	VZEROUPPER
 	RET
 
-// func dropoutAVX512(y *float32, x *float32, runs int, schedule *[19]uint32, block uint32, threshold uint32, scale float32)
+// func dropoutAVX512(y *float32, x *float32, runs int, rows int, skip int, schedule *[19]uint32, block uint32, threshold uint32, scale float32)
 // Requires: AVX, AVX512F
-TEXT ·dropoutAVX512(SB), $0-44
+TEXT ·dropoutAVX512(SB), $0-60
 	MOVQ         y+0(FP), AX
 	MOVQ         x+8(FP), CX
-	MOVQ         runs+16(FP), DX
-	MOVQ         schedule+24(FP), BX
-	MOVL         block+32(FP), SI
-	MOVL         $0x0000aaaa, DI
-	KMOVW        DI, K1
-	MOVL         $0x00005555, DI
-	KMOVW        DI, K2
+	MOVQ         rows+24(FP), DX
+	MOVQ         skip+32(FP), BX
+	MOVQ         schedule+40(FP), DI
+	MOVL         block+48(FP), SI
+	MOVL         $0x0000aaaa, R8
+	KMOVW        R8, K1
+	MOVL         $0x00005555, R8
+	KMOVW        R8, K2
 	VPBROADCASTD SI, Z0
 	VPADDD       vectorConstants<>+320(SB), Z0, Z0
-	VBROADCASTSS threshold+36(FP), Z1
-	VBROADCASTSS scale+40(FP), Z2
+	MOVQ         BX, R8
+	SHRQ         $0x02, R8
+	VBROADCASTSS threshold+52(FP), Z1
+	VBROADCASTSS scale+56(FP), Z2
+
+row:
+	MOVQ runs+16(FP), SI
 
 run:
 	VPADDD.BCST     vectorConstants<>+192(SB), Z0, Z3
 	VPMULUDQ.BCST   vectorConstants<>+128(SB), Z0, Z4
 	VMOVSHDUP       Z4, Z5
-	VPXORD.BCST     (BX), Z5, Z5
+	VPXORD.BCST     (DI), Z5, Z5
 	VPMULUDQ.BCST   vectorConstants<>+128(SB), Z3, Z3
 	VMOVSHDUP       Z3, Z6
-	VPXORD.BCST     (BX), Z6, Z6
+	VPXORD.BCST     (DI), Z6, Z6
 	VPADDD.BCST     vectorConstants<>+384(SB), Z0, Z0
 	VMOVAPS         Z0, Z0
 	VPMULUDQ.BCST   vectorConstants<>+256(SB), Z5, Z5
 	VMOVSHDUP       Z5, Z7
-	VPXORD.BCST     4(BX), Z7, Z7
-	VPXORD.BCST     8(BX), Z4, Z4
+	VPXORD.BCST     4(DI), Z7, Z7
+	VPXORD.BCST     8(DI), Z4, Z4
 	VPMULUDQ.BCST   vectorConstants<>+256(SB), Z6, Z6
 	VMOVSHDUP       Z6, Z8
-	VPXORD.BCST     4(BX), Z8, Z8
-	VPXORD.BCST     8(BX), Z3, Z3
+	VPXORD.BCST     4(DI), Z8, Z8
+	VPXORD.BCST     8(DI), Z3, Z3
 	VPMULUDQ.BCST   vectorConstants<>+128(SB), Z7, Z7
 	VPMULUDQ.BCST   vectorConstants<>+256(SB), Z4, Z4
 	VMOVSHDUP       Z7, Z9
 	VMOVSHDUP       Z4, Z10
-	VPTERNLOGD.BCST $0x96, 12(BX), Z5, Z10
-	VPXORD.BCST     16(BX), Z9, Z5
+	VPTERNLOGD.BCST $0x96, 12(DI), Z5, Z10
+	VPXORD.BCST     16(DI), Z9, Z5
 	VPMULUDQ.BCST   vectorConstants<>+128(SB), Z8, Z8
 	VPMULUDQ.BCST   vectorConstants<>+256(SB), Z3, Z3
 	VMOVSHDUP       Z8, Z9
 	VMOVSHDUP       Z3, Z11
-	VPTERNLOGD.BCST $0x96, 12(BX), Z6, Z11
-	VPXORD.BCST     16(BX), Z9, Z6
+	VPTERNLOGD.BCST $0x96, 12(DI), Z6, Z11
+	VPXORD.BCST     16(DI), Z9, Z6
 	VPMULUDQ.BCST   vectorConstants<>+128(SB), Z10, Z9
 	VPMULUDQ.BCST   vectorConstants<>+256(SB), Z5, Z5
 	VMOVSHDUP       Z9, Z10
 	VMOVSHDUP       Z5, Z12
-	VPTERNLOGD.BCST $0x96, 20(BX), Z4, Z12
-	VPTERNLOGD.BCST $0x96, 24(BX), Z7, Z10
+	VPTERNLOGD.BCST $0x96, 20(DI), Z4, Z12
+	VPTERNLOGD.BCST $0x96, 24(DI), Z7, Z10
 	VPMULUDQ.BCST   vectorConstants<>+128(SB), Z11, Z4
 	VPMULUDQ.BCST   vectorConstants<>+256(SB), Z6, Z6
 	VMOVSHDUP       Z4, Z7
 	VMOVSHDUP       Z6, Z11
-	VPTERNLOGD.BCST $0x96, 20(BX), Z3, Z11
-	VPTERNLOGD.BCST $0x96, 24(BX), Z8, Z7
+	VPTERNLOGD.BCST $0x96, 20(DI), Z3, Z11
+	VPTERNLOGD.BCST $0x96, 24(DI), Z8, Z7
 	VPMULUDQ.BCST   vectorConstants<>+128(SB), Z12, Z3
 	VPMULUDQ.BCST   vectorConstants<>+256(SB), Z10, Z8
 	VMOVSHDUP       Z3, Z10
 	VMOVSHDUP       Z8, Z12
-	VPTERNLOGD.BCST $0x96, 28(BX), Z5, Z12
-	VPTERNLOGD.BCST $0x96, 32(BX), Z9, Z10
+	VPTERNLOGD.BCST $0x96, 28(DI), Z5, Z12
+	VPTERNLOGD.BCST $0x96, 32(DI), Z9, Z10
 	VPMULUDQ.BCST   vectorConstants<>+128(SB), Z11, Z5
 	VPMULUDQ.BCST   vectorConstants<>+256(SB), Z7, Z7
 	VMOVSHDUP       Z5, Z9
 	VMOVSHDUP       Z7, Z11
-	VPTERNLOGD.BCST $0x96, 28(BX), Z6, Z11
-	VPTERNLOGD.BCST $0x96, 32(BX), Z4, Z9
+	VPTERNLOGD.BCST $0x96, 28(DI), Z6, Z11
+	VPTERNLOGD.BCST $0x96, 32(DI), Z4, Z9
 	VPMULUDQ.BCST   vectorConstants<>+128(SB), Z12, Z4
 	VPMULUDQ.BCST   vectorConstants<>+256(SB), Z10, Z6
 	VMOVSHDUP       Z4, Z10
 	VMOVSHDUP       Z6, Z12
-	VPTERNLOGD.BCST $0x96, 36(BX), Z8, Z12
-	VPTERNLOGD.BCST $0x96, 40(BX), Z3, Z10
+	VPTERNLOGD.BCST $0x96, 36(DI), Z8, Z12
+	VPTERNLOGD.BCST $0x96, 40(DI), Z3, Z10
 	VPMULUDQ.BCST   vectorConstants<>+128(SB), Z11, Z3
 	VPMULUDQ.BCST   vectorConstants<>+256(SB), Z9, Z8
 	VMOVSHDUP       Z3, Z9
 	VMOVSHDUP       Z8, Z11
-	VPTERNLOGD.BCST $0x96, 36(BX), Z7, Z11
-	VPTERNLOGD.BCST $0x96, 40(BX), Z5, Z9
+	VPTERNLOGD.BCST $0x96, 36(DI), Z7, Z11
+	VPTERNLOGD.BCST $0x96, 40(DI), Z5, Z9
 	VPMULUDQ.BCST   vectorConstants<>+128(SB), Z12, Z5
 	VPMULUDQ.BCST   vectorConstants<>+256(SB), Z10, Z7
 	VMOVSHDUP       Z5, Z10
 	VMOVSHDUP       Z7, Z12
-	VPTERNLOGD.BCST $0x96, 44(BX), Z6, Z12
-	VPTERNLOGD.BCST $0x96, 48(BX), Z4, Z10
+	VPTERNLOGD.BCST $0x96, 44(DI), Z6, Z12
+	VPTERNLOGD.BCST $0x96, 48(DI), Z4, Z10
 	VPMULUDQ.BCST   vectorConstants<>+128(SB), Z11, Z4
 	VPMULUDQ.BCST   vectorConstants<>+256(SB), Z9, Z6
 	VMOVSHDUP       Z4, Z9
 	VMOVSHDUP       Z6, Z11
-	VPTERNLOGD.BCST $0x96, 44(BX), Z8, Z11
-	VPTERNLOGD.BCST $0x96, 48(BX), Z3, Z9
+	VPTERNLOGD.BCST $0x96, 44(DI), Z8, Z11
+	VPTERNLOGD.BCST $0x96, 48(DI), Z3, Z9
 	VPMULUDQ.BCST   vectorConstants<>+128(SB), Z12, Z3
 	VPMULUDQ.BCST   vectorConstants<>+256(SB), Z10, Z8
 	VMOVSHDUP       Z3, Z10
 	VMOVSHDUP       Z8, Z12
-	VPTERNLOGD.BCST $0x96, 52(BX), Z7, Z12
-	VPTERNLOGD.BCST $0x96, 56(BX), Z5, Z10
+	VPTERNLOGD.BCST $0x96, 52(DI), Z7, Z12
+	VPTERNLOGD.BCST $0x96, 56(DI), Z5, Z10
 	VPMULUDQ.BCST   vectorConstants<>+128(SB), Z11, Z5
 	VPMULUDQ.BCST   vectorConstants<>+256(SB), Z9, Z7
 	VMOVSHDUP       Z5, Z9
 	VMOVSHDUP       Z7, Z11
-	VPTERNLOGD.BCST $0x96, 52(BX), Z6, Z11
-	VPTERNLOGD.BCST $0x96, 56(BX), Z4, Z9
+	VPTERNLOGD.BCST $0x96, 52(DI), Z6, Z11
+	VPTERNLOGD.BCST $0x96, 56(DI), Z4, Z9
 	VPMULUDQ.BCST   vectorConstants<>+128(SB), Z12, Z4
 	VPMULUDQ.BCST   vectorConstants<>+256(SB), Z10, Z6
 	VMOVSHDUP       Z4, Z10
 	VMOVSHDUP       Z6, Z12
-	VPTERNLOGD.BCST $0x96, 60(BX), Z8, Z12
-	VPTERNLOGD.BCST $0x96, 64(BX), Z3, Z10
+	VPTERNLOGD.BCST $0x96, 60(DI), Z8, Z12
+	VPTERNLOGD.BCST $0x96, 64(DI), Z3, Z10
 	VPMULUDQ.BCST   vectorConstants<>+128(SB), Z11, Z3
 	VPMULUDQ.BCST   vectorConstants<>+256(SB), Z9, Z8
 	VMOVSHDUP       Z3, Z9
 	VMOVSHDUP       Z8, Z11
-	VPTERNLOGD.BCST $0x96, 60(BX), Z7, Z11
-	VPTERNLOGD.BCST $0x96, 64(BX), Z5, Z9
+	VPTERNLOGD.BCST $0x96, 60(DI), Z7, Z11
+	VPTERNLOGD.BCST $0x96, 64(DI), Z5, Z9
 	VPMULUDQ.BCST   vectorConstants<>+128(SB), Z12, Z5
 	VPMULUDQ.BCST   vectorConstants<>+256(SB), Z10, Z7
 	VMOVAPS         Z7, Z10
 	VMOVSLDUP       Z5, K1, Z10
 	VMOVSHDUP       Z7, K2, Z5
 	VMOVSLDUP       Z4, K1, Z6
-	VPTERNLOGQ.BCST $0x96, 68(BX), Z6, Z5
+	VPTERNLOGQ.BCST $0x96, 68(DI), Z6, Z5
 	VPMULUDQ.BCST   vectorConstants<>+128(SB), Z11, Z4
 	VPMULUDQ.BCST   vectorConstants<>+256(SB), Z9, Z6
 	VMOVAPS         Z6, Z7
 	VMOVSLDUP       Z4, K1, Z7
 	VMOVSHDUP       Z6, K2, Z4
 	VMOVSLDUP       Z3, K1, Z8
-	VPTERNLOGQ.BCST $0x96, 68(BX), Z8, Z4
+	VPTERNLOGQ.BCST $0x96, 68(DI), Z8, Z4
 	VUNPCKLPS       Z10, Z5, Z3
 	VUNPCKHPS       Z10, Z5, Z5
 	VPCMPUD         $0x05, Z1, Z3, K3
@@ -393,8 +412,14 @@ run:
 	VMOVUPS         Z3, 192(AX)
 	ADDQ            $0x00000100, CX
 	ADDQ            $0x00000100, AX
-	DECQ            DX
+	DECQ            SI
 	JNZ             run
+	LEAQ            (CX)(BX*4), CX
+	LEAQ            (AX)(BX*4), AX
+	VPBROADCASTD    R8, Z3
+	VPADDD          Z3, Z0, Z0
+	DECQ            DX
+	JNZ             row
 	VZEROUPPER
 	RET
 

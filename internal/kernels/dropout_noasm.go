@@ -3,3 +3,5 @@
 package kernels
 
 func dropoutAsm[T Float](d *Drop, y, x []T, block uint32) int { return 0 }
+
+func dropoutRowsAsm[T Float](d *Drop, y, x []T, first, ld, rows, n int) int { return 0 }

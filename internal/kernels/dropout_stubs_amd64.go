@@ -4,12 +4,12 @@
 
 package kernels
 
-// dropoutAVX2 is Dropout of 32*runs elements from number 4*block on; runs is at least 1.
+// dropoutAVX2 is DropoutRows of 32*runs columns from element 4*block on, with skip elements, a multiple of 4, between rows; runs and rows are at least 1.
 //
 //go:noescape
-func dropoutAVX2(y *float32, x *float32, runs int, schedule *[19]uint32, block uint32, threshold uint32, scale float32)
+func dropoutAVX2(y *float32, x *float32, runs int, rows int, skip int, schedule *[19]uint32, block uint32, threshold uint32, scale float32)
 
-// dropoutAVX512 is Dropout of 64*runs elements from number 4*block on; runs is at least 1.
+// dropoutAVX512 is DropoutRows of 64*runs columns from element 4*block on, with skip elements, a multiple of 4, between rows; runs and rows are at least 1.
 //
 //go:noescape
-func dropoutAVX512(y *float32, x *float32, runs int, schedule *[19]uint32, block uint32, threshold uint32, scale float32)
+func dropoutAVX512(y *float32, x *float32, runs int, rows int, skip int, schedule *[19]uint32, block uint32, threshold uint32, scale float32)

@@ -148,12 +148,26 @@ func normaliseAsm[T Float](y, x []T, mean, a, b T) int {
 	return n
 }
 
-func normaliseRowAsm[T Float](y, x, mean, a, b []T) int {
-	n := wholeVectors[T](len(x))
-	if n > 0 {
-		normaliseRowAVX2(first(y[:n]), first(x), first(mean[:n]), first(a[:n]), first(b[:n]), n)
+func normaliseRowsAsm[T Float](y, x []T, ld, rows int, mean, a, b []T, relu bool) int {
+	done := 0
+	if cpuLevel >= levelAVX512 {
+		if done = vectorsOf[T](len(mean), 16); done > 0 {
+			f := normaliseRowsAVX512
+			if relu {
+				f = normaliseReluRowsAVX512
+			}
+			f(first(y), first(x), first(mean), first(a), first(b), done, ld, rows)
+		}
 	}
-	return n
+	if n := wholeVectors[T](len(mean) - done); n > 0 {
+		f := normaliseRowsAVX2
+		if relu {
+			f = normaliseReluRowsAVX2
+		}
+		f(first(y[done:]), first(x[done:]), first(mean[done:]), first(a[done:]), first(b[done:]), n, ld, rows)
+		done += n
+	}
+	return done
 }
 
 func normaliseGradAsm[T Float](dx, x, dy []T, mean, a, b, c T) int {
@@ -164,12 +178,29 @@ func normaliseGradAsm[T Float](dx, x, dy []T, mean, a, b, c T) int {
 	return n
 }
 
-func normaliseGradRowAsm[T Float](dx, x, dy, mean, a, b, c []T) int {
-	n := wholeVectors[T](len(x))
-	if n > 0 {
-		normaliseGradRowAVX2(first(dx[:n]), first(x), first(dy[:n]), first(mean[:n]), first(a[:n]), first(b[:n]), first(c[:n]), n)
+func normaliseGradRowsAsm[T Float](dx, x, dy, y []T, ld, rows int, mean, a, b, c []T, scale T) int {
+	done := 0
+	if cpuLevel >= levelAVX512 {
+		done = vectorsOf[T](len(mean), 16)
+		switch {
+		case done == 0:
+		case y == nil:
+			normaliseGradRowsAVX512(first(dx), first(x), first(dy), first(mean), first(a), first(b), first(c), done, ld, rows)
+		default:
+			rectifiedNormGradRowsAVX512(first(dx), first(x), first(dy), first(y), first(mean), first(a), first(b), first(c), float32(scale), done, ld, rows)
+		}
 	}
-	return n
+	n := wholeVectors[T](len(mean) - done)
+	if n == 0 {
+		return done
+	}
+	to, from, grad, k := first(dx[done:]), first(x[done:]), first(dy[done:]), [4]*float32{first(mean[done:]), first(a[done:]), first(b[done:]), first(c[done:])}
+	if y == nil {
+		normaliseGradRowsAVX2(to, from, grad, k[0], k[1], k[2], k[3], n, ld, rows)
+	} else {
+		rectifiedNormGradRowsAVX2(to, from, grad, first(y[done:]), k[0], k[1], k[2], k[3], float32(scale), n, ld, rows)
+	}
+	return done + n
 }
 
 // vectorsOf returns how many of n elements of float32 are whole vectors of w.

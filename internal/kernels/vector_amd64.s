@@ -1850,72 +1850,6 @@ done:
 	VZEROUPPER
 	RET
 
-// func normaliseRowAVX2(y *float32, x *float32, mean *float32, a *float32, b *float32, n int)
-// Requires: AVX, MMX+
-TEXT ·normaliseRowAVX2(SB), NOSPLIT, $0-48
-	MOVQ y+0(FP), AX
-	MOVQ x+8(FP), CX
-	MOVQ mean+16(FP), DX
-	MOVQ a+24(FP), BX
-	MOVQ b+32(FP), SI
-	MOVQ n+40(FP), DI
-	SUBQ $+16, DI
-	JL   few
-
-many:
-	VMOVUPS    (CX), Y0
-	VMOVUPS    (DX), Y1
-	VMOVUPS    (BX), Y2
-	VMOVUPS    (SI), Y3
-	VSUBPS     Y1, Y0, Y0
-	VMULPS     Y2, Y0, Y0
-	VADDPS     Y3, Y0, Y0
-	VMOVUPS    Y0, (AX)
-	VMOVUPS    32(CX), Y0
-	VMOVUPS    32(DX), Y1
-	VMOVUPS    32(BX), Y2
-	VMOVUPS    32(SI), Y3
-	VSUBPS     Y1, Y0, Y0
-	VMULPS     Y2, Y0, Y0
-	VADDPS     Y3, Y0, Y0
-	VMOVUPS    Y0, 32(AX)
-	PREFETCHT0 2048(CX)
-	PREFETCHT0 2048(DX)
-	PREFETCHT0 2048(BX)
-	PREFETCHT0 2048(SI)
-	ADDQ       $+64, CX
-	ADDQ       $+64, DX
-	ADDQ       $+64, BX
-	ADDQ       $+64, SI
-	ADDQ       $+64, AX
-	SUBQ       $+16, DI
-	JGE        many
-
-few:
-	ADDQ $+16, DI
-	JZ   done
-
-one:
-	VMOVUPS (CX), Y0
-	VMOVUPS (DX), Y1
-	VMOVUPS (BX), Y2
-	VMOVUPS (SI), Y3
-	VSUBPS  Y1, Y0, Y0
-	VMULPS  Y2, Y0, Y0
-	VADDPS  Y3, Y0, Y0
-	VMOVUPS Y0, (AX)
-	ADDQ    $+32, CX
-	ADDQ    $+32, DX
-	ADDQ    $+32, BX
-	ADDQ    $+32, SI
-	ADDQ    $+32, AX
-	SUBQ    $+8, DI
-	JNZ     one
-
-done:
-	VZEROUPPER
-	RET
-
 // func normaliseGradAVX2(y *float32, x *float32, dy *float32, mean float32, a float32, b float32, c float32, n int)
 // Requires: AVX, MMX+
 TEXT ·normaliseGradAVX2(SB), NOSPLIT, $0-48
@@ -1978,10 +1912,173 @@ done:
 	VZEROUPPER
 	RET
 
-// func normaliseGradRowAVX2(y *float32, x *float32, dy *float32, mean *float32, a *float32, b *float32, c *float32, n int)
-// Requires: AVX, MMX+
-TEXT ·normaliseGradRowAVX2(SB), NOSPLIT, $0-64
-	MOVQ y+0(FP), AX
+// func normaliseRowsAVX2(to *float32, x *float32, mean *float32, a *float32, b *float32, n int, ld int, rows int)
+// Requires: AVX
+TEXT ·normaliseRowsAVX2(SB), NOSPLIT, $0-64
+	MOVQ to+0(FP), AX
+	MOVQ x+8(FP), CX
+	MOVQ mean+16(FP), DX
+	MOVQ a+24(FP), BX
+	MOVQ b+32(FP), SI
+	MOVQ n+40(FP), DI
+	MOVQ ld+48(FP), R8
+	SHLQ $0x02, R8
+
+block:
+	CMPQ    DI, $0x00000010
+	JL      blockDone
+	VMOVUPS (DX), Y0
+	VMOVUPS (BX), Y1
+	VMOVUPS (SI), Y2
+	VMOVUPS 32(DX), Y3
+	VMOVUPS 32(BX), Y4
+	VMOVUPS 32(SI), Y5
+	XORQ    R10, R10
+	MOVQ    rows+56(FP), R9
+
+blockRow:
+	VMOVUPS (CX)(R10*1), Y6
+	VSUBPS  Y0, Y6, Y6
+	VMULPS  Y1, Y6, Y6
+	VADDPS  Y2, Y6, Y6
+	VMOVUPS Y6, (AX)(R10*1)
+	VMOVUPS 32(CX)(R10*1), Y6
+	VSUBPS  Y3, Y6, Y6
+	VMULPS  Y4, Y6, Y6
+	VADDPS  Y5, Y6, Y6
+	VMOVUPS Y6, 32(AX)(R10*1)
+	ADDQ    R8, R10
+	DECQ    R9
+	JNZ     blockRow
+	ADDQ    $0x00000040, AX
+	ADDQ    $0x00000040, CX
+	ADDQ    $0x00000040, DX
+	ADDQ    $0x00000040, BX
+	ADDQ    $0x00000040, SI
+	SUBQ    $0x00000010, DI
+	JMP     block
+
+blockDone:
+vector:
+	CMPQ    DI, $0x00000008
+	JL      vectorDone
+	VMOVUPS (DX), Y0
+	VMOVUPS (BX), Y1
+	VMOVUPS (SI), Y2
+	XORQ    R10, R10
+	MOVQ    rows+56(FP), R9
+
+vectorRow:
+	VMOVUPS (CX)(R10*1), Y3
+	VSUBPS  Y0, Y3, Y3
+	VMULPS  Y1, Y3, Y3
+	VADDPS  Y2, Y3, Y3
+	VMOVUPS Y3, (AX)(R10*1)
+	ADDQ    R8, R10
+	DECQ    R9
+	JNZ     vectorRow
+	ADDQ    $0x00000020, AX
+	ADDQ    $0x00000020, CX
+	ADDQ    $0x00000020, DX
+	ADDQ    $0x00000020, BX
+	ADDQ    $0x00000020, SI
+	SUBQ    $0x00000008, DI
+	JMP     vector
+
+vectorDone:
+	VZEROUPPER
+	RET
+
+// func normaliseReluRowsAVX2(to *float32, x *float32, mean *float32, a *float32, b *float32, n int, ld int, rows int)
+// Requires: AVX
+TEXT ·normaliseReluRowsAVX2(SB), NOSPLIT, $0-64
+	MOVQ to+0(FP), AX
+	MOVQ x+8(FP), CX
+	MOVQ mean+16(FP), DX
+	MOVQ a+24(FP), BX
+	MOVQ b+32(FP), SI
+	MOVQ n+40(FP), DI
+	MOVQ ld+48(FP), R8
+	SHLQ $0x02, R8
+
+block:
+	CMPQ    DI, $0x00000010
+	JL      blockDone
+	VMOVUPS (DX), Y0
+	VMOVUPS (BX), Y1
+	VMOVUPS (SI), Y2
+	VMOVUPS 32(DX), Y3
+	VMOVUPS 32(BX), Y4
+	VMOVUPS 32(SI), Y5
+	XORQ    R10, R10
+	MOVQ    rows+56(FP), R9
+
+blockRow:
+	VMOVUPS (CX)(R10*1), Y6
+	VSUBPS  Y0, Y6, Y6
+	VMULPS  Y1, Y6, Y6
+	VADDPS  Y2, Y6, Y6
+	VXORPS  Y7, Y7, Y7
+	VCMPPS  $0x16, Y7, Y6, Y7
+	VANDPS  Y7, Y6, Y6
+	VMOVUPS Y6, (AX)(R10*1)
+	VMOVUPS 32(CX)(R10*1), Y6
+	VSUBPS  Y3, Y6, Y6
+	VMULPS  Y4, Y6, Y6
+	VADDPS  Y5, Y6, Y6
+	VXORPS  Y7, Y7, Y7
+	VCMPPS  $0x16, Y7, Y6, Y7
+	VANDPS  Y7, Y6, Y6
+	VMOVUPS Y6, 32(AX)(R10*1)
+	ADDQ    R8, R10
+	DECQ    R9
+	JNZ     blockRow
+	ADDQ    $0x00000040, AX
+	ADDQ    $0x00000040, CX
+	ADDQ    $0x00000040, DX
+	ADDQ    $0x00000040, BX
+	ADDQ    $0x00000040, SI
+	SUBQ    $0x00000010, DI
+	JMP     block
+
+blockDone:
+vector:
+	CMPQ    DI, $0x00000008
+	JL      vectorDone
+	VMOVUPS (DX), Y0
+	VMOVUPS (BX), Y1
+	VMOVUPS (SI), Y2
+	XORQ    R10, R10
+	MOVQ    rows+56(FP), R9
+
+vectorRow:
+	VMOVUPS (CX)(R10*1), Y3
+	VSUBPS  Y0, Y3, Y3
+	VMULPS  Y1, Y3, Y3
+	VADDPS  Y2, Y3, Y3
+	VXORPS  Y4, Y4, Y4
+	VCMPPS  $0x16, Y4, Y3, Y4
+	VANDPS  Y4, Y3, Y3
+	VMOVUPS Y3, (AX)(R10*1)
+	ADDQ    R8, R10
+	DECQ    R9
+	JNZ     vectorRow
+	ADDQ    $0x00000020, AX
+	ADDQ    $0x00000020, CX
+	ADDQ    $0x00000020, DX
+	ADDQ    $0x00000020, BX
+	ADDQ    $0x00000020, SI
+	SUBQ    $0x00000008, DI
+	JMP     vector
+
+vectorDone:
+	VZEROUPPER
+	RET
+
+// func normaliseGradRowsAVX2(to *float32, x *float32, dy *float32, mean *float32, a *float32, b *float32, c *float32, n int, ld int, rows int)
+// Requires: AVX
+TEXT ·normaliseGradRowsAVX2(SB), NOSPLIT, $0-80
+	MOVQ to+0(FP), AX
 	MOVQ x+8(FP), CX
 	MOVQ dy+16(FP), DX
 	MOVQ mean+24(FP), BX
@@ -1989,78 +2086,669 @@ TEXT ·normaliseGradRowAVX2(SB), NOSPLIT, $0-64
 	MOVQ b+40(FP), DI
 	MOVQ c+48(FP), R8
 	MOVQ n+56(FP), R9
-	SUBQ $+16, R9
-	JL   few
+	MOVQ ld+64(FP), R10
+	SHLQ $0x02, R10
 
-many:
-	VMOVUPS    (CX), Y0
-	VMOVUPS    (DX), Y1
-	VMOVUPS    (BX), Y2
-	VMOVUPS    (SI), Y3
-	VMOVUPS    (DI), Y4
-	VMOVUPS    (R8), Y5
-	VSUBPS     Y4, Y1, Y1
-	VSUBPS     Y2, Y0, Y0
-	VMULPS     Y5, Y0, Y0
-	VSUBPS     Y0, Y1, Y0
-	VMULPS     Y0, Y3, Y0
-	VMOVUPS    Y0, (AX)
-	VMOVUPS    32(CX), Y0
-	VMOVUPS    32(DX), Y1
-	VMOVUPS    32(BX), Y2
-	VMOVUPS    32(SI), Y3
-	VMOVUPS    32(DI), Y4
-	VMOVUPS    32(R8), Y5
-	VSUBPS     Y4, Y1, Y1
-	VSUBPS     Y2, Y0, Y0
-	VMULPS     Y5, Y0, Y0
-	VSUBPS     Y0, Y1, Y0
-	VMULPS     Y0, Y3, Y0
-	VMOVUPS    Y0, 32(AX)
-	PREFETCHT0 2048(CX)
-	PREFETCHT0 2048(DX)
-	PREFETCHT0 2048(BX)
-	PREFETCHT0 2048(SI)
-	PREFETCHT0 2048(DI)
-	PREFETCHT0 2048(R8)
-	ADDQ       $+64, CX
-	ADDQ       $+64, DX
-	ADDQ       $+64, BX
-	ADDQ       $+64, SI
-	ADDQ       $+64, DI
-	ADDQ       $+64, R8
-	ADDQ       $+64, AX
-	SUBQ       $+16, R9
-	JGE        many
+block:
+	CMPQ    R9, $0x00000010
+	JL      blockDone
+	VMOVUPS (BX), Y0
+	VMOVUPS (SI), Y1
+	VMOVUPS (DI), Y2
+	VMOVUPS (R8), Y3
+	VMOVUPS 32(BX), Y4
+	VMOVUPS 32(SI), Y5
+	VMOVUPS 32(DI), Y6
+	VMOVUPS 32(R8), Y7
+	XORQ    R12, R12
+	MOVQ    rows+72(FP), R11
 
-few:
-	ADDQ $+16, R9
-	JZ   done
+blockRow:
+	VMOVUPS (CX)(R12*1), Y8
+	VMOVUPS (DX)(R12*1), Y9
+	VSUBPS  Y2, Y9, Y9
+	VSUBPS  Y0, Y8, Y8
+	VMULPS  Y3, Y8, Y8
+	VSUBPS  Y8, Y9, Y8
+	VMULPS  Y8, Y1, Y8
+	VMOVUPS Y8, (AX)(R12*1)
+	VMOVUPS 32(CX)(R12*1), Y8
+	VMOVUPS 32(DX)(R12*1), Y9
+	VSUBPS  Y6, Y9, Y9
+	VSUBPS  Y4, Y8, Y8
+	VMULPS  Y7, Y8, Y8
+	VSUBPS  Y8, Y9, Y8
+	VMULPS  Y8, Y5, Y8
+	VMOVUPS Y8, 32(AX)(R12*1)
+	ADDQ    R10, R12
+	DECQ    R11
+	JNZ     blockRow
+	ADDQ    $0x00000040, AX
+	ADDQ    $0x00000040, CX
+	ADDQ    $0x00000040, DX
+	ADDQ    $0x00000040, BX
+	ADDQ    $0x00000040, SI
+	ADDQ    $0x00000040, DI
+	ADDQ    $0x00000040, R8
+	SUBQ    $0x00000010, R9
+	JMP     block
 
-one:
-	VMOVUPS (CX), Y0
-	VMOVUPS (DX), Y1
-	VMOVUPS (BX), Y2
-	VMOVUPS (SI), Y3
-	VMOVUPS (DI), Y4
-	VMOVUPS (R8), Y5
-	VSUBPS  Y4, Y1, Y1
-	VSUBPS  Y2, Y0, Y0
-	VMULPS  Y5, Y0, Y0
-	VSUBPS  Y0, Y1, Y0
-	VMULPS  Y0, Y3, Y0
-	VMOVUPS Y0, (AX)
-	ADDQ    $+32, CX
-	ADDQ    $+32, DX
-	ADDQ    $+32, BX
-	ADDQ    $+32, SI
-	ADDQ    $+32, DI
-	ADDQ    $+32, R8
-	ADDQ    $+32, AX
-	SUBQ    $+8, R9
-	JNZ     one
+blockDone:
+vector:
+	CMPQ    R9, $0x00000008
+	JL      vectorDone
+	VMOVUPS (BX), Y0
+	VMOVUPS (SI), Y1
+	VMOVUPS (DI), Y2
+	VMOVUPS (R8), Y3
+	XORQ    R12, R12
+	MOVQ    rows+72(FP), R11
 
-done:
+vectorRow:
+	VMOVUPS (CX)(R12*1), Y4
+	VMOVUPS (DX)(R12*1), Y5
+	VSUBPS  Y2, Y5, Y5
+	VSUBPS  Y0, Y4, Y4
+	VMULPS  Y3, Y4, Y4
+	VSUBPS  Y4, Y5, Y4
+	VMULPS  Y4, Y1, Y4
+	VMOVUPS Y4, (AX)(R12*1)
+	ADDQ    R10, R12
+	DECQ    R11
+	JNZ     vectorRow
+	ADDQ    $0x00000020, AX
+	ADDQ    $0x00000020, CX
+	ADDQ    $0x00000020, DX
+	ADDQ    $0x00000020, BX
+	ADDQ    $0x00000020, SI
+	ADDQ    $0x00000020, DI
+	ADDQ    $0x00000020, R8
+	SUBQ    $0x00000008, R9
+	JMP     vector
+
+vectorDone:
+	VZEROUPPER
+	RET
+
+// func rectifiedNormGradRowsAVX2(to *float32, x *float32, dy *float32, y *float32, mean *float32, a *float32, b *float32, c *float32, scale float32, n int, ld int, rows int)
+// Requires: AVX
+TEXT ·rectifiedNormGradRowsAVX2(SB), NOSPLIT, $0-96
+	MOVQ         to+0(FP), AX
+	MOVQ         x+8(FP), CX
+	MOVQ         dy+16(FP), DX
+	MOVQ         y+24(FP), BX
+	MOVQ         mean+32(FP), SI
+	MOVQ         a+40(FP), DI
+	MOVQ         b+48(FP), R8
+	MOVQ         c+56(FP), R9
+	VBROADCASTSS scale+64(FP), Y0
+	MOVQ         n+72(FP), R10
+	MOVQ         ld+80(FP), R11
+	SHLQ         $0x02, R11
+
+block:
+	CMPQ    R10, $0x00000010
+	JL      blockDone
+	VMOVUPS (SI), Y1
+	VMOVUPS (DI), Y2
+	VMOVUPS (R8), Y3
+	VMOVUPS (R9), Y4
+	VMOVUPS 32(SI), Y5
+	VMOVUPS 32(DI), Y6
+	VMOVUPS 32(R8), Y7
+	VMOVUPS 32(R9), Y8
+	XORQ    R13, R13
+	MOVQ    rows+88(FP), R12
+
+blockRow:
+	VMOVUPS (CX)(R13*1), Y9
+	VMOVUPS (DX)(R13*1), Y10
+	VMOVUPS (BX)(R13*1), Y11
+	VMULPS  Y0, Y10, Y10
+	VXORPS  Y12, Y12, Y12
+	VCMPPS  $0x16, Y12, Y11, Y11
+	VANDPS  Y11, Y10, Y10
+	VSUBPS  Y3, Y10, Y10
+	VSUBPS  Y1, Y9, Y9
+	VMULPS  Y4, Y9, Y9
+	VSUBPS  Y9, Y10, Y9
+	VMULPS  Y9, Y2, Y9
+	VMOVUPS Y9, (AX)(R13*1)
+	VMOVUPS 32(CX)(R13*1), Y9
+	VMOVUPS 32(DX)(R13*1), Y10
+	VMOVUPS 32(BX)(R13*1), Y11
+	VMULPS  Y0, Y10, Y10
+	VXORPS  Y12, Y12, Y12
+	VCMPPS  $0x16, Y12, Y11, Y11
+	VANDPS  Y11, Y10, Y10
+	VSUBPS  Y7, Y10, Y10
+	VSUBPS  Y5, Y9, Y9
+	VMULPS  Y8, Y9, Y9
+	VSUBPS  Y9, Y10, Y9
+	VMULPS  Y9, Y6, Y9
+	VMOVUPS Y9, 32(AX)(R13*1)
+	ADDQ    R11, R13
+	DECQ    R12
+	JNZ     blockRow
+	ADDQ    $0x00000040, AX
+	ADDQ    $0x00000040, CX
+	ADDQ    $0x00000040, DX
+	ADDQ    $0x00000040, BX
+	ADDQ    $0x00000040, SI
+	ADDQ    $0x00000040, DI
+	ADDQ    $0x00000040, R8
+	ADDQ    $0x00000040, R9
+	SUBQ    $0x00000010, R10
+	JMP     block
+
+blockDone:
+vector:
+	CMPQ    R10, $0x00000008
+	JL      vectorDone
+	VMOVUPS (SI), Y1
+	VMOVUPS (DI), Y2
+	VMOVUPS (R8), Y3
+	VMOVUPS (R9), Y4
+	XORQ    R13, R13
+	MOVQ    rows+88(FP), R12
+
+vectorRow:
+	VMOVUPS (CX)(R13*1), Y5
+	VMOVUPS (DX)(R13*1), Y6
+	VMOVUPS (BX)(R13*1), Y7
+	VMULPS  Y0, Y6, Y6
+	VXORPS  Y8, Y8, Y8
+	VCMPPS  $0x16, Y8, Y7, Y7
+	VANDPS  Y7, Y6, Y6
+	VSUBPS  Y3, Y6, Y6
+	VSUBPS  Y1, Y5, Y5
+	VMULPS  Y4, Y5, Y5
+	VSUBPS  Y5, Y6, Y5
+	VMULPS  Y5, Y2, Y5
+	VMOVUPS Y5, (AX)(R13*1)
+	ADDQ    R11, R13
+	DECQ    R12
+	JNZ     vectorRow
+	ADDQ    $0x00000020, AX
+	ADDQ    $0x00000020, CX
+	ADDQ    $0x00000020, DX
+	ADDQ    $0x00000020, BX
+	ADDQ    $0x00000020, SI
+	ADDQ    $0x00000020, DI
+	ADDQ    $0x00000020, R8
+	ADDQ    $0x00000020, R9
+	SUBQ    $0x00000008, R10
+	JMP     vector
+
+vectorDone:
+	VZEROUPPER
+	RET
+
+// func normaliseRowsAVX512(to *float32, x *float32, mean *float32, a *float32, b *float32, n int, ld int, rows int)
+// Requires: AVX, AVX512F
+TEXT ·normaliseRowsAVX512(SB), NOSPLIT, $0-64
+	MOVQ to+0(FP), AX
+	MOVQ x+8(FP), CX
+	MOVQ mean+16(FP), DX
+	MOVQ a+24(FP), BX
+	MOVQ b+32(FP), SI
+	MOVQ n+40(FP), DI
+	MOVQ ld+48(FP), R8
+	SHLQ $0x02, R8
+
+block:
+	CMPQ    DI, $0x00000040
+	JL      blockDone
+	VMOVUPS (DX), Z0
+	VMOVUPS (BX), Z1
+	VMOVUPS (SI), Z2
+	VMOVUPS 64(DX), Z3
+	VMOVUPS 64(BX), Z4
+	VMOVUPS 64(SI), Z5
+	VMOVUPS 128(DX), Z6
+	VMOVUPS 128(BX), Z7
+	VMOVUPS 128(SI), Z8
+	VMOVUPS 192(DX), Z9
+	VMOVUPS 192(BX), Z10
+	VMOVUPS 192(SI), Z11
+	XORQ    R10, R10
+	MOVQ    rows+56(FP), R9
+
+blockRow:
+	VMOVUPS (CX)(R10*1), Z12
+	VSUBPS  Z0, Z12, Z12
+	VMULPS  Z1, Z12, Z12
+	VADDPS  Z2, Z12, Z12
+	VMOVUPS Z12, (AX)(R10*1)
+	VMOVUPS 64(CX)(R10*1), Z12
+	VSUBPS  Z3, Z12, Z12
+	VMULPS  Z4, Z12, Z12
+	VADDPS  Z5, Z12, Z12
+	VMOVUPS Z12, 64(AX)(R10*1)
+	VMOVUPS 128(CX)(R10*1), Z12
+	VSUBPS  Z6, Z12, Z12
+	VMULPS  Z7, Z12, Z12
+	VADDPS  Z8, Z12, Z12
+	VMOVUPS Z12, 128(AX)(R10*1)
+	VMOVUPS 192(CX)(R10*1), Z12
+	VSUBPS  Z9, Z12, Z12
+	VMULPS  Z10, Z12, Z12
+	VADDPS  Z11, Z12, Z12
+	VMOVUPS Z12, 192(AX)(R10*1)
+	ADDQ    R8, R10
+	DECQ    R9
+	JNZ     blockRow
+	ADDQ    $0x00000100, AX
+	ADDQ    $0x00000100, CX
+	ADDQ    $0x00000100, DX
+	ADDQ    $0x00000100, BX
+	ADDQ    $0x00000100, SI
+	SUBQ    $0x00000040, DI
+	JMP     block
+
+blockDone:
+vector:
+	CMPQ    DI, $0x00000010
+	JL      vectorDone
+	VMOVUPS (DX), Z0
+	VMOVUPS (BX), Z1
+	VMOVUPS (SI), Z2
+	XORQ    R10, R10
+	MOVQ    rows+56(FP), R9
+
+vectorRow:
+	VMOVUPS (CX)(R10*1), Z3
+	VSUBPS  Z0, Z3, Z3
+	VMULPS  Z1, Z3, Z3
+	VADDPS  Z2, Z3, Z3
+	VMOVUPS Z3, (AX)(R10*1)
+	ADDQ    R8, R10
+	DECQ    R9
+	JNZ     vectorRow
+	ADDQ    $0x00000040, AX
+	ADDQ    $0x00000040, CX
+	ADDQ    $0x00000040, DX
+	ADDQ    $0x00000040, BX
+	ADDQ    $0x00000040, SI
+	SUBQ    $0x00000010, DI
+	JMP     vector
+
+vectorDone:
+	VZEROUPPER
+	RET
+
+// func normaliseReluRowsAVX512(to *float32, x *float32, mean *float32, a *float32, b *float32, n int, ld int, rows int)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·normaliseReluRowsAVX512(SB), NOSPLIT, $0-64
+	MOVQ to+0(FP), AX
+	MOVQ x+8(FP), CX
+	MOVQ mean+16(FP), DX
+	MOVQ a+24(FP), BX
+	MOVQ b+32(FP), SI
+	MOVQ n+40(FP), DI
+	MOVQ ld+48(FP), R8
+	SHLQ $0x02, R8
+
+block:
+	CMPQ    DI, $0x00000040
+	JL      blockDone
+	VMOVUPS (DX), Z0
+	VMOVUPS (BX), Z1
+	VMOVUPS (SI), Z2
+	VMOVUPS 64(DX), Z3
+	VMOVUPS 64(BX), Z4
+	VMOVUPS 64(SI), Z5
+	VMOVUPS 128(DX), Z6
+	VMOVUPS 128(BX), Z7
+	VMOVUPS 128(SI), Z8
+	VMOVUPS 192(DX), Z9
+	VMOVUPS 192(BX), Z10
+	VMOVUPS 192(SI), Z11
+	XORQ    R10, R10
+	MOVQ    rows+56(FP), R9
+
+blockRow:
+	VMOVUPS   (CX)(R10*1), Z12
+	VSUBPS    Z0, Z12, Z12
+	VMULPS    Z1, Z12, Z12
+	VADDPS    Z2, Z12, Z12
+	VXORPS    Z13, Z13, Z13
+	VCMPPS    $0x16, Z13, Z12, K1
+	VMOVAPS.Z Z12, K1, Z12
+	VMOVUPS   Z12, (AX)(R10*1)
+	VMOVUPS   64(CX)(R10*1), Z12
+	VSUBPS    Z3, Z12, Z12
+	VMULPS    Z4, Z12, Z12
+	VADDPS    Z5, Z12, Z12
+	VXORPS    Z13, Z13, Z13
+	VCMPPS    $0x16, Z13, Z12, K1
+	VMOVAPS.Z Z12, K1, Z12
+	VMOVUPS   Z12, 64(AX)(R10*1)
+	VMOVUPS   128(CX)(R10*1), Z12
+	VSUBPS    Z6, Z12, Z12
+	VMULPS    Z7, Z12, Z12
+	VADDPS    Z8, Z12, Z12
+	VXORPS    Z13, Z13, Z13
+	VCMPPS    $0x16, Z13, Z12, K1
+	VMOVAPS.Z Z12, K1, Z12
+	VMOVUPS   Z12, 128(AX)(R10*1)
+	VMOVUPS   192(CX)(R10*1), Z12
+	VSUBPS    Z9, Z12, Z12
+	VMULPS    Z10, Z12, Z12
+	VADDPS    Z11, Z12, Z12
+	VXORPS    Z13, Z13, Z13
+	VCMPPS    $0x16, Z13, Z12, K1
+	VMOVAPS.Z Z12, K1, Z12
+	VMOVUPS   Z12, 192(AX)(R10*1)
+	ADDQ      R8, R10
+	DECQ      R9
+	JNZ       blockRow
+	ADDQ      $0x00000100, AX
+	ADDQ      $0x00000100, CX
+	ADDQ      $0x00000100, DX
+	ADDQ      $0x00000100, BX
+	ADDQ      $0x00000100, SI
+	SUBQ      $0x00000040, DI
+	JMP       block
+
+blockDone:
+vector:
+	CMPQ    DI, $0x00000010
+	JL      vectorDone
+	VMOVUPS (DX), Z0
+	VMOVUPS (BX), Z1
+	VMOVUPS (SI), Z2
+	XORQ    R10, R10
+	MOVQ    rows+56(FP), R9
+
+vectorRow:
+	VMOVUPS   (CX)(R10*1), Z3
+	VSUBPS    Z0, Z3, Z3
+	VMULPS    Z1, Z3, Z3
+	VADDPS    Z2, Z3, Z3
+	VXORPS    Z4, Z4, Z4
+	VCMPPS    $0x16, Z4, Z3, K1
+	VMOVAPS.Z Z3, K1, Z3
+	VMOVUPS   Z3, (AX)(R10*1)
+	ADDQ      R8, R10
+	DECQ      R9
+	JNZ       vectorRow
+	ADDQ      $0x00000040, AX
+	ADDQ      $0x00000040, CX
+	ADDQ      $0x00000040, DX
+	ADDQ      $0x00000040, BX
+	ADDQ      $0x00000040, SI
+	SUBQ      $0x00000010, DI
+	JMP       vector
+
+vectorDone:
+	VZEROUPPER
+	RET
+
+// func normaliseGradRowsAVX512(to *float32, x *float32, dy *float32, mean *float32, a *float32, b *float32, c *float32, n int, ld int, rows int)
+// Requires: AVX, AVX512F
+TEXT ·normaliseGradRowsAVX512(SB), NOSPLIT, $0-80
+	MOVQ to+0(FP), AX
+	MOVQ x+8(FP), CX
+	MOVQ dy+16(FP), DX
+	MOVQ mean+24(FP), BX
+	MOVQ a+32(FP), SI
+	MOVQ b+40(FP), DI
+	MOVQ c+48(FP), R8
+	MOVQ n+56(FP), R9
+	MOVQ ld+64(FP), R10
+	SHLQ $0x02, R10
+
+block:
+	CMPQ    R9, $0x00000040
+	JL      blockDone
+	VMOVUPS (BX), Z0
+	VMOVUPS (SI), Z1
+	VMOVUPS (DI), Z2
+	VMOVUPS (R8), Z3
+	VMOVUPS 64(BX), Z4
+	VMOVUPS 64(SI), Z5
+	VMOVUPS 64(DI), Z6
+	VMOVUPS 64(R8), Z7
+	VMOVUPS 128(BX), Z8
+	VMOVUPS 128(SI), Z9
+	VMOVUPS 128(DI), Z10
+	VMOVUPS 128(R8), Z11
+	VMOVUPS 192(BX), Z12
+	VMOVUPS 192(SI), Z13
+	VMOVUPS 192(DI), Z14
+	VMOVUPS 192(R8), Z15
+	XORQ    R12, R12
+	MOVQ    rows+72(FP), R11
+
+blockRow:
+	VMOVUPS (CX)(R12*1), Z16
+	VMOVUPS (DX)(R12*1), Z17
+	VSUBPS  Z2, Z17, Z17
+	VSUBPS  Z0, Z16, Z16
+	VMULPS  Z3, Z16, Z16
+	VSUBPS  Z16, Z17, Z16
+	VMULPS  Z16, Z1, Z16
+	VMOVUPS Z16, (AX)(R12*1)
+	VMOVUPS 64(CX)(R12*1), Z16
+	VMOVUPS 64(DX)(R12*1), Z17
+	VSUBPS  Z6, Z17, Z17
+	VSUBPS  Z4, Z16, Z16
+	VMULPS  Z7, Z16, Z16
+	VSUBPS  Z16, Z17, Z16
+	VMULPS  Z16, Z5, Z16
+	VMOVUPS Z16, 64(AX)(R12*1)
+	VMOVUPS 128(CX)(R12*1), Z16
+	VMOVUPS 128(DX)(R12*1), Z17
+	VSUBPS  Z10, Z17, Z17
+	VSUBPS  Z8, Z16, Z16
+	VMULPS  Z11, Z16, Z16
+	VSUBPS  Z16, Z17, Z16
+	VMULPS  Z16, Z9, Z16
+	VMOVUPS Z16, 128(AX)(R12*1)
+	VMOVUPS 192(CX)(R12*1), Z16
+	VMOVUPS 192(DX)(R12*1), Z17
+	VSUBPS  Z14, Z17, Z17
+	VSUBPS  Z12, Z16, Z16
+	VMULPS  Z15, Z16, Z16
+	VSUBPS  Z16, Z17, Z16
+	VMULPS  Z16, Z13, Z16
+	VMOVUPS Z16, 192(AX)(R12*1)
+	ADDQ    R10, R12
+	DECQ    R11
+	JNZ     blockRow
+	ADDQ    $0x00000100, AX
+	ADDQ    $0x00000100, CX
+	ADDQ    $0x00000100, DX
+	ADDQ    $0x00000100, BX
+	ADDQ    $0x00000100, SI
+	ADDQ    $0x00000100, DI
+	ADDQ    $0x00000100, R8
+	SUBQ    $0x00000040, R9
+	JMP     block
+
+blockDone:
+vector:
+	CMPQ    R9, $0x00000010
+	JL      vectorDone
+	VMOVUPS (BX), Z0
+	VMOVUPS (SI), Z1
+	VMOVUPS (DI), Z2
+	VMOVUPS (R8), Z3
+	XORQ    R12, R12
+	MOVQ    rows+72(FP), R11
+
+vectorRow:
+	VMOVUPS (CX)(R12*1), Z4
+	VMOVUPS (DX)(R12*1), Z5
+	VSUBPS  Z2, Z5, Z5
+	VSUBPS  Z0, Z4, Z4
+	VMULPS  Z3, Z4, Z4
+	VSUBPS  Z4, Z5, Z4
+	VMULPS  Z4, Z1, Z4
+	VMOVUPS Z4, (AX)(R12*1)
+	ADDQ    R10, R12
+	DECQ    R11
+	JNZ     vectorRow
+	ADDQ    $0x00000040, AX
+	ADDQ    $0x00000040, CX
+	ADDQ    $0x00000040, DX
+	ADDQ    $0x00000040, BX
+	ADDQ    $0x00000040, SI
+	ADDQ    $0x00000040, DI
+	ADDQ    $0x00000040, R8
+	SUBQ    $0x00000010, R9
+	JMP     vector
+
+vectorDone:
+	VZEROUPPER
+	RET
+
+// func rectifiedNormGradRowsAVX512(to *float32, x *float32, dy *float32, y *float32, mean *float32, a *float32, b *float32, c *float32, scale float32, n int, ld int, rows int)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·rectifiedNormGradRowsAVX512(SB), NOSPLIT, $0-96
+	MOVQ         to+0(FP), AX
+	MOVQ         x+8(FP), CX
+	MOVQ         dy+16(FP), DX
+	MOVQ         y+24(FP), BX
+	MOVQ         mean+32(FP), SI
+	MOVQ         a+40(FP), DI
+	MOVQ         b+48(FP), R8
+	MOVQ         c+56(FP), R9
+	VBROADCASTSS scale+64(FP), Z0
+	MOVQ         n+72(FP), R10
+	MOVQ         ld+80(FP), R11
+	SHLQ         $0x02, R11
+
+block:
+	CMPQ    R10, $0x00000040
+	JL      blockDone
+	VMOVUPS (SI), Z1
+	VMOVUPS (DI), Z2
+	VMOVUPS (R8), Z3
+	VMOVUPS (R9), Z4
+	VMOVUPS 64(SI), Z5
+	VMOVUPS 64(DI), Z6
+	VMOVUPS 64(R8), Z7
+	VMOVUPS 64(R9), Z8
+	VMOVUPS 128(SI), Z9
+	VMOVUPS 128(DI), Z10
+	VMOVUPS 128(R8), Z11
+	VMOVUPS 128(R9), Z12
+	VMOVUPS 192(SI), Z13
+	VMOVUPS 192(DI), Z14
+	VMOVUPS 192(R8), Z15
+	VMOVUPS 192(R9), Z16
+	XORQ    R13, R13
+	MOVQ    rows+88(FP), R12
+
+blockRow:
+	VMOVUPS   (CX)(R13*1), Z17
+	VMOVUPS   (DX)(R13*1), Z18
+	VMOVUPS   (BX)(R13*1), Z19
+	VMULPS    Z0, Z18, Z18
+	VXORPS    Z20, Z20, Z20
+	VCMPPS    $0x16, Z20, Z19, K1
+	VMOVAPS.Z Z18, K1, Z18
+	VSUBPS    Z3, Z18, Z18
+	VSUBPS    Z1, Z17, Z17
+	VMULPS    Z4, Z17, Z17
+	VSUBPS    Z17, Z18, Z17
+	VMULPS    Z17, Z2, Z17
+	VMOVUPS   Z17, (AX)(R13*1)
+	VMOVUPS   64(CX)(R13*1), Z17
+	VMOVUPS   64(DX)(R13*1), Z18
+	VMOVUPS   64(BX)(R13*1), Z19
+	VMULPS    Z0, Z18, Z18
+	VXORPS    Z20, Z20, Z20
+	VCMPPS    $0x16, Z20, Z19, K1
+	VMOVAPS.Z Z18, K1, Z18
+	VSUBPS    Z7, Z18, Z18
+	VSUBPS    Z5, Z17, Z17
+	VMULPS    Z8, Z17, Z17
+	VSUBPS    Z17, Z18, Z17
+	VMULPS    Z17, Z6, Z17
+	VMOVUPS   Z17, 64(AX)(R13*1)
+	VMOVUPS   128(CX)(R13*1), Z17
+	VMOVUPS   128(DX)(R13*1), Z18
+	VMOVUPS   128(BX)(R13*1), Z19
+	VMULPS    Z0, Z18, Z18
+	VXORPS    Z20, Z20, Z20
+	VCMPPS    $0x16, Z20, Z19, K1
+	VMOVAPS.Z Z18, K1, Z18
+	VSUBPS    Z11, Z18, Z18
+	VSUBPS    Z9, Z17, Z17
+	VMULPS    Z12, Z17, Z17
+	VSUBPS    Z17, Z18, Z17
+	VMULPS    Z17, Z10, Z17
+	VMOVUPS   Z17, 128(AX)(R13*1)
+	VMOVUPS   192(CX)(R13*1), Z17
+	VMOVUPS   192(DX)(R13*1), Z18
+	VMOVUPS   192(BX)(R13*1), Z19
+	VMULPS    Z0, Z18, Z18
+	VXORPS    Z20, Z20, Z20
+	VCMPPS    $0x16, Z20, Z19, K1
+	VMOVAPS.Z Z18, K1, Z18
+	VSUBPS    Z15, Z18, Z18
+	VSUBPS    Z13, Z17, Z17
+	VMULPS    Z16, Z17, Z17
+	VSUBPS    Z17, Z18, Z17
+	VMULPS    Z17, Z14, Z17
+	VMOVUPS   Z17, 192(AX)(R13*1)
+	ADDQ      R11, R13
+	DECQ      R12
+	JNZ       blockRow
+	ADDQ      $0x00000100, AX
+	ADDQ      $0x00000100, CX
+	ADDQ      $0x00000100, DX
+	ADDQ      $0x00000100, BX
+	ADDQ      $0x00000100, SI
+	ADDQ      $0x00000100, DI
+	ADDQ      $0x00000100, R8
+	ADDQ      $0x00000100, R9
+	SUBQ      $0x00000040, R10
+	JMP       block
+
+blockDone:
+vector:
+	CMPQ    R10, $0x00000010
+	JL      vectorDone
+	VMOVUPS (SI), Z1
+	VMOVUPS (DI), Z2
+	VMOVUPS (R8), Z3
+	VMOVUPS (R9), Z4
+	XORQ    R13, R13
+	MOVQ    rows+88(FP), R12
+
+vectorRow:
+	VMOVUPS   (CX)(R13*1), Z5
+	VMOVUPS   (DX)(R13*1), Z6
+	VMOVUPS   (BX)(R13*1), Z7
+	VMULPS    Z0, Z6, Z6
+	VXORPS    Z8, Z8, Z8
+	VCMPPS    $0x16, Z8, Z7, K1
+	VMOVAPS.Z Z6, K1, Z6
+	VSUBPS    Z3, Z6, Z6
+	VSUBPS    Z1, Z5, Z5
+	VMULPS    Z4, Z5, Z5
+	VSUBPS    Z5, Z6, Z5
+	VMULPS    Z5, Z2, Z5
+	VMOVUPS   Z5, (AX)(R13*1)
+	ADDQ      R11, R13
+	DECQ      R12
+	JNZ       vectorRow
+	ADDQ      $0x00000040, AX
+	ADDQ      $0x00000040, CX
+	ADDQ      $0x00000040, DX
+	ADDQ      $0x00000040, BX
+	ADDQ      $0x00000040, SI
+	ADDQ      $0x00000040, DI
+	ADDQ      $0x00000040, R8
+	ADDQ      $0x00000040, R9
+	SUBQ      $0x00000010, R10
+	JMP       vector
+
+vectorDone:
 	VZEROUPPER
 	RET
 
@@ -3671,7 +4359,7 @@ loopDot:
 	RET
 
 // func sumRowsAVX2(sum *float64, x *float32, n int, ld int, rows int)
-// Requires: AVX
+// Requires: AVX, MMX+
 TEXT ·sumRowsAVX2(SB), NOSPLIT, $0-40
 	MOVQ sum+0(FP), AX
 	MOVQ x+8(FP), CX
@@ -3690,25 +4378,26 @@ block:
 	MOVQ    rows+32(FP), DI
 
 blockRow:
-	VCVTPS2PD (DX), Y4
-	VADDPD    Y4, Y0, Y0
-	VCVTPS2PD 16(DX), Y4
-	VADDPD    Y4, Y1, Y1
-	VCVTPS2PD 32(DX), Y4
-	VADDPD    Y4, Y2, Y2
-	VCVTPS2PD 48(DX), Y4
-	VADDPD    Y4, Y3, Y3
-	ADDQ      BX, DX
-	DECQ      DI
-	JNZ       blockRow
-	VMOVUPD   Y0, (AX)
-	VMOVUPD   Y1, 32(AX)
-	VMOVUPD   Y2, 64(AX)
-	VMOVUPD   Y3, 96(AX)
-	ADDQ      $0x00000080, AX
-	ADDQ      $0x00000040, CX
-	SUBQ      $0x00000010, SI
-	JMP       block
+	PREFETCHT0 (DX)(BX*8)
+	VCVTPS2PD  (DX), Y4
+	VADDPD     Y4, Y0, Y0
+	VCVTPS2PD  16(DX), Y4
+	VADDPD     Y4, Y1, Y1
+	VCVTPS2PD  32(DX), Y4
+	VADDPD     Y4, Y2, Y2
+	VCVTPS2PD  48(DX), Y4
+	VADDPD     Y4, Y3, Y3
+	ADDQ       BX, DX
+	DECQ       DI
+	JNZ        blockRow
+	VMOVUPD    Y0, (AX)
+	VMOVUPD    Y1, 32(AX)
+	VMOVUPD    Y2, 64(AX)
+	VMOVUPD    Y3, 96(AX)
+	ADDQ       $0x00000080, AX
+	ADDQ       $0x00000040, CX
+	SUBQ       $0x00000010, SI
+	JMP        block
 
 blockDone:
 vector:
@@ -3719,23 +4408,24 @@ vector:
 	MOVQ    rows+32(FP), DI
 
 vectorRow:
-	VCVTPS2PD (DX), Y1
-	VADDPD    Y1, Y0, Y0
-	ADDQ      BX, DX
-	DECQ      DI
-	JNZ       vectorRow
-	VMOVUPD   Y0, (AX)
-	ADDQ      $0x00000020, AX
-	ADDQ      $0x00000010, CX
-	SUBQ      $0x00000004, SI
-	JMP       vector
+	PREFETCHT0 (DX)(BX*8)
+	VCVTPS2PD  (DX), Y1
+	VADDPD     Y1, Y0, Y0
+	ADDQ       BX, DX
+	DECQ       DI
+	JNZ        vectorRow
+	VMOVUPD    Y0, (AX)
+	ADDQ       $0x00000020, AX
+	ADDQ       $0x00000010, CX
+	SUBQ       $0x00000004, SI
+	JMP        vector
 
 vectorDone:
 	VZEROUPPER
 	RET
 
 // func momentsRowsAVX2(sum *float64, square *float64, x *float32, k *float32, n int, ld int, rows int)
-// Requires: AVX
+// Requires: AVX, MMX+
 TEXT ·momentsRowsAVX2(SB), NOSPLIT, $0-56
 	MOVQ sum+0(FP), AX
 	MOVQ square+8(FP), CX
@@ -3764,43 +4454,44 @@ block:
 	MOVQ      rows+48(FP), R9
 
 blockRow:
-	VCVTPS2PD (BX), Y12
-	VSUBPD    Y8, Y12, Y12
-	VMULPD    Y12, Y12, Y13
-	VADDPD    Y12, Y0, Y0
-	VADDPD    Y13, Y4, Y4
-	VCVTPS2PD 16(BX), Y12
-	VSUBPD    Y9, Y12, Y12
-	VMULPD    Y12, Y12, Y13
-	VADDPD    Y12, Y1, Y1
-	VADDPD    Y13, Y5, Y5
-	VCVTPS2PD 32(BX), Y12
-	VSUBPD    Y10, Y12, Y12
-	VMULPD    Y12, Y12, Y13
-	VADDPD    Y12, Y2, Y2
-	VADDPD    Y13, Y6, Y6
-	VCVTPS2PD 48(BX), Y12
-	VSUBPD    Y11, Y12, Y12
-	VMULPD    Y12, Y12, Y13
-	VADDPD    Y12, Y3, Y3
-	VADDPD    Y13, Y7, Y7
-	ADDQ      DI, BX
-	DECQ      R9
-	JNZ       blockRow
-	VMOVUPD   Y0, (AX)
-	VMOVUPD   Y1, 32(AX)
-	VMOVUPD   Y2, 64(AX)
-	VMOVUPD   Y3, 96(AX)
-	ADDQ      $0x00000080, AX
-	VMOVUPD   Y4, (CX)
-	VMOVUPD   Y5, 32(CX)
-	VMOVUPD   Y6, 64(CX)
-	VMOVUPD   Y7, 96(CX)
-	ADDQ      $0x00000080, CX
-	ADDQ      $0x00000040, DX
-	ADDQ      $0x00000040, SI
-	SUBQ      $0x00000010, R8
-	JMP       block
+	PREFETCHT0 (BX)(DI*8)
+	VCVTPS2PD  (BX), Y12
+	VSUBPD     Y8, Y12, Y12
+	VMULPD     Y12, Y12, Y13
+	VADDPD     Y12, Y0, Y0
+	VADDPD     Y13, Y4, Y4
+	VCVTPS2PD  16(BX), Y12
+	VSUBPD     Y9, Y12, Y12
+	VMULPD     Y12, Y12, Y13
+	VADDPD     Y12, Y1, Y1
+	VADDPD     Y13, Y5, Y5
+	VCVTPS2PD  32(BX), Y12
+	VSUBPD     Y10, Y12, Y12
+	VMULPD     Y12, Y12, Y13
+	VADDPD     Y12, Y2, Y2
+	VADDPD     Y13, Y6, Y6
+	VCVTPS2PD  48(BX), Y12
+	VSUBPD     Y11, Y12, Y12
+	VMULPD     Y12, Y12, Y13
+	VADDPD     Y12, Y3, Y3
+	VADDPD     Y13, Y7, Y7
+	ADDQ       DI, BX
+	DECQ       R9
+	JNZ        blockRow
+	VMOVUPD    Y0, (AX)
+	VMOVUPD    Y1, 32(AX)
+	VMOVUPD    Y2, 64(AX)
+	VMOVUPD    Y3, 96(AX)
+	ADDQ       $0x00000080, AX
+	VMOVUPD    Y4, (CX)
+	VMOVUPD    Y5, 32(CX)
+	VMOVUPD    Y6, 64(CX)
+	VMOVUPD    Y7, 96(CX)
+	ADDQ       $0x00000080, CX
+	ADDQ       $0x00000040, DX
+	ADDQ       $0x00000040, SI
+	SUBQ       $0x00000010, R8
+	JMP        block
 
 blockDone:
 vector:
@@ -3813,29 +4504,30 @@ vector:
 	MOVQ      rows+48(FP), R9
 
 vectorRow:
-	VCVTPS2PD (BX), Y3
-	VSUBPD    Y2, Y3, Y3
-	VMULPD    Y3, Y3, Y4
-	VADDPD    Y3, Y0, Y0
-	VADDPD    Y4, Y1, Y1
-	ADDQ      DI, BX
-	DECQ      R9
-	JNZ       vectorRow
-	VMOVUPD   Y0, (AX)
-	ADDQ      $0x00000020, AX
-	VMOVUPD   Y1, (CX)
-	ADDQ      $0x00000020, CX
-	ADDQ      $0x00000010, DX
-	ADDQ      $0x00000010, SI
-	SUBQ      $0x00000004, R8
-	JMP       vector
+	PREFETCHT0 (BX)(DI*8)
+	VCVTPS2PD  (BX), Y3
+	VSUBPD     Y2, Y3, Y3
+	VMULPD     Y3, Y3, Y4
+	VADDPD     Y3, Y0, Y0
+	VADDPD     Y4, Y1, Y1
+	ADDQ       DI, BX
+	DECQ       R9
+	JNZ        vectorRow
+	VMOVUPD    Y0, (AX)
+	ADDQ       $0x00000020, AX
+	VMOVUPD    Y1, (CX)
+	ADDQ       $0x00000020, CX
+	ADDQ       $0x00000010, DX
+	ADDQ       $0x00000010, SI
+	SUBQ       $0x00000004, R8
+	JMP        vector
 
 vectorDone:
 	VZEROUPPER
 	RET
 
 // func dotCentredRowsAVX2(sum *float64, dot *float64, x *float32, dy *float32, mean *float32, n int, ld int, rows int)
-// Requires: AVX
+// Requires: AVX, MMX+
 TEXT ·dotCentredRowsAVX2(SB), NOSPLIT, $0-64
 	MOVQ sum+0(FP), AX
 	MOVQ dot+8(FP), CX
@@ -3866,49 +4558,51 @@ block:
 	MOVQ      rows+56(FP), R11
 
 blockRow:
-	VCVTPS2PD (BX), Y12
-	VCVTPS2PD (DI), Y13
-	VSUBPD    Y8, Y12, Y12
-	VMULPD    Y12, Y13, Y12
-	VADDPD    Y13, Y0, Y0
-	VADDPD    Y12, Y4, Y4
-	VCVTPS2PD 16(BX), Y12
-	VCVTPS2PD 16(DI), Y13
-	VSUBPD    Y9, Y12, Y12
-	VMULPD    Y12, Y13, Y12
-	VADDPD    Y13, Y1, Y1
-	VADDPD    Y12, Y5, Y5
-	VCVTPS2PD 32(BX), Y12
-	VCVTPS2PD 32(DI), Y13
-	VSUBPD    Y10, Y12, Y12
-	VMULPD    Y12, Y13, Y12
-	VADDPD    Y13, Y2, Y2
-	VADDPD    Y12, Y6, Y6
-	VCVTPS2PD 48(BX), Y12
-	VCVTPS2PD 48(DI), Y13
-	VSUBPD    Y11, Y12, Y12
-	VMULPD    Y12, Y13, Y12
-	VADDPD    Y13, Y3, Y3
-	VADDPD    Y12, Y7, Y7
-	ADDQ      R9, BX
-	ADDQ      R9, DI
-	DECQ      R11
-	JNZ       blockRow
-	VMOVUPD   Y0, (AX)
-	VMOVUPD   Y1, 32(AX)
-	VMOVUPD   Y2, 64(AX)
-	VMOVUPD   Y3, 96(AX)
-	ADDQ      $0x00000080, AX
-	VMOVUPD   Y4, (CX)
-	VMOVUPD   Y5, 32(CX)
-	VMOVUPD   Y6, 64(CX)
-	VMOVUPD   Y7, 96(CX)
-	ADDQ      $0x00000080, CX
-	ADDQ      $0x00000040, DX
-	ADDQ      $0x00000040, SI
-	ADDQ      $0x00000040, R8
-	SUBQ      $0x00000010, R10
-	JMP       block
+	PREFETCHT0 (BX)(R9*8)
+	PREFETCHT0 (DI)(R9*8)
+	VCVTPS2PD  (BX), Y12
+	VCVTPS2PD  (DI), Y13
+	VSUBPD     Y8, Y12, Y12
+	VMULPD     Y12, Y13, Y12
+	VADDPD     Y13, Y0, Y0
+	VADDPD     Y12, Y4, Y4
+	VCVTPS2PD  16(BX), Y12
+	VCVTPS2PD  16(DI), Y13
+	VSUBPD     Y9, Y12, Y12
+	VMULPD     Y12, Y13, Y12
+	VADDPD     Y13, Y1, Y1
+	VADDPD     Y12, Y5, Y5
+	VCVTPS2PD  32(BX), Y12
+	VCVTPS2PD  32(DI), Y13
+	VSUBPD     Y10, Y12, Y12
+	VMULPD     Y12, Y13, Y12
+	VADDPD     Y13, Y2, Y2
+	VADDPD     Y12, Y6, Y6
+	VCVTPS2PD  48(BX), Y12
+	VCVTPS2PD  48(DI), Y13
+	VSUBPD     Y11, Y12, Y12
+	VMULPD     Y12, Y13, Y12
+	VADDPD     Y13, Y3, Y3
+	VADDPD     Y12, Y7, Y7
+	ADDQ       R9, BX
+	ADDQ       R9, DI
+	DECQ       R11
+	JNZ        blockRow
+	VMOVUPD    Y0, (AX)
+	VMOVUPD    Y1, 32(AX)
+	VMOVUPD    Y2, 64(AX)
+	VMOVUPD    Y3, 96(AX)
+	ADDQ       $0x00000080, AX
+	VMOVUPD    Y4, (CX)
+	VMOVUPD    Y5, 32(CX)
+	VMOVUPD    Y6, 64(CX)
+	VMOVUPD    Y7, 96(CX)
+	ADDQ       $0x00000080, CX
+	ADDQ       $0x00000040, DX
+	ADDQ       $0x00000040, SI
+	ADDQ       $0x00000040, R8
+	SUBQ       $0x00000010, R10
+	JMP        block
 
 blockDone:
 vector:
@@ -3922,32 +4616,34 @@ vector:
 	MOVQ      rows+56(FP), R11
 
 vectorRow:
-	VCVTPS2PD (BX), Y3
-	VCVTPS2PD (DI), Y4
-	VSUBPD    Y2, Y3, Y3
-	VMULPD    Y3, Y4, Y3
-	VADDPD    Y4, Y0, Y0
-	VADDPD    Y3, Y1, Y1
-	ADDQ      R9, BX
-	ADDQ      R9, DI
-	DECQ      R11
-	JNZ       vectorRow
-	VMOVUPD   Y0, (AX)
-	ADDQ      $0x00000020, AX
-	VMOVUPD   Y1, (CX)
-	ADDQ      $0x00000020, CX
-	ADDQ      $0x00000010, DX
-	ADDQ      $0x00000010, SI
-	ADDQ      $0x00000010, R8
-	SUBQ      $0x00000004, R10
-	JMP       vector
+	PREFETCHT0 (BX)(R9*8)
+	PREFETCHT0 (DI)(R9*8)
+	VCVTPS2PD  (BX), Y3
+	VCVTPS2PD  (DI), Y4
+	VSUBPD     Y2, Y3, Y3
+	VMULPD     Y3, Y4, Y3
+	VADDPD     Y4, Y0, Y0
+	VADDPD     Y3, Y1, Y1
+	ADDQ       R9, BX
+	ADDQ       R9, DI
+	DECQ       R11
+	JNZ        vectorRow
+	VMOVUPD    Y0, (AX)
+	ADDQ       $0x00000020, AX
+	VMOVUPD    Y1, (CX)
+	ADDQ       $0x00000020, CX
+	ADDQ       $0x00000010, DX
+	ADDQ       $0x00000010, SI
+	ADDQ       $0x00000010, R8
+	SUBQ       $0x00000004, R10
+	JMP        vector
 
 vectorDone:
 	VZEROUPPER
 	RET
 
 // func dotRectifiedRowsAVX2(sum *float64, dot *float64, x *float32, dy *float32, y *float32, mean *float32, n int, ld int, rows int, scale float32)
-// Requires: AVX
+// Requires: AVX, MMX+
 TEXT ·dotRectifiedRowsAVX2(SB), NOSPLIT, $0-76
 	MOVQ         sum+0(FP), AX
 	MOVQ         dot+8(FP), CX
@@ -3982,67 +4678,70 @@ block:
 	MOVQ      rows+64(FP), R13
 
 blockRow:
-	VCVTPS2PD (BX), Y14
-	VMOVUPS   (R9), X15
-	VCMPPS    $0x16, X1, X15, X15
-	VMULPS    (DI), X0, X16
-	VANDPS    X16, X15, X15
-	VCVTPS2PD X15, Y15
-	VSUBPD    Y10, Y14, Y14
-	VMULPD    Y14, Y15, Y14
-	VADDPD    Y15, Y2, Y2
-	VADDPD    Y14, Y6, Y6
-	VCVTPS2PD 16(BX), Y14
-	VMOVUPS   16(R9), X15
-	VCMPPS    $0x16, X1, X15, X15
-	VMULPS    16(DI), X0, X16
-	VANDPS    X16, X15, X15
-	VCVTPS2PD X15, Y15
-	VSUBPD    Y11, Y14, Y14
-	VMULPD    Y14, Y15, Y14
-	VADDPD    Y15, Y3, Y3
-	VADDPD    Y14, Y7, Y7
-	VCVTPS2PD 32(BX), Y14
-	VMOVUPS   32(R9), X15
-	VCMPPS    $0x16, X1, X15, X15
-	VMULPS    32(DI), X0, X16
-	VANDPS    X16, X15, X15
-	VCVTPS2PD X15, Y15
-	VSUBPD    Y12, Y14, Y14
-	VMULPD    Y14, Y15, Y14
-	VADDPD    Y15, Y4, Y4
-	VADDPD    Y14, Y8, Y8
-	VCVTPS2PD 48(BX), Y14
-	VMOVUPS   48(R9), X15
-	VCMPPS    $0x16, X1, X15, X15
-	VMULPS    48(DI), X0, X16
-	VANDPS    X16, X15, X15
-	VCVTPS2PD X15, Y15
-	VSUBPD    Y13, Y14, Y14
-	VMULPD    Y14, Y15, Y14
-	VADDPD    Y15, Y5, Y5
-	VADDPD    Y14, Y9, Y9
-	ADDQ      R11, BX
-	ADDQ      R11, DI
-	ADDQ      R11, R9
-	DECQ      R13
-	JNZ       blockRow
-	VMOVUPD   Y2, (AX)
-	VMOVUPD   Y3, 32(AX)
-	VMOVUPD   Y4, 64(AX)
-	VMOVUPD   Y5, 96(AX)
-	ADDQ      $0x00000080, AX
-	VMOVUPD   Y6, (CX)
-	VMOVUPD   Y7, 32(CX)
-	VMOVUPD   Y8, 64(CX)
-	VMOVUPD   Y9, 96(CX)
-	ADDQ      $0x00000080, CX
-	ADDQ      $0x00000040, DX
-	ADDQ      $0x00000040, SI
-	ADDQ      $0x00000040, R8
-	ADDQ      $0x00000040, R10
-	SUBQ      $0x00000010, R12
-	JMP       block
+	PREFETCHT0 (BX)(R11*8)
+	PREFETCHT0 (DI)(R11*8)
+	PREFETCHT0 (R9)(R11*8)
+	VCVTPS2PD  (BX), Y14
+	VMOVUPS    (R9), X15
+	VCMPPS     $0x16, X1, X15, X15
+	VMULPS     (DI), X0, X16
+	VANDPS     X16, X15, X15
+	VCVTPS2PD  X15, Y15
+	VSUBPD     Y10, Y14, Y14
+	VMULPD     Y14, Y15, Y14
+	VADDPD     Y15, Y2, Y2
+	VADDPD     Y14, Y6, Y6
+	VCVTPS2PD  16(BX), Y14
+	VMOVUPS    16(R9), X15
+	VCMPPS     $0x16, X1, X15, X15
+	VMULPS     16(DI), X0, X16
+	VANDPS     X16, X15, X15
+	VCVTPS2PD  X15, Y15
+	VSUBPD     Y11, Y14, Y14
+	VMULPD     Y14, Y15, Y14
+	VADDPD     Y15, Y3, Y3
+	VADDPD     Y14, Y7, Y7
+	VCVTPS2PD  32(BX), Y14
+	VMOVUPS    32(R9), X15
+	VCMPPS     $0x16, X1, X15, X15
+	VMULPS     32(DI), X0, X16
+	VANDPS     X16, X15, X15
+	VCVTPS2PD  X15, Y15
+	VSUBPD     Y12, Y14, Y14
+	VMULPD     Y14, Y15, Y14
+	VADDPD     Y15, Y4, Y4
+	VADDPD     Y14, Y8, Y8
+	VCVTPS2PD  48(BX), Y14
+	VMOVUPS    48(R9), X15
+	VCMPPS     $0x16, X1, X15, X15
+	VMULPS     48(DI), X0, X16
+	VANDPS     X16, X15, X15
+	VCVTPS2PD  X15, Y15
+	VSUBPD     Y13, Y14, Y14
+	VMULPD     Y14, Y15, Y14
+	VADDPD     Y15, Y5, Y5
+	VADDPD     Y14, Y9, Y9
+	ADDQ       R11, BX
+	ADDQ       R11, DI
+	ADDQ       R11, R9
+	DECQ       R13
+	JNZ        blockRow
+	VMOVUPD    Y2, (AX)
+	VMOVUPD    Y3, 32(AX)
+	VMOVUPD    Y4, 64(AX)
+	VMOVUPD    Y5, 96(AX)
+	ADDQ       $0x00000080, AX
+	VMOVUPD    Y6, (CX)
+	VMOVUPD    Y7, 32(CX)
+	VMOVUPD    Y8, 64(CX)
+	VMOVUPD    Y9, 96(CX)
+	ADDQ       $0x00000080, CX
+	ADDQ       $0x00000040, DX
+	ADDQ       $0x00000040, SI
+	ADDQ       $0x00000040, R8
+	ADDQ       $0x00000040, R10
+	SUBQ       $0x00000010, R12
+	JMP        block
 
 blockDone:
 vector:
@@ -4057,38 +4756,41 @@ vector:
 	MOVQ      rows+64(FP), R13
 
 vectorRow:
-	VCVTPS2PD (BX), Y5
-	VMOVUPS   (R9), X6
-	VCMPPS    $0x16, X1, X6, X6
-	VMULPS    (DI), X0, X7
-	VANDPS    X7, X6, X6
-	VCVTPS2PD X6, Y6
-	VSUBPD    Y4, Y5, Y5
-	VMULPD    Y5, Y6, Y5
-	VADDPD    Y6, Y2, Y2
-	VADDPD    Y5, Y3, Y3
-	ADDQ      R11, BX
-	ADDQ      R11, DI
-	ADDQ      R11, R9
-	DECQ      R13
-	JNZ       vectorRow
-	VMOVUPD   Y2, (AX)
-	ADDQ      $0x00000020, AX
-	VMOVUPD   Y3, (CX)
-	ADDQ      $0x00000020, CX
-	ADDQ      $0x00000010, DX
-	ADDQ      $0x00000010, SI
-	ADDQ      $0x00000010, R8
-	ADDQ      $0x00000010, R10
-	SUBQ      $0x00000004, R12
-	JMP       vector
+	PREFETCHT0 (BX)(R11*8)
+	PREFETCHT0 (DI)(R11*8)
+	PREFETCHT0 (R9)(R11*8)
+	VCVTPS2PD  (BX), Y5
+	VMOVUPS    (R9), X6
+	VCMPPS     $0x16, X1, X6, X6
+	VMULPS     (DI), X0, X7
+	VANDPS     X7, X6, X6
+	VCVTPS2PD  X6, Y6
+	VSUBPD     Y4, Y5, Y5
+	VMULPD     Y5, Y6, Y5
+	VADDPD     Y6, Y2, Y2
+	VADDPD     Y5, Y3, Y3
+	ADDQ       R11, BX
+	ADDQ       R11, DI
+	ADDQ       R11, R9
+	DECQ       R13
+	JNZ        vectorRow
+	VMOVUPD    Y2, (AX)
+	ADDQ       $0x00000020, AX
+	VMOVUPD    Y3, (CX)
+	ADDQ       $0x00000020, CX
+	ADDQ       $0x00000010, DX
+	ADDQ       $0x00000010, SI
+	ADDQ       $0x00000010, R8
+	ADDQ       $0x00000010, R10
+	SUBQ       $0x00000004, R12
+	JMP        vector
 
 vectorDone:
 	VZEROUPPER
 	RET
 
 // func sumRowsAVX512(sum *float64, x *float32, n int, ld int, rows int)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·sumRowsAVX512(SB), NOSPLIT, $0-40
 	MOVQ sum+0(FP), AX
 	MOVQ x+8(FP), CX
@@ -4111,37 +4813,41 @@ block:
 	MOVQ    rows+32(FP), DI
 
 blockRow:
-	VCVTPS2PD (DX), Z8
-	VADDPD    Z8, Z0, Z0
-	VCVTPS2PD 32(DX), Z8
-	VADDPD    Z8, Z1, Z1
-	VCVTPS2PD 64(DX), Z8
-	VADDPD    Z8, Z2, Z2
-	VCVTPS2PD 96(DX), Z8
-	VADDPD    Z8, Z3, Z3
-	VCVTPS2PD 128(DX), Z8
-	VADDPD    Z8, Z4, Z4
-	VCVTPS2PD 160(DX), Z8
-	VADDPD    Z8, Z5, Z5
-	VCVTPS2PD 192(DX), Z8
-	VADDPD    Z8, Z6, Z6
-	VCVTPS2PD 224(DX), Z8
-	VADDPD    Z8, Z7, Z7
-	ADDQ      BX, DX
-	DECQ      DI
-	JNZ       blockRow
-	VMOVUPD   Z0, (AX)
-	VMOVUPD   Z1, 64(AX)
-	VMOVUPD   Z2, 128(AX)
-	VMOVUPD   Z3, 192(AX)
-	VMOVUPD   Z4, 256(AX)
-	VMOVUPD   Z5, 320(AX)
-	VMOVUPD   Z6, 384(AX)
-	VMOVUPD   Z7, 448(AX)
-	ADDQ      $0x00000200, AX
-	ADDQ      $0x00000100, CX
-	SUBQ      $0x00000040, SI
-	JMP       block
+	PREFETCHT0 (DX)(BX*8)
+	PREFETCHT0 64(DX)(BX*8)
+	PREFETCHT0 128(DX)(BX*8)
+	PREFETCHT0 192(DX)(BX*8)
+	VCVTPS2PD  (DX), Z8
+	VADDPD     Z8, Z0, Z0
+	VCVTPS2PD  32(DX), Z8
+	VADDPD     Z8, Z1, Z1
+	VCVTPS2PD  64(DX), Z8
+	VADDPD     Z8, Z2, Z2
+	VCVTPS2PD  96(DX), Z8
+	VADDPD     Z8, Z3, Z3
+	VCVTPS2PD  128(DX), Z8
+	VADDPD     Z8, Z4, Z4
+	VCVTPS2PD  160(DX), Z8
+	VADDPD     Z8, Z5, Z5
+	VCVTPS2PD  192(DX), Z8
+	VADDPD     Z8, Z6, Z6
+	VCVTPS2PD  224(DX), Z8
+	VADDPD     Z8, Z7, Z7
+	ADDQ       BX, DX
+	DECQ       DI
+	JNZ        blockRow
+	VMOVUPD    Z0, (AX)
+	VMOVUPD    Z1, 64(AX)
+	VMOVUPD    Z2, 128(AX)
+	VMOVUPD    Z3, 192(AX)
+	VMOVUPD    Z4, 256(AX)
+	VMOVUPD    Z5, 320(AX)
+	VMOVUPD    Z6, 384(AX)
+	VMOVUPD    Z7, 448(AX)
+	ADDQ       $0x00000200, AX
+	ADDQ       $0x00000100, CX
+	SUBQ       $0x00000040, SI
+	JMP        block
 
 blockDone:
 vector:
@@ -4152,23 +4858,24 @@ vector:
 	MOVQ    rows+32(FP), DI
 
 vectorRow:
-	VCVTPS2PD (DX), Z1
-	VADDPD    Z1, Z0, Z0
-	ADDQ      BX, DX
-	DECQ      DI
-	JNZ       vectorRow
-	VMOVUPD   Z0, (AX)
-	ADDQ      $0x00000040, AX
-	ADDQ      $0x00000020, CX
-	SUBQ      $0x00000008, SI
-	JMP       vector
+	PREFETCHT0 (DX)(BX*8)
+	VCVTPS2PD  (DX), Z1
+	VADDPD     Z1, Z0, Z0
+	ADDQ       BX, DX
+	DECQ       DI
+	JNZ        vectorRow
+	VMOVUPD    Z0, (AX)
+	ADDQ       $0x00000040, AX
+	ADDQ       $0x00000020, CX
+	SUBQ       $0x00000008, SI
+	JMP        vector
 
 vectorDone:
 	VZEROUPPER
 	RET
 
 // func momentsRowsAVX512(sum *float64, square *float64, x *float32, k *float32, n int, ld int, rows int)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·momentsRowsAVX512(SB), NOSPLIT, $0-56
 	MOVQ sum+0(FP), AX
 	MOVQ square+8(FP), CX
@@ -4209,71 +4916,75 @@ block:
 	MOVQ      rows+48(FP), R9
 
 blockRow:
-	VCVTPS2PD (BX), Z24
-	VSUBPD    Z16, Z24, Z24
-	VMULPD    Z24, Z24, Z25
-	VADDPD    Z24, Z0, Z0
-	VADDPD    Z25, Z8, Z8
-	VCVTPS2PD 32(BX), Z24
-	VSUBPD    Z17, Z24, Z24
-	VMULPD    Z24, Z24, Z25
-	VADDPD    Z24, Z1, Z1
-	VADDPD    Z25, Z9, Z9
-	VCVTPS2PD 64(BX), Z24
-	VSUBPD    Z18, Z24, Z24
-	VMULPD    Z24, Z24, Z25
-	VADDPD    Z24, Z2, Z2
-	VADDPD    Z25, Z10, Z10
-	VCVTPS2PD 96(BX), Z24
-	VSUBPD    Z19, Z24, Z24
-	VMULPD    Z24, Z24, Z25
-	VADDPD    Z24, Z3, Z3
-	VADDPD    Z25, Z11, Z11
-	VCVTPS2PD 128(BX), Z24
-	VSUBPD    Z20, Z24, Z24
-	VMULPD    Z24, Z24, Z25
-	VADDPD    Z24, Z4, Z4
-	VADDPD    Z25, Z12, Z12
-	VCVTPS2PD 160(BX), Z24
-	VSUBPD    Z21, Z24, Z24
-	VMULPD    Z24, Z24, Z25
-	VADDPD    Z24, Z5, Z5
-	VADDPD    Z25, Z13, Z13
-	VCVTPS2PD 192(BX), Z24
-	VSUBPD    Z22, Z24, Z24
-	VMULPD    Z24, Z24, Z25
-	VADDPD    Z24, Z6, Z6
-	VADDPD    Z25, Z14, Z14
-	VCVTPS2PD 224(BX), Z24
-	VSUBPD    Z23, Z24, Z24
-	VMULPD    Z24, Z24, Z25
-	VADDPD    Z24, Z7, Z7
-	VADDPD    Z25, Z15, Z15
-	ADDQ      DI, BX
-	DECQ      R9
-	JNZ       blockRow
-	VMOVUPD   Z0, (AX)
-	VMOVUPD   Z1, 64(AX)
-	VMOVUPD   Z2, 128(AX)
-	VMOVUPD   Z3, 192(AX)
-	VMOVUPD   Z4, 256(AX)
-	VMOVUPD   Z5, 320(AX)
-	VMOVUPD   Z6, 384(AX)
-	VMOVUPD   Z7, 448(AX)
-	ADDQ      $0x00000200, AX
-	VMOVUPD   Z8, (CX)
-	VMOVUPD   Z9, 64(CX)
-	VMOVUPD   Z10, 128(CX)
-	VMOVUPD   Z11, 192(CX)
-	VMOVUPD   Z12, 256(CX)
-	VMOVUPD   Z13, 320(CX)
-	VMOVUPD   Z14, 384(CX)
-	VMOVUPD   Z15, 448(CX)
-	ADDQ      $0x00000200, CX
-	ADDQ      $0x00000100, DX
-	ADDQ      $0x00000100, SI
-	SUBQ      $0x00000040, R8
-	JMP       block
+	PREFETCHT0 (BX)(DI*8)
+	PREFETCHT0 64(BX)(DI*8)
+	PREFETCHT0 128(BX)(DI*8)
+	PREFETCHT0 192(BX)(DI*8)
+	VCVTPS2PD  (BX), Z24
+	VSUBPD     Z16, Z24, Z24
+	VMULPD     Z24, Z24, Z25
+	VADDPD     Z24, Z0, Z0
+	VADDPD     Z25, Z8, Z8
+	VCVTPS2PD  32(BX), Z24
+	VSUBPD     Z17, Z24, Z24
+	VMULPD     Z24, Z24, Z25
+	VADDPD     Z24, Z1, Z1
+	VADDPD     Z25, Z9, Z9
+	VCVTPS2PD  64(BX), Z24
+	VSUBPD     Z18, Z24, Z24
+	VMULPD     Z24, Z24, Z25
+	VADDPD     Z24, Z2, Z2
+	VADDPD     Z25, Z10, Z10
+	VCVTPS2PD  96(BX), Z24
+	VSUBPD     Z19, Z24, Z24
+	VMULPD     Z24, Z24, Z25
+	VADDPD     Z24, Z3, Z3
+	VADDPD     Z25, Z11, Z11
+	VCVTPS2PD  128(BX), Z24
+	VSUBPD     Z20, Z24, Z24
+	VMULPD     Z24, Z24, Z25
+	VADDPD     Z24, Z4, Z4
+	VADDPD     Z25, Z12, Z12
+	VCVTPS2PD  160(BX), Z24
+	VSUBPD     Z21, Z24, Z24
+	VMULPD     Z24, Z24, Z25
+	VADDPD     Z24, Z5, Z5
+	VADDPD     Z25, Z13, Z13
+	VCVTPS2PD  192(BX), Z24
+	VSUBPD     Z22, Z24, Z24
+	VMULPD     Z24, Z24, Z25
+	VADDPD     Z24, Z6, Z6
+	VADDPD     Z25, Z14, Z14
+	VCVTPS2PD  224(BX), Z24
+	VSUBPD     Z23, Z24, Z24
+	VMULPD     Z24, Z24, Z25
+	VADDPD     Z24, Z7, Z7
+	VADDPD     Z25, Z15, Z15
+	ADDQ       DI, BX
+	DECQ       R9
+	JNZ        blockRow
+	VMOVUPD    Z0, (AX)
+	VMOVUPD    Z1, 64(AX)
+	VMOVUPD    Z2, 128(AX)
+	VMOVUPD    Z3, 192(AX)
+	VMOVUPD    Z4, 256(AX)
+	VMOVUPD    Z5, 320(AX)
+	VMOVUPD    Z6, 384(AX)
+	VMOVUPD    Z7, 448(AX)
+	ADDQ       $0x00000200, AX
+	VMOVUPD    Z8, (CX)
+	VMOVUPD    Z9, 64(CX)
+	VMOVUPD    Z10, 128(CX)
+	VMOVUPD    Z11, 192(CX)
+	VMOVUPD    Z12, 256(CX)
+	VMOVUPD    Z13, 320(CX)
+	VMOVUPD    Z14, 384(CX)
+	VMOVUPD    Z15, 448(CX)
+	ADDQ       $0x00000200, CX
+	ADDQ       $0x00000100, DX
+	ADDQ       $0x00000100, SI
+	SUBQ       $0x00000040, R8
+	JMP        block
 
 blockDone:
 vector:
@@ -4286,29 +4997,30 @@ vector:
 	MOVQ      rows+48(FP), R9
 
 vectorRow:
-	VCVTPS2PD (BX), Z3
-	VSUBPD    Z2, Z3, Z3
-	VMULPD    Z3, Z3, Z4
-	VADDPD    Z3, Z0, Z0
-	VADDPD    Z4, Z1, Z1
-	ADDQ      DI, BX
-	DECQ      R9
-	JNZ       vectorRow
-	VMOVUPD   Z0, (AX)
-	ADDQ      $0x00000040, AX
-	VMOVUPD   Z1, (CX)
-	ADDQ      $0x00000040, CX
-	ADDQ      $0x00000020, DX
-	ADDQ      $0x00000020, SI
-	SUBQ      $0x00000008, R8
-	JMP       vector
+	PREFETCHT0 (BX)(DI*8)
+	VCVTPS2PD  (BX), Z3
+	VSUBPD     Z2, Z3, Z3
+	VMULPD     Z3, Z3, Z4
+	VADDPD     Z3, Z0, Z0
+	VADDPD     Z4, Z1, Z1
+	ADDQ       DI, BX
+	DECQ       R9
+	JNZ        vectorRow
+	VMOVUPD    Z0, (AX)
+	ADDQ       $0x00000040, AX
+	VMOVUPD    Z1, (CX)
+	ADDQ       $0x00000040, CX
+	ADDQ       $0x00000020, DX
+	ADDQ       $0x00000020, SI
+	SUBQ       $0x00000008, R8
+	JMP        vector
 
 vectorDone:
 	VZEROUPPER
 	RET
 
 // func dotCentredRowsAVX512(sum *float64, dot *float64, x *float32, dy *float32, mean *float32, n int, ld int, rows int)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·dotCentredRowsAVX512(SB), NOSPLIT, $0-64
 	MOVQ sum+0(FP), AX
 	MOVQ dot+8(FP), CX
@@ -4351,81 +5063,89 @@ block:
 	MOVQ      rows+56(FP), R11
 
 blockRow:
-	VCVTPS2PD (BX), Z24
-	VCVTPS2PD (DI), Z25
-	VSUBPD    Z16, Z24, Z24
-	VMULPD    Z24, Z25, Z24
-	VADDPD    Z25, Z0, Z0
-	VADDPD    Z24, Z8, Z8
-	VCVTPS2PD 32(BX), Z24
-	VCVTPS2PD 32(DI), Z25
-	VSUBPD    Z17, Z24, Z24
-	VMULPD    Z24, Z25, Z24
-	VADDPD    Z25, Z1, Z1
-	VADDPD    Z24, Z9, Z9
-	VCVTPS2PD 64(BX), Z24
-	VCVTPS2PD 64(DI), Z25
-	VSUBPD    Z18, Z24, Z24
-	VMULPD    Z24, Z25, Z24
-	VADDPD    Z25, Z2, Z2
-	VADDPD    Z24, Z10, Z10
-	VCVTPS2PD 96(BX), Z24
-	VCVTPS2PD 96(DI), Z25
-	VSUBPD    Z19, Z24, Z24
-	VMULPD    Z24, Z25, Z24
-	VADDPD    Z25, Z3, Z3
-	VADDPD    Z24, Z11, Z11
-	VCVTPS2PD 128(BX), Z24
-	VCVTPS2PD 128(DI), Z25
-	VSUBPD    Z20, Z24, Z24
-	VMULPD    Z24, Z25, Z24
-	VADDPD    Z25, Z4, Z4
-	VADDPD    Z24, Z12, Z12
-	VCVTPS2PD 160(BX), Z24
-	VCVTPS2PD 160(DI), Z25
-	VSUBPD    Z21, Z24, Z24
-	VMULPD    Z24, Z25, Z24
-	VADDPD    Z25, Z5, Z5
-	VADDPD    Z24, Z13, Z13
-	VCVTPS2PD 192(BX), Z24
-	VCVTPS2PD 192(DI), Z25
-	VSUBPD    Z22, Z24, Z24
-	VMULPD    Z24, Z25, Z24
-	VADDPD    Z25, Z6, Z6
-	VADDPD    Z24, Z14, Z14
-	VCVTPS2PD 224(BX), Z24
-	VCVTPS2PD 224(DI), Z25
-	VSUBPD    Z23, Z24, Z24
-	VMULPD    Z24, Z25, Z24
-	VADDPD    Z25, Z7, Z7
-	VADDPD    Z24, Z15, Z15
-	ADDQ      R9, BX
-	ADDQ      R9, DI
-	DECQ      R11
-	JNZ       blockRow
-	VMOVUPD   Z0, (AX)
-	VMOVUPD   Z1, 64(AX)
-	VMOVUPD   Z2, 128(AX)
-	VMOVUPD   Z3, 192(AX)
-	VMOVUPD   Z4, 256(AX)
-	VMOVUPD   Z5, 320(AX)
-	VMOVUPD   Z6, 384(AX)
-	VMOVUPD   Z7, 448(AX)
-	ADDQ      $0x00000200, AX
-	VMOVUPD   Z8, (CX)
-	VMOVUPD   Z9, 64(CX)
-	VMOVUPD   Z10, 128(CX)
-	VMOVUPD   Z11, 192(CX)
-	VMOVUPD   Z12, 256(CX)
-	VMOVUPD   Z13, 320(CX)
-	VMOVUPD   Z14, 384(CX)
-	VMOVUPD   Z15, 448(CX)
-	ADDQ      $0x00000200, CX
-	ADDQ      $0x00000100, DX
-	ADDQ      $0x00000100, SI
-	ADDQ      $0x00000100, R8
-	SUBQ      $0x00000040, R10
-	JMP       block
+	PREFETCHT0 (BX)(R9*8)
+	PREFETCHT0 64(BX)(R9*8)
+	PREFETCHT0 128(BX)(R9*8)
+	PREFETCHT0 192(BX)(R9*8)
+	PREFETCHT0 (DI)(R9*8)
+	PREFETCHT0 64(DI)(R9*8)
+	PREFETCHT0 128(DI)(R9*8)
+	PREFETCHT0 192(DI)(R9*8)
+	VCVTPS2PD  (BX), Z24
+	VCVTPS2PD  (DI), Z25
+	VSUBPD     Z16, Z24, Z24
+	VMULPD     Z24, Z25, Z24
+	VADDPD     Z25, Z0, Z0
+	VADDPD     Z24, Z8, Z8
+	VCVTPS2PD  32(BX), Z24
+	VCVTPS2PD  32(DI), Z25
+	VSUBPD     Z17, Z24, Z24
+	VMULPD     Z24, Z25, Z24
+	VADDPD     Z25, Z1, Z1
+	VADDPD     Z24, Z9, Z9
+	VCVTPS2PD  64(BX), Z24
+	VCVTPS2PD  64(DI), Z25
+	VSUBPD     Z18, Z24, Z24
+	VMULPD     Z24, Z25, Z24
+	VADDPD     Z25, Z2, Z2
+	VADDPD     Z24, Z10, Z10
+	VCVTPS2PD  96(BX), Z24
+	VCVTPS2PD  96(DI), Z25
+	VSUBPD     Z19, Z24, Z24
+	VMULPD     Z24, Z25, Z24
+	VADDPD     Z25, Z3, Z3
+	VADDPD     Z24, Z11, Z11
+	VCVTPS2PD  128(BX), Z24
+	VCVTPS2PD  128(DI), Z25
+	VSUBPD     Z20, Z24, Z24
+	VMULPD     Z24, Z25, Z24
+	VADDPD     Z25, Z4, Z4
+	VADDPD     Z24, Z12, Z12
+	VCVTPS2PD  160(BX), Z24
+	VCVTPS2PD  160(DI), Z25
+	VSUBPD     Z21, Z24, Z24
+	VMULPD     Z24, Z25, Z24
+	VADDPD     Z25, Z5, Z5
+	VADDPD     Z24, Z13, Z13
+	VCVTPS2PD  192(BX), Z24
+	VCVTPS2PD  192(DI), Z25
+	VSUBPD     Z22, Z24, Z24
+	VMULPD     Z24, Z25, Z24
+	VADDPD     Z25, Z6, Z6
+	VADDPD     Z24, Z14, Z14
+	VCVTPS2PD  224(BX), Z24
+	VCVTPS2PD  224(DI), Z25
+	VSUBPD     Z23, Z24, Z24
+	VMULPD     Z24, Z25, Z24
+	VADDPD     Z25, Z7, Z7
+	VADDPD     Z24, Z15, Z15
+	ADDQ       R9, BX
+	ADDQ       R9, DI
+	DECQ       R11
+	JNZ        blockRow
+	VMOVUPD    Z0, (AX)
+	VMOVUPD    Z1, 64(AX)
+	VMOVUPD    Z2, 128(AX)
+	VMOVUPD    Z3, 192(AX)
+	VMOVUPD    Z4, 256(AX)
+	VMOVUPD    Z5, 320(AX)
+	VMOVUPD    Z6, 384(AX)
+	VMOVUPD    Z7, 448(AX)
+	ADDQ       $0x00000200, AX
+	VMOVUPD    Z8, (CX)
+	VMOVUPD    Z9, 64(CX)
+	VMOVUPD    Z10, 128(CX)
+	VMOVUPD    Z11, 192(CX)
+	VMOVUPD    Z12, 256(CX)
+	VMOVUPD    Z13, 320(CX)
+	VMOVUPD    Z14, 384(CX)
+	VMOVUPD    Z15, 448(CX)
+	ADDQ       $0x00000200, CX
+	ADDQ       $0x00000100, DX
+	ADDQ       $0x00000100, SI
+	ADDQ       $0x00000100, R8
+	SUBQ       $0x00000040, R10
+	JMP        block
 
 blockDone:
 vector:
@@ -4439,32 +5159,34 @@ vector:
 	MOVQ      rows+56(FP), R11
 
 vectorRow:
-	VCVTPS2PD (BX), Z3
-	VCVTPS2PD (DI), Z4
-	VSUBPD    Z2, Z3, Z3
-	VMULPD    Z3, Z4, Z3
-	VADDPD    Z4, Z0, Z0
-	VADDPD    Z3, Z1, Z1
-	ADDQ      R9, BX
-	ADDQ      R9, DI
-	DECQ      R11
-	JNZ       vectorRow
-	VMOVUPD   Z0, (AX)
-	ADDQ      $0x00000040, AX
-	VMOVUPD   Z1, (CX)
-	ADDQ      $0x00000040, CX
-	ADDQ      $0x00000020, DX
-	ADDQ      $0x00000020, SI
-	ADDQ      $0x00000020, R8
-	SUBQ      $0x00000008, R10
-	JMP       vector
+	PREFETCHT0 (BX)(R9*8)
+	PREFETCHT0 (DI)(R9*8)
+	VCVTPS2PD  (BX), Z3
+	VCVTPS2PD  (DI), Z4
+	VSUBPD     Z2, Z3, Z3
+	VMULPD     Z3, Z4, Z3
+	VADDPD     Z4, Z0, Z0
+	VADDPD     Z3, Z1, Z1
+	ADDQ       R9, BX
+	ADDQ       R9, DI
+	DECQ       R11
+	JNZ        vectorRow
+	VMOVUPD    Z0, (AX)
+	ADDQ       $0x00000040, AX
+	VMOVUPD    Z1, (CX)
+	ADDQ       $0x00000040, CX
+	ADDQ       $0x00000020, DX
+	ADDQ       $0x00000020, SI
+	ADDQ       $0x00000020, R8
+	SUBQ       $0x00000008, R10
+	JMP        vector
 
 vectorDone:
 	VZEROUPPER
 	RET
 
 // func dotRectifiedRowsAVX512(sum *float64, dot *float64, x *float32, dy *float32, y *float32, mean *float32, n int, ld int, rows int, scale float32)
-// Requires: AVX, AVX512F, AVX512VL
+// Requires: AVX, AVX512F, AVX512VL, MMX+
 TEXT ·dotRectifiedRowsAVX512(SB), NOSPLIT, $0-76
 	MOVQ         sum+0(FP), AX
 	MOVQ         dot+8(FP), CX
@@ -4511,107 +5233,119 @@ block:
 	MOVQ      rows+64(FP), R13
 
 blockRow:
-	VCVTPS2PD (BX), Z26
-	VMOVUPS   (R9), Y27
-	VCMPPS    $0x16, Y1, Y27, K1
-	VMULPS.Z  (DI), Y0, K1, Y27
-	VCVTPS2PD Y27, Z27
-	VSUBPD    Z18, Z26, Z26
-	VMULPD    Z26, Z27, Z26
-	VADDPD    Z27, Z2, Z2
-	VADDPD    Z26, Z10, Z10
-	VCVTPS2PD 32(BX), Z26
-	VMOVUPS   32(R9), Y27
-	VCMPPS    $0x16, Y1, Y27, K1
-	VMULPS.Z  32(DI), Y0, K1, Y27
-	VCVTPS2PD Y27, Z27
-	VSUBPD    Z19, Z26, Z26
-	VMULPD    Z26, Z27, Z26
-	VADDPD    Z27, Z3, Z3
-	VADDPD    Z26, Z11, Z11
-	VCVTPS2PD 64(BX), Z26
-	VMOVUPS   64(R9), Y27
-	VCMPPS    $0x16, Y1, Y27, K1
-	VMULPS.Z  64(DI), Y0, K1, Y27
-	VCVTPS2PD Y27, Z27
-	VSUBPD    Z20, Z26, Z26
-	VMULPD    Z26, Z27, Z26
-	VADDPD    Z27, Z4, Z4
-	VADDPD    Z26, Z12, Z12
-	VCVTPS2PD 96(BX), Z26
-	VMOVUPS   96(R9), Y27
-	VCMPPS    $0x16, Y1, Y27, K1
-	VMULPS.Z  96(DI), Y0, K1, Y27
-	VCVTPS2PD Y27, Z27
-	VSUBPD    Z21, Z26, Z26
-	VMULPD    Z26, Z27, Z26
-	VADDPD    Z27, Z5, Z5
-	VADDPD    Z26, Z13, Z13
-	VCVTPS2PD 128(BX), Z26
-	VMOVUPS   128(R9), Y27
-	VCMPPS    $0x16, Y1, Y27, K1
-	VMULPS.Z  128(DI), Y0, K1, Y27
-	VCVTPS2PD Y27, Z27
-	VSUBPD    Z22, Z26, Z26
-	VMULPD    Z26, Z27, Z26
-	VADDPD    Z27, Z6, Z6
-	VADDPD    Z26, Z14, Z14
-	VCVTPS2PD 160(BX), Z26
-	VMOVUPS   160(R9), Y27
-	VCMPPS    $0x16, Y1, Y27, K1
-	VMULPS.Z  160(DI), Y0, K1, Y27
-	VCVTPS2PD Y27, Z27
-	VSUBPD    Z23, Z26, Z26
-	VMULPD    Z26, Z27, Z26
-	VADDPD    Z27, Z7, Z7
-	VADDPD    Z26, Z15, Z15
-	VCVTPS2PD 192(BX), Z26
-	VMOVUPS   192(R9), Y27
-	VCMPPS    $0x16, Y1, Y27, K1
-	VMULPS.Z  192(DI), Y0, K1, Y27
-	VCVTPS2PD Y27, Z27
-	VSUBPD    Z24, Z26, Z26
-	VMULPD    Z26, Z27, Z26
-	VADDPD    Z27, Z8, Z8
-	VADDPD    Z26, Z16, Z16
-	VCVTPS2PD 224(BX), Z26
-	VMOVUPS   224(R9), Y27
-	VCMPPS    $0x16, Y1, Y27, K1
-	VMULPS.Z  224(DI), Y0, K1, Y27
-	VCVTPS2PD Y27, Z27
-	VSUBPD    Z25, Z26, Z26
-	VMULPD    Z26, Z27, Z26
-	VADDPD    Z27, Z9, Z9
-	VADDPD    Z26, Z17, Z17
-	ADDQ      R11, BX
-	ADDQ      R11, DI
-	ADDQ      R11, R9
-	DECQ      R13
-	JNZ       blockRow
-	VMOVUPD   Z2, (AX)
-	VMOVUPD   Z3, 64(AX)
-	VMOVUPD   Z4, 128(AX)
-	VMOVUPD   Z5, 192(AX)
-	VMOVUPD   Z6, 256(AX)
-	VMOVUPD   Z7, 320(AX)
-	VMOVUPD   Z8, 384(AX)
-	VMOVUPD   Z9, 448(AX)
-	ADDQ      $0x00000200, AX
-	VMOVUPD   Z10, (CX)
-	VMOVUPD   Z11, 64(CX)
-	VMOVUPD   Z12, 128(CX)
-	VMOVUPD   Z13, 192(CX)
-	VMOVUPD   Z14, 256(CX)
-	VMOVUPD   Z15, 320(CX)
-	VMOVUPD   Z16, 384(CX)
-	VMOVUPD   Z17, 448(CX)
-	ADDQ      $0x00000200, CX
-	ADDQ      $0x00000100, DX
-	ADDQ      $0x00000100, SI
-	ADDQ      $0x00000100, R8
-	ADDQ      $0x00000100, R10
-	SUBQ      $0x00000040, R12
-	JMP       block
+	PREFETCHT0 (BX)(R11*8)
+	PREFETCHT0 64(BX)(R11*8)
+	PREFETCHT0 128(BX)(R11*8)
+	PREFETCHT0 192(BX)(R11*8)
+	PREFETCHT0 (DI)(R11*8)
+	PREFETCHT0 64(DI)(R11*8)
+	PREFETCHT0 128(DI)(R11*8)
+	PREFETCHT0 192(DI)(R11*8)
+	PREFETCHT0 (R9)(R11*8)
+	PREFETCHT0 64(R9)(R11*8)
+	PREFETCHT0 128(R9)(R11*8)
+	PREFETCHT0 192(R9)(R11*8)
+	VCVTPS2PD  (BX), Z26
+	VMOVUPS    (R9), Y27
+	VCMPPS     $0x16, Y1, Y27, K1
+	VMULPS.Z   (DI), Y0, K1, Y27
+	VCVTPS2PD  Y27, Z27
+	VSUBPD     Z18, Z26, Z26
+	VMULPD     Z26, Z27, Z26
+	VADDPD     Z27, Z2, Z2
+	VADDPD     Z26, Z10, Z10
+	VCVTPS2PD  32(BX), Z26
+	VMOVUPS    32(R9), Y27
+	VCMPPS     $0x16, Y1, Y27, K1
+	VMULPS.Z   32(DI), Y0, K1, Y27
+	VCVTPS2PD  Y27, Z27
+	VSUBPD     Z19, Z26, Z26
+	VMULPD     Z26, Z27, Z26
+	VADDPD     Z27, Z3, Z3
+	VADDPD     Z26, Z11, Z11
+	VCVTPS2PD  64(BX), Z26
+	VMOVUPS    64(R9), Y27
+	VCMPPS     $0x16, Y1, Y27, K1
+	VMULPS.Z   64(DI), Y0, K1, Y27
+	VCVTPS2PD  Y27, Z27
+	VSUBPD     Z20, Z26, Z26
+	VMULPD     Z26, Z27, Z26
+	VADDPD     Z27, Z4, Z4
+	VADDPD     Z26, Z12, Z12
+	VCVTPS2PD  96(BX), Z26
+	VMOVUPS    96(R9), Y27
+	VCMPPS     $0x16, Y1, Y27, K1
+	VMULPS.Z   96(DI), Y0, K1, Y27
+	VCVTPS2PD  Y27, Z27
+	VSUBPD     Z21, Z26, Z26
+	VMULPD     Z26, Z27, Z26
+	VADDPD     Z27, Z5, Z5
+	VADDPD     Z26, Z13, Z13
+	VCVTPS2PD  128(BX), Z26
+	VMOVUPS    128(R9), Y27
+	VCMPPS     $0x16, Y1, Y27, K1
+	VMULPS.Z   128(DI), Y0, K1, Y27
+	VCVTPS2PD  Y27, Z27
+	VSUBPD     Z22, Z26, Z26
+	VMULPD     Z26, Z27, Z26
+	VADDPD     Z27, Z6, Z6
+	VADDPD     Z26, Z14, Z14
+	VCVTPS2PD  160(BX), Z26
+	VMOVUPS    160(R9), Y27
+	VCMPPS     $0x16, Y1, Y27, K1
+	VMULPS.Z   160(DI), Y0, K1, Y27
+	VCVTPS2PD  Y27, Z27
+	VSUBPD     Z23, Z26, Z26
+	VMULPD     Z26, Z27, Z26
+	VADDPD     Z27, Z7, Z7
+	VADDPD     Z26, Z15, Z15
+	VCVTPS2PD  192(BX), Z26
+	VMOVUPS    192(R9), Y27
+	VCMPPS     $0x16, Y1, Y27, K1
+	VMULPS.Z   192(DI), Y0, K1, Y27
+	VCVTPS2PD  Y27, Z27
+	VSUBPD     Z24, Z26, Z26
+	VMULPD     Z26, Z27, Z26
+	VADDPD     Z27, Z8, Z8
+	VADDPD     Z26, Z16, Z16
+	VCVTPS2PD  224(BX), Z26
+	VMOVUPS    224(R9), Y27
+	VCMPPS     $0x16, Y1, Y27, K1
+	VMULPS.Z   224(DI), Y0, K1, Y27
+	VCVTPS2PD  Y27, Z27
+	VSUBPD     Z25, Z26, Z26
+	VMULPD     Z26, Z27, Z26
+	VADDPD     Z27, Z9, Z9
+	VADDPD     Z26, Z17, Z17
+	ADDQ       R11, BX
+	ADDQ       R11, DI
+	ADDQ       R11, R9
+	DECQ       R13
+	JNZ        blockRow
+	VMOVUPD    Z2, (AX)
+	VMOVUPD    Z3, 64(AX)
+	VMOVUPD    Z4, 128(AX)
+	VMOVUPD    Z5, 192(AX)
+	VMOVUPD    Z6, 256(AX)
+	VMOVUPD    Z7, 320(AX)
+	VMOVUPD    Z8, 384(AX)
+	VMOVUPD    Z9, 448(AX)
+	ADDQ       $0x00000200, AX
+	VMOVUPD    Z10, (CX)
+	VMOVUPD    Z11, 64(CX)
+	VMOVUPD    Z12, 128(CX)
+	VMOVUPD    Z13, 192(CX)
+	VMOVUPD    Z14, 256(CX)
+	VMOVUPD    Z15, 320(CX)
+	VMOVUPD    Z16, 384(CX)
+	VMOVUPD    Z17, 448(CX)
+	ADDQ       $0x00000200, CX
+	ADDQ       $0x00000100, DX
+	ADDQ       $0x00000100, SI
+	ADDQ       $0x00000100, R8
+	ADDQ       $0x00000100, R10
+	SUBQ       $0x00000040, R12
+	JMP        block
 
 blockDone:
 vector:
@@ -4626,30 +5360,33 @@ vector:
 	MOVQ      rows+64(FP), R13
 
 vectorRow:
-	VCVTPS2PD (BX), Z5
-	VMOVUPS   (R9), Y6
-	VCMPPS    $0x16, Y1, Y6, K1
-	VMULPS.Z  (DI), Y0, K1, Y6
-	VCVTPS2PD Y6, Z6
-	VSUBPD    Z4, Z5, Z5
-	VMULPD    Z5, Z6, Z5
-	VADDPD    Z6, Z2, Z2
-	VADDPD    Z5, Z3, Z3
-	ADDQ      R11, BX
-	ADDQ      R11, DI
-	ADDQ      R11, R9
-	DECQ      R13
-	JNZ       vectorRow
-	VMOVUPD   Z2, (AX)
-	ADDQ      $0x00000040, AX
-	VMOVUPD   Z3, (CX)
-	ADDQ      $0x00000040, CX
-	ADDQ      $0x00000020, DX
-	ADDQ      $0x00000020, SI
-	ADDQ      $0x00000020, R8
-	ADDQ      $0x00000020, R10
-	SUBQ      $0x00000008, R12
-	JMP       vector
+	PREFETCHT0 (BX)(R11*8)
+	PREFETCHT0 (DI)(R11*8)
+	PREFETCHT0 (R9)(R11*8)
+	VCVTPS2PD  (BX), Z5
+	VMOVUPS    (R9), Y6
+	VCMPPS     $0x16, Y1, Y6, K1
+	VMULPS.Z   (DI), Y0, K1, Y6
+	VCVTPS2PD  Y6, Z6
+	VSUBPD     Z4, Z5, Z5
+	VMULPD     Z5, Z6, Z5
+	VADDPD     Z6, Z2, Z2
+	VADDPD     Z5, Z3, Z3
+	ADDQ       R11, BX
+	ADDQ       R11, DI
+	ADDQ       R11, R9
+	DECQ       R13
+	JNZ        vectorRow
+	VMOVUPD    Z2, (AX)
+	ADDQ       $0x00000040, AX
+	VMOVUPD    Z3, (CX)
+	ADDQ       $0x00000040, CX
+	ADDQ       $0x00000020, DX
+	ADDQ       $0x00000020, SI
+	ADDQ       $0x00000020, R8
+	ADDQ       $0x00000020, R10
+	SUBQ       $0x00000008, R12
+	JMP        vector
 
 vectorDone:
 	VZEROUPPER

@@ -2,17 +2,19 @@
 
 package kernels
 
-func unaryAsm[T Float](op vectorOp, y, x []T) int                   { return 0 }
-func binaryAsm[T Float](op vectorOp, y, a, b []T) int               { return 0 }
-func scalarAsm[T Float](op vectorOp, y, a []T, s T) int             { return 0 }
-func rectifiedGradAsm[T Float](dx, y, dy []T, scale T) int          { return 0 }
-func leakyReluGradAsm[T Float](dx, x, dy []T, alpha T) int          { return 0 }
-func clipAsm[T Float](y, x []T, lo, hi T) int                       { return 0 }
-func withinAsm[T Float](dx, x, dy []T, lo, hi T) int                { return 0 }
-func normaliseAsm[T Float](y, x []T, mean, a, b T) int              { return 0 }
-func normaliseRowAsm[T Float](y, x, mean, a, b []T) int             { return 0 }
-func normaliseGradAsm[T Float](dx, x, dy []T, mean, a, b, c T) int  { return 0 }
-func normaliseGradRowAsm[T Float](dx, x, dy, mean, a, b, c []T) int { return 0 }
+func unaryAsm[T Float](op vectorOp, y, x []T) int                                     { return 0 }
+func binaryAsm[T Float](op vectorOp, y, a, b []T) int                                 { return 0 }
+func scalarAsm[T Float](op vectorOp, y, a []T, s T) int                               { return 0 }
+func rectifiedGradAsm[T Float](dx, y, dy []T, scale T) int                            { return 0 }
+func leakyReluGradAsm[T Float](dx, x, dy []T, alpha T) int                            { return 0 }
+func clipAsm[T Float](y, x []T, lo, hi T) int                                         { return 0 }
+func withinAsm[T Float](dx, x, dy []T, lo, hi T) int                                  { return 0 }
+func normaliseAsm[T Float](y, x []T, mean, a, b T) int                                { return 0 }
+func normaliseRowsAsm[T Float](y, x []T, ld, rows int, mean, a, b []T, relu bool) int { return 0 }
+func normaliseGradAsm[T Float](dx, x, dy []T, mean, a, b, c T) int                    { return 0 }
+func normaliseGradRowsAsm[T Float](dx, x, dy, y []T, ld, rows int, mean, a, b, c []T, scale T) int {
+	return 0
+}
 
 func sumAsm[T Float](x []T, s *Sums) int                                                 { return 0 }
 func maxAsm[T Float](x []T) (top T, n int)                                               { return 0, 0 }

@@ -134,20 +134,50 @@ func withinAVX2(y *float32, x *float32, dy *float32, lo float32, hi float32, n i
 //go:noescape
 func normaliseAVX2(y *float32, x *float32, mean float32, a float32, b float32, n int)
 
-// normaliseRowAVX2 is NormaliseRow.
-//
-//go:noescape
-func normaliseRowAVX2(y *float32, x *float32, mean *float32, a *float32, b *float32, n int)
-
 // normaliseGradAVX2 is NormaliseGrad.
 //
 //go:noescape
 func normaliseGradAVX2(y *float32, x *float32, dy *float32, mean float32, a float32, b float32, c float32, n int)
 
-// normaliseGradRowAVX2 is NormaliseGradRow.
+// normaliseRowsAVX2 is NormaliseRows.
 //
 //go:noescape
-func normaliseGradRowAVX2(y *float32, x *float32, dy *float32, mean *float32, a *float32, b *float32, c *float32, n int)
+func normaliseRowsAVX2(to *float32, x *float32, mean *float32, a *float32, b *float32, n int, ld int, rows int)
+
+// normaliseReluRowsAVX2 is NormaliseReluRows.
+//
+//go:noescape
+func normaliseReluRowsAVX2(to *float32, x *float32, mean *float32, a *float32, b *float32, n int, ld int, rows int)
+
+// normaliseGradRowsAVX2 is NormaliseGradRows.
+//
+//go:noescape
+func normaliseGradRowsAVX2(to *float32, x *float32, dy *float32, mean *float32, a *float32, b *float32, c *float32, n int, ld int, rows int)
+
+// rectifiedNormGradRowsAVX2 is RectifiedNormGradRows.
+//
+//go:noescape
+func rectifiedNormGradRowsAVX2(to *float32, x *float32, dy *float32, y *float32, mean *float32, a *float32, b *float32, c *float32, scale float32, n int, ld int, rows int)
+
+// normaliseRowsAVX512 is NormaliseRows.
+//
+//go:noescape
+func normaliseRowsAVX512(to *float32, x *float32, mean *float32, a *float32, b *float32, n int, ld int, rows int)
+
+// normaliseReluRowsAVX512 is NormaliseReluRows.
+//
+//go:noescape
+func normaliseReluRowsAVX512(to *float32, x *float32, mean *float32, a *float32, b *float32, n int, ld int, rows int)
+
+// normaliseGradRowsAVX512 is NormaliseGradRows.
+//
+//go:noescape
+func normaliseGradRowsAVX512(to *float32, x *float32, dy *float32, mean *float32, a *float32, b *float32, c *float32, n int, ld int, rows int)
+
+// rectifiedNormGradRowsAVX512 is RectifiedNormGradRows.
+//
+//go:noescape
+func rectifiedNormGradRowsAVX512(to *float32, x *float32, dy *float32, y *float32, mean *float32, a *float32, b *float32, c *float32, scale float32, n int, ld int, rows int)
 
 // expAVX2 is Exp.
 //

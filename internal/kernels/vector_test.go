@@ -58,10 +58,23 @@ func loops() []loop {
 		{"ReluGrad", 2, of2(ReluGrad[float32]), func(v []float32) float32 { return zero(!(v[0] <= 0), v[1]) }},
 		{"SigmoidGrad", 2, of2(SigmoidGrad[float32]), func(v []float32) float32 { return v[1] * float32(v[0]*(1-v[0])) }},
 		{"TanhGrad", 2, of2(TanhGrad[float32]), func(v []float32) float32 { return v[1] * (1 - float32(v[0]*v[0])) }},
-		{"NormaliseRow", 4, func(y []float32, in [][]float32) { NormaliseRow(y, in[0], in[1], in[2], in[3]) },
-			func(v []float32) float32 { return float32((v[0]-v[1])*v[2]) + v[3] }},
-		{"NormaliseGradRow", 6, func(y []float32, in [][]float32) { NormaliseGradRow(y, in[0], in[1], in[2], in[3], in[4], in[5]) },
-			func(v []float32) float32 { return v[3] * (v[1] - v[4] - float32((v[0]-v[2])*v[5])) }},
+		{"NormaliseRows", 4, func(y []float32, in [][]float32) {
+			NormaliseRows(y, in[0], len(y), 1, in[1], in[2], in[3], false)
+		}, func(v []float32) float32 { return float32((v[0]-v[1])*v[2]) + v[3] }},
+		{"NormaliseRows with Relu", 4, func(y []float32, in [][]float32) {
+			NormaliseRows(y, in[0], len(y), 1, in[1], in[2], in[3], true)
+		}, func(v []float32) float32 {
+			z := float32((v[0]-v[1])*v[2]) + v[3]
+			return zero(!(z <= 0), z)
+		}},
+		{"NormaliseGradRows", 6, func(y []float32, in [][]float32) {
+			NormaliseGradRows(y, in[0], in[1], nil, len(y), 1, in[2], in[3], in[4], in[5], 1)
+		}, func(v []float32) float32 { return v[3] * (v[1] - v[4] - float32((v[0]-v[2])*v[5])) }},
+		{"NormaliseGradRows of a rectified result", 7, func(y []float32, in [][]float32) {
+			NormaliseGradRows(y, in[0], in[1], in[6], len(y), 1, in[2], in[3], in[4], in[5], 1.25)
+		}, func(v []float32) float32 {
+			return v[3] * (zero(!(v[6] <= 0), v[1]*1.25) - v[4] - float32((v[0]-v[2])*v[5]))
+		}},
 		{"Normalise", 1, of1(func(y, x []float32) { Normalise(y, x, 0.3, 1.7, -0.2) }),
 			func(v []float32) float32 { return float32((v[0]-0.3)*1.7) - 0.2 }},
 		{"NormaliseGrad", 2, of2(func(y, a, b []float32) { NormaliseGrad(y, a, b, 0.3, 1.7, -0.2, 0.1) }),

@@ -226,16 +226,26 @@ func normName(train bool) string {
 func (o *normalise) InPlace() []int { return []int{0} }
 func (o *normalise) draws() bool    { return o.drop != nil }
 
-// The first phase computes scale/sqrt(variance+eps) for every channel.
-func (o *normalise) Phases() []int                 { return []int{1, o.channels.parts()} }
+// The first phase computes scale/sqrt(variance+eps) for every channel, unless each part does for its own.
+func (o *normalise) Phases() []int                 { return o.elementPhases() }
 func (o *normalise) Scratch() (shared, worker int) { return o.c, 0 }
 
-// parts cuts an elementwise loop by whole runs of a channel, of s elements; by whole samples where s is 1.
-func (d channels) parts() int {
+// elementPhases are those of a loop over elements after one phase for what it needs of every channel.
+func (d channels) elementPhases() []int {
+	if d.byColumns() {
+		return []int{0, d.blocks()}
+	}
 	runs, group := d.runs()
-	return max(1, ceilDiv(runs, group))
+	return []int{1, max(1, ceilDiv(runs, group))}
 }
 
+// byColumns tells whether a loop over elements is cut by channels, as sums are, where a channel has one element a sample: the
+// parts find what the sums, or a product cut by columns, have left in a processor's own cache. That takes long enough pieces of rows.
+func (d channels) byColumns() bool {
+	return d.s == 1 && d.slices() == 1 && d.block() >= min(d.c, kernels.Tile)
+}
+
+// runs cuts a loop by groups of whole runs of a channel, of s elements; of whole samples where s is 1.
 func (d channels) runs() (runs, group int) {
 	if d.s == 1 {
 		return d.n, max(1, chunk/max(1, d.c))
@@ -243,25 +253,35 @@ func (d channels) runs() (runs, group int) {
 	return d.n * d.c, max(1, chunk/max(1, d.s))
 }
 
-// cut returns the elements of a part.
-func (d channels) cut(part int) (from, to int) {
-	runs, group := d.runs()
-	size := d.s
-	if d.s == 1 {
-		size = d.c
+// rows returns the samples and the channels of a part of a loop, where s is 1.
+func (d channels) rows(part int) (n0, n1, c0, c1 int) {
+	if d.byColumns() {
+		_, n0, n1, c0, c1 = d.part(part)
+		return n0, n1, c0, c1
 	}
-	return part * group * size, min((part+1)*group, runs) * size
+	runs, group := d.runs()
+	return part * group, min((part+1)*group, runs), 0, d.c
 }
 
-// run returns the channel of element from, and how many elements up to before to are of that channel; or, where a
-// channel has one element a sample, of channels that follow each other. A run stays in a cache.
+// cut returns the elements of a part, where s is not 1.
+func (d channels) cut(part int) (from, to int) {
+	runs, group := d.runs()
+	return part * group * d.s, min((part+1)*group, runs) * d.s
+}
+
+// run returns the channel of element from, and how many elements up to before to are of that channel. A run stays in a cache.
 func (d channels) run(from, to int) (channel, n int) {
-	to = min(to, from+inCache)
-	if d.s == 1 {
-		channel = from % d.c
-		return channel, min(d.c-channel, to-from)
+	return from / d.s % d.c, min(d.s-from%d.s, to-from, inCache)
+}
+
+// eachTile calls f for the parts of a rectangle of samples and channels that stay in a first-level cache.
+func eachTile(n0, n1, c0, c1 int, f func(n, rows, c, cols int)) {
+	const width = 2 * kernels.Tile
+	for c := c0; c < c1; c += width {
+		for n := n0; n < n1; n += inCache / width {
+			f(n, min(inCache/width, n1-n), c, min(width, c1-c))
+		}
 	}
-	return from / d.s % d.c, min(d.s-from%d.s, to-from)
 }
 
 func (o *normalise) Run(env *Env, _, phase, part int, out *Buf, in []*Buf) error {
@@ -274,20 +294,30 @@ func (o *normalise) Run(env *Env, _, phase, part int, out *Buf, in []*Buf) error
 }
 
 func normalisePart[T kernels.Float](o *normalise, env *Env, phase, part int, out *Buf, in []*Buf, a []T) {
+	x, scale, bias, mean, variance, y := floats[T](in[0]), floats[T](in[1]), floats[T](in[2]), floats[T](in[3]), floats[T](in[4]), floats[T](out)
 	if phase == 0 {
-		scaleFactors(o.eps, floats[T](in[1]), floats[T](in[4]), a)
+		scaleFactors(o.eps, scale, variance, a)
 		return
 	}
-	x, bias, mean, y := floats[T](in[0]), floats[T](in[2]), floats[T](in[3]), floats[T](out)
 	drop := o.dropOf(env)
+	if o.s == 1 {
+		n0, n1, c0, c1 := o.rows(part)
+		if o.byColumns() {
+			scaleFactors(o.eps, scale[c0:c1], variance[c0:c1], a[c0:c1])
+		}
+		eachTile(n0, n1, c0, c1, func(n, rows, c, cols int) {
+			at, end := n*o.c+c, c+cols
+			kernels.NormaliseRows(y[at:], x[at:], o.c, rows, mean[c:end], a[c:end], bias[c:end], o.relu)
+			if o.drop != nil {
+				kernels.DropoutRows(&drop, y[at:], y[at:], at, o.c, rows, cols)
+			}
+		})
+		return
+	}
 	for from, to := o.cut(part); from < to; {
 		c, n := o.run(from, to)
 		end := from + n
-		if o.s == 1 {
-			kernels.NormaliseRow(y[from:end], x[from:end], mean[c:c+n], a[c:c+n], bias[c:c+n])
-		} else {
-			kernels.Normalise(y[from:end], x[from:end], mean[c], a[c], bias[c])
-		}
+		kernels.Normalise(y[from:end], x[from:end], mean[c], a[c], bias[c])
 		finish(&o.rectified, &drop, y, from, end)
 		from = end
 	}

@@ -100,7 +100,7 @@ type normGrad struct {
 }
 
 func (o *normGrad) InPlace() []int                { return []int{5, 0} }
-func (o *normGrad) Phases() []int                 { return []int{1, o.channels.parts()} }
+func (o *normGrad) Phases() []int                 { return o.elementPhases() }
 func (o *normGrad) Scratch() (shared, worker int) { return 3 * o.c, o.worker() }
 
 func (o *normGrad) Run(env *Env, worker, phase, part int, out *Buf, in []*Buf) error {
@@ -114,35 +114,52 @@ func (o *normGrad) Run(env *Env, worker, phase, part int, out *Buf, in []*Buf) e
 
 func normGradPart[T kernels.Float](o *normGrad, phase, part int, out *Buf, in []*Buf, factors, worker []T) {
 	if phase == 0 {
-		gradFactors(o.channels, o.eps, o.train, in, factors)
+		gradFactors(o.channels, o.eps, o.train, in, factors, 0, o.c)
 		return
 	}
 	x, mean, dx := floats[T](in[0]), floats[T](in[2]), floats[T](out)
 	a, b, k := factors[:o.c], factors[o.c:2*o.c], factors[2*o.c:3*o.c]
+	if o.s == 1 {
+		n0, n1, c0, c1 := o.rows(part)
+		if o.byColumns() {
+			gradFactors(o.channels, o.eps, o.train, in, factors, c0, c1)
+		}
+		if o.train && n0 < n1 {
+			at := n0*o.c + c0
+			dy, y := floats[T](in[5])[at:], []T(nil)
+			if o.relu {
+				y = floats[T](in[6])[at:]
+			}
+			kernels.NormaliseGradRows(dx[at:], x[at:], dy, y, o.c, n1-n0, mean[c0:c1], a[c0:c1], b[c0:c1], k[c0:c1], T(o.dropScale()))
+			return
+		}
+		for n := n0; n < n1; n++ {
+			for c := c0; c < c1; c += inCache {
+				at, cols := n*o.c+c, min(inCache, c1-c)
+				kernels.Mul(dx[at:at+cols], gradient(&o.rectified, in[5:], worker, at, cols), a[c:c+cols])
+			}
+		}
+		return
+	}
 	for from, to := o.cut(part); from < to; {
 		c, n := o.run(from, to)
 		end := from + n
 		g := gradient(&o.rectified, in[5:], worker, from, n)
-		switch {
-		case o.s == 1 && o.train:
-			kernels.NormaliseGradRow(dx[from:end], x[from:end], g, mean[c:c+n], a[c:c+n], b[c:c+n], k[c:c+n])
-		case o.s == 1:
-			kernels.Mul(dx[from:end], g, a[c:c+n])
-		case o.train:
+		if o.train {
 			kernels.NormaliseGrad(dx[from:end], x[from:end], g, mean[c], a[c], b[c], k[c])
-		default:
+		} else {
 			kernels.MulScalar(dx[from:end], g, a[c])
 		}
 		from = end
 	}
 }
 
-// gradFactors sets factors to a, b and c of kernels.NormaliseGrad, from operands like those of normGrad.
-func gradFactors[T kernels.Float](d channels, eps float64, train bool, in []*Buf, factors []T) {
+// gradFactors sets factors of the channels [c0, c1) to a, b and c of kernels.NormaliseGrad, from operands like those of normGrad.
+func gradFactors[T kernels.Float](d channels, eps float64, train bool, in []*Buf, factors []T, c0, c1 int) {
 	scale, variance, params := floats[T](in[1]), floats[T](in[3]), floats[T](in[4])
 	a, b, k := factors[:d.c], factors[d.c:2*d.c], factors[2*d.c:3*d.c]
 	m := float64(max(1, d.count()))
-	for c := range d.c {
+	for c := c0; c < c1; c++ {
 		r := 1 / math.Sqrt(float64(variance[c])+eps)
 		a[c], b[c], k[c] = T(float64(scale[c])*r), 0, 0
 		if train {

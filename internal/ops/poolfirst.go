@@ -156,7 +156,7 @@ func (o *normPoolGrad) Run(env *Env, worker, phase, part int, out *Buf, in []*Bu
 
 func normPoolGradPart[T kernels.Float](o *normPoolGrad, phase, part int, out *Buf, in []*Buf, factors, worker []T) {
 	if phase == 0 {
-		gradFactors(o.channels, o.eps, o.train, in, factors)
+		gradFactors(o.channels, o.eps, o.train, in, factors, 0, o.c)
 		return
 	}
 	a, b, k := factors[:o.c], factors[o.c:2*o.c], factors[2*o.c:3*o.c]

@@ -23,13 +23,18 @@ func main() {
 }
 
 func kernel(name string) {
-	TEXT(name, 0, "func(y, x *float32, runs int, schedule *[19]uint32, block, threshold uint32, scale float32)")
+	TEXT(name, 0, "func(y, x *float32, runs, rows, skip int, schedule *[19]uint32, block, threshold uint32, scale float32)")
 	Pragma("noescape")
-	Doc(fmt.Sprintf("%s is Dropout of %d*runs elements from number 4*block on; runs is at least 1.", name, vector.Words()))
+	Doc(fmt.Sprintf("%s is DropoutRows of %d*runs columns from element 4*block on, with skip elements, a multiple of 4, between rows; runs and rows are at least 1.", name, vector.Words()))
 	y, x := Load(Param("y"), GP64()), Load(Param("x"), GP64())
-	runs := Load(Param("runs"), GP64())
+	rows, skip, runs := Load(Param("rows"), GP64()), Load(Param("skip"), GP64()), GP64()
 	g := vector.NewGenerator(Load(Param("schedule"), GP64()), Load(Param("block"), GP32()))
+	blocks := GP64()
+	MOVQ(skip, blocks)
+	SHRQ(operand.Imm(2), blocks)
 	threshold, scale := vector.Parameter("threshold"), vector.Parameter("scale")
+	Label("row")
+	Load(Param("runs"), runs)
 	Label("run")
 	radius, angle := g.Blocks(nil)
 	for i := range 2 {
@@ -56,6 +61,11 @@ func kernel(name string) {
 	ADDQ(operand.U32(4*vector.Words()), y)
 	DECQ(runs)
 	JNZ(operand.LabelRef("run"))
+	LEAQ(operand.Mem{Base: x, Index: skip, Scale: 4}, x)
+	LEAQ(operand.Mem{Base: y, Index: skip, Scale: 4}, y)
+	g.Skip(blocks)
+	DECQ(rows)
+	JNZ(operand.LabelRef("row"))
 	VZEROUPPER()
 	RET()
 }

@@ -60,14 +60,14 @@ func activations() {
 }
 
 func normalisation() {
-	normalise := func(x, mean, a, b vec) vec { return add(mul(sub(x, mean), a), b) }
-	kernel("normalise", "is Normalise.", "x", "mean a b", 4, func(x, s []vec) vec { return normalise(x[0], s[0], s[1], s[2]) })
-	kernel("normaliseRow", "is NormaliseRow.", "x mean a b", "", 2, func(x, _ []vec) vec { return normalise(x[0], x[1], x[2], x[3]) })
-	grad := func(x, dy, mean, a, b, c vec) vec { return mul(a, sub(sub(dy, b), mul(sub(x, mean), c))) }
+	kernel("normalise", "is Normalise.", "x", "mean a b", 4, func(x, s []vec) vec { return normalised(x[0], s[0], s[1], s[2]) })
 	kernel("normaliseGrad", "is NormaliseGrad.", "x dy", "mean a b c", 2, func(x, s []vec) vec {
-		return grad(x[0], x[1], s[0], s[1], s[2], s[3])
+		return normalisedGrad(x[0], x[1], s[0], s[1], s[2], s[3])
 	})
-	kernel("normaliseGradRow", "is NormaliseGradRow.", "x dy mean a b c", "", 2, func(x, _ []vec) vec {
-		return grad(x[0], x[1], x[2], x[3], x[4], x[5])
-	})
+}
+
+func normalised(x, mean, a, b vec) vec { return add(mul(sub(x, mean), a), b) }
+
+func normalisedGrad(x, dy, mean, a, b, c vec) vec {
+	return mul(a, sub(sub(dy, b), mul(sub(x, mean), c)))
 }

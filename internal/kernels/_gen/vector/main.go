@@ -22,6 +22,7 @@ func main() {
 	arithmetic()
 	activations()
 	normalisation()
+	normalisationRows()
 	functions()
 	gru()
 	lstm()

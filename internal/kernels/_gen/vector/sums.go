@@ -248,6 +248,11 @@ func (w width) rows(name, doc string, sums, inputs []string, fixed, scale string
 		}
 		Load(Param("rows"), count)
 		Label(label + "Row")
+		for _, r := range row {
+			for at := 0; at < 4*w.lanes*vectors; at += 64 {
+				PREFETCHT0(operand.Mem{Base: r, Index: ld, Scale: 8, Disp: at})
+			}
+		}
 		for j := range vectors {
 			for i, v := range f(read(j), k[j]) {
 				VADDPD(v, acc[i][j], acc[i][j])

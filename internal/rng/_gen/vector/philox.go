@@ -57,6 +57,18 @@ func NewGenerator(schedule, block reg.Register) *Generator {
 	return g
 }
 
+// Skip passes over so many blocks.
+func (g *Generator) Skip(blocks reg.GPVirtual) {
+	v := Vec()
+	if Wide {
+		VPBROADCASTD(blocks.As32(), v)
+	} else {
+		MOVD(blocks.As32(), v.AsX())
+		VPBROADCASTD(v.AsX(), v)
+	}
+	VPADDD(v, g.counter, g.counter)
+}
+
 func mask(bits uint32) reg.Register {
 	r, k := GP32(), K()
 	MOVL(operand.U32(bits), r)
