@@ -81,6 +81,7 @@ type reduce struct {
 	width       int // outputs that are neighbours in x; 1 if the last axis is reduced
 	count       int
 
+	piece    int // most outputs of a unit
 	units    int // rows times pieces of a row's width
 	group    int // units of a part
 	slices   int // of the elements of a sum
@@ -91,6 +92,15 @@ const (
 	reduceWidth  = 8 * kernels.Tile // most neighbouring outputs of a unit, which goes through memory row by row
 	reduceSlices = 32               // most slices of a sum
 )
+
+// pieceOf is how many neighbouring outputs a unit has at most. Of few rows, such as those of a batch, it is less than of many, so that
+// no sum is sliced, and the columns of a part are those of other loops over a batch: a processor's own cache has them.
+func pieceOf(count int) int {
+	if whole := chunk / max(1, count) / kernels.Tile * kernels.Tile; whole >= 2*kernels.Tile {
+		return min(whole, reduceWidth)
+	}
+	return reduceWidth
+}
 
 // reduced builds the operator; out must have as many elements as x has without the axes that over names.
 func reduced(name string, x *gorgonia.Node, over []bool, out tensor.Shape, factor float64) (*gorgonia.Node, error) {
@@ -117,7 +127,8 @@ func reduced(name string, x *gorgonia.Node, over []bool, out tensor.Shape, facto
 		o.width = o.rows[last].n
 		o.rows = o.rows[:last]
 	}
-	o.units = steps(o.rows) * ceilDiv(o.width, reduceWidth)
+	o.piece = pieceOf(o.count)
+	o.units = steps(o.rows) * ceilDiv(o.width, o.piece)
 	parts := chunks(outputs * o.count)
 	o.slices = 1
 	if o.units > 0 && o.units < parts {
@@ -183,14 +194,14 @@ func reducePart[T kernels.Float](o *reduce, phase, part int, y, x, partial []T) 
 
 // reduceSlice sums elements of slice s for the units of group g.
 func reduceSlice[T kernels.Float](o *reduce, g, s int, y, x []T, factor float64) {
-	pieces := ceilDiv(o.width, reduceWidth)
+	pieces := ceilDiv(o.width, o.piece)
 	first, last := s*o.sliceLen, min((s+1)*o.sliceLen, o.count)
 	var row cursor
 	unit := g * o.group
 	row.seek(o.rows, unit/pieces)
 	for ; unit < min((g+1)*o.group, o.units); unit++ {
-		from := unit % pieces * reduceWidth
-		to := min(from+reduceWidth, o.width)
+		from := unit % pieces * o.piece
+		to := min(from+o.piece, o.width)
 		at := unit/pieces*o.width + from
 		if o.width > 1 {
 			sumColumns(o.terms, first, last, y[at:at+to-from], x[row.a+from:], factor)
