@@ -160,3 +160,35 @@ func randomNetwork(t *testing.T, seed uint64) *network {
 	}
 	return n
 }
+
+// TestReadSoon has values whose readers come as soon as they can: a sum, though a product was built before it, and what takes the
+// memory of an operand, but not before the other readers of that. What is small only beside an input stays where it is.
+func TestReadSoon(t *testing.T) {
+	m := must(t)
+	n := &network{g: gorgonia.NewGraph(), values: map[*gorgonia.Node]*tensor.Dense{}, rand: rand.New(rand.NewPCG(3, 9))}
+	x, w, few := n.input(t, "x", 64, 64), n.input(t, "w", 64, 64), n.input(t, "few", 2, 64)
+	a := m(ops.Exp(x))
+	product := m(ops.MatMul(a, w))
+	sumOfProduct := m(ops.ReduceSum(product, []int{0}, false))
+	last := m(ops.Tanh(product))
+	sum := m(ops.ReduceSum(a, []int{0}, false))
+	over := m(ops.Relu(a)) // reads a last
+	h := m(ops.Exp(few))
+	again := m(ops.Exp(h))
+	small := m(ops.MatMul(h, w))
+	p, err := Compile(gorgonia.Nodes{sumOfProduct, last, sum, over, again, small}, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got gorgonia.Nodes
+	for _, c := range p.code {
+		got = append(got, c.node)
+	}
+	if want := (gorgonia.Nodes{a, sum, product, sumOfProduct, last, over, h, again, small}); !slices.Equal(got, want) {
+		t.Errorf("order %v, want %v", got, want)
+	}
+	// Both take their operand's memory: beside a and the product only small values have their own.
+	if most := 4 * (2*64*64 + 2*64 + 3*2*64); p.ArenaBytes() > most {
+		t.Errorf("%d bytes, want at most %d", p.ArenaBytes(), most)
+	}
+}

@@ -217,7 +217,73 @@ func (p *Plan) prepare() {
 		rest = append(rest, c)
 	}
 	p.setup = len(first)
-	p.code = append(first, rest...)
+	p.code = append(first, p.soon(rest)...)
+}
+
+// soon orders instructions such that values are read from a cache while they are there: one whose result is much smaller than what it
+// reads, or takes the memory of an operand that nobody reads later, comes as soon as its operands are made. So memory lives no longer
+// than it would. Values that are there before count as large as nothing.
+func (p *Plan) soon(code []instr) []instr {
+	const much = 8
+	madeBy, lastRead, read := make([]int, len(p.slots)), make([]int, len(p.slots)), make([]int, len(p.slots)) // of each root
+	for s := range madeBy {
+		madeBy[s] = -1
+	}
+	for i, c := range code {
+		for _, s := range c.in {
+			lastRead[p.slots[s].root] = i
+		}
+	}
+	follows := make([]int, len(code))     // the instruction that one comes after, or itself
+	followers := make([][]int, len(code)) // in order
+	for i, c := range code {
+		made, largest := -1, 0
+		for _, s := range c.in {
+			if m := madeBy[p.slots[s].root]; m >= 0 {
+				made = max(made, follows[m])
+				largest = max(largest, p.slots[s].len)
+			}
+		}
+		follows[i] = i
+		switch over := p.lastOperand(c, lastRead, i); {
+		case made < 0:
+		case much*p.slots[c.out].len <= largest:
+			follows[i] = made
+		case over >= 0:
+			follows[i] = max(made, read[over])
+		}
+		if f := follows[i]; f != i {
+			followers[f] = append(followers[f], i)
+		}
+		for _, s := range c.in {
+			root := p.slots[s].root
+			read[root] = max(read[root], follows[i])
+		}
+		madeBy[p.slots[c.out].root] = i
+	}
+	ordered := make([]instr, 0, len(code))
+	for i := range code {
+		if follows[i] == i {
+			ordered = append(ordered, code[i])
+		}
+		for _, f := range followers[i] {
+			ordered = append(ordered, code[f])
+		}
+	}
+	return ordered
+}
+
+// lastOperand returns the root of an operand whose memory instruction c, number i, may take since nobody reads it later, or -1.
+func (p *Plan) lastOperand(c instr, lastRead []int, i int) int {
+	if op, ok := c.op.(ops.InPlacer); ok {
+		for _, operand := range op.InPlace() {
+			s := p.slots[c.in[operand]]
+			if r := p.slots[s.root]; r.home == arena && r.len == p.slots[c.out].len && lastRead[s.root] == i {
+				return s.root
+			}
+		}
+	}
+	return -1
 }
 
 // lower makes the slot of n and, if n computes something, its instruction. fixed says that n is a fixed input.
