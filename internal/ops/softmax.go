@@ -19,8 +19,9 @@ func columnsOf(shape tensor.Shape, axis int) columns {
 
 func (c columns) tiles() int { return ceilDiv(c.inner, kernels.Tile) }
 
-// group is the number of units of a part.
-func (c columns) group() int { return max(1, chunk/max(1, c.n*min(c.inner, kernels.Tile))) }
+// group is the number of units of a part. An exponential takes as long as several elements of a simple loop, and so do the
+// logarithm or the division that each column has besides.
+func (c columns) group() int { return max(1, chunk/8/((c.n+8)*max(1, min(c.inner, kernels.Tile)))) }
 
 func (c columns) parts() int { return max(1, ceilDiv(c.outer*c.tiles(), c.group())) }
 
