@@ -73,6 +73,8 @@ func (g *Gemm) Phases() []int {
 	}
 	copies := 0
 	switch {
+	case g.turned():
+		copies = g.rightA().PackBParts()
 	case g.copiesA():
 		copies = ceilDiv(g.M, g.copyRows())
 	case g.packsA():
@@ -99,6 +101,8 @@ func (g *Gemm) Scratch() (shared, worker int) {
 		return 0, 0
 	}
 	switch {
+	case g.turned():
+		return g.turnedScratch()
 	case g.copiesA():
 		shared = g.M * g.copyLD()
 	case g.packsA():
@@ -142,8 +146,15 @@ func GemmPart[T Float](g *Gemm, phase, part int, c, a, b, shared, worker []T) {
 
 // GemmBiasPart is GemmPart with a bias of M or N elements, as g.Bias says.
 func GemmBiasPart[T Float](g *Gemm, phase, part int, c, a, b, bias, shared, worker []T) {
-	if phase == 0 {
+	switch turned := g.turned(); {
+	case phase == 0 && turned:
+		PackBPart(g.rightA(), part, shared, a)
+		return
+	case phase == 0:
 		prepareA(g, part, shared, a)
+		return
+	case turned:
+		turnedBlock(g, part, c, shared, b, bias, worker)
 		return
 	}
 	lda := g.LDA
@@ -259,6 +270,9 @@ func (g *Gemm) block() (rows, cols int) {
 	if g.slices() > 1 {
 		rows = roundUp(ceilDiv(g.M, ceilDiv(g.M, sliceRows)), maxTileRows)
 		return rows, sliceCols
+	}
+	if g.turned() {
+		return g.M, g.turnedBlockCols()
 	}
 	sizes := [...][2]int{{384, 512}, {384, 256}, {384, 128}, {384, 64}, {192, 64}, {192, 32}, {96, 32}, {48, 32}, {24, 32}}
 	for _, s := range sizes {

@@ -167,6 +167,16 @@ func TestGemm(t *testing.T) {
 		check(1, 3, 9001)
 		check(270, 40, 2100)
 		check(30, 300, 2560)
+		// Few rows and a transposed matrix on the right, of rows that lie in the same lines of a cache too.
+		for _, s := range [][3]int{{12, 129, 1}, {13, 200, 70}, {32, 257, 512}, {31, 140, 300}, {33, 500, 40}, {64, 150, 1030}, {128, 1100, 20}} {
+			g := Gemm{TransB: true, M: s[0], N: s[1], K: s[2], Bias: BiasAxis(r.IntN(3)), Act: GemmAct(r.IntN(2))}
+			g.LDA, g.LDB, g.LDC = g.K+r.IntN(3), g.K+r.IntN(2)*r.IntN(3), g.N+r.IntN(3)
+			if !g.turned() {
+				t.Errorf("%+v is not turned", g)
+			}
+			checkGemm[float32](t, r, g, 0x1p-24)
+			checkGemm[float64](t, r, g, 0x1p-53)
+		}
 		// Transposed matrices on the left that are packed first, by one row of blocks or several.
 		for _, trans := range []bool{false, true} {
 			for _, s := range [][3]int{{49, 129, 33}, {390, 140, 45}, {403, 150, 300}, {800, 133, 64}, {60, 160, 512}} {
@@ -219,10 +229,12 @@ func TestGemmPartitionIgnoresLevel(t *testing.T) {
 	var want string
 	eachLevel(t, func(t *testing.T) {
 		var got string
-		for _, s := range [][3]int{{1, 1, 1}, {20, 24, 25}, {128, 512, 784}, {768, 768, 768}, {10, 128, 500}, {3, 5000, 2}} {
-			g := &Gemm{M: s[0], N: s[1], K: s[2]}
-			shared, worker := g.Scratch()
-			got += fmt.Sprint(g.Phases(), shared, worker)
+		for _, s := range [][3]int{{1, 1, 1}, {20, 24, 25}, {128, 512, 784}, {768, 768, 768}, {10, 128, 500}, {3, 5000, 2}, {32, 1024, 1024}} {
+			for _, trans := range []bool{false, true} {
+				g := &Gemm{M: s[0], N: s[1], K: s[2], TransB: trans}
+				shared, worker := g.Scratch()
+				got += fmt.Sprint(g.Phases(), shared, worker)
+			}
 		}
 		if want == "" {
 			want = got
@@ -237,7 +249,10 @@ func TestGemmPartitionIgnoresLevel(t *testing.T) {
 func TestGemmBlocks(t *testing.T) {
 	r := rand.New(rand.NewPCG(3, 4))
 	for range 200 {
-		g := &Gemm{M: r.IntN(1000), N: r.IntN(1000), K: r.IntN(4000)}
+		g := &Gemm{M: r.IntN(1000), N: r.IntN(1000), K: r.IntN(4000), TransB: r.IntN(2) == 0}
+		if g.TransB {
+			g.M %= 200
+		}
 		seen := make([]int, g.M*g.N)
 		parts := g.Phases()[g.Final()]
 		for part := range parts {
