@@ -146,16 +146,18 @@ func batchStatsPart[T kernels.Float](o *batchStats, phase, part int, y, x, parti
 		return
 	}
 	slice, n0, n1, c0, c1 := o.part(part)
-	if m := float64((n1 - n0) * o.s); m > 0 {
-		sliceStats(o, n0, n1, c0, c1, m, x, partial[3*o.c*slice:])
-	}
-	if o.slices() == 1 {
-		mergeStats(o, c0, c1, y, partial)
+	switch m := float64((n1 - n0) * o.s); {
+	case m > 0:
+		sliceStats(o, n0, n1, c0, c1, m, x, y, partial[3*o.c*slice:])
+	case o.slices() == 1:
+		clear(y)
 	}
 }
 
-// sliceStats leaves in partial what the samples [n0, n1), m elements a channel, give for the channels [c0, c1).
-func sliceStats[T kernels.Float](o *batchStats, n0, n1, c0, c1 int, m float64, x, partial []T) {
+// sliceStats leaves in partial what the samples [n0, n1), m elements a channel, give for the channels [c0, c1), or in y if they
+// are all samples.
+func sliceStats[T kernels.Float](o *batchStats, n0, n1, c0, c1 int, m float64, x, y, partial []T) {
+	whole := o.slices() == 1
 	var sum, square [kernels.Tile]float64
 	for c := c0; c < c1; {
 		w := 1
@@ -171,12 +173,16 @@ func sliceStats[T kernels.Float](o *batchStats, n0, n1, c0, c1 int, m float64, x
 			}
 			sum[0], square[0] = s.Totals()
 		}
+		first, means, variances := x[(n0*o.c+c)*o.s:], y[c:c+w], y[o.c+c:o.c+c+w]
 		for i := range w {
-			delta := sum[i] / m
-			p := partial[3*(c+i):][:3]
-			p[0] = x[(n0*o.c+c+i)*o.s]
-			p[1] = T(delta)
-			p[2] = T(max(0, square[i]-float64(delta*sum[i])) / m)
+			k, delta := first[i*o.s], sum[i]/m
+			variance := max(0, square[i]-float64(delta*sum[i])) / m
+			if whole {
+				means[i], variances[i] = T(float64(k)+delta), T(variance)
+			} else {
+				p := partial[3*(c+i):][:3]
+				p[0], p[1], p[2] = k, T(delta), T(variance)
+			}
 		}
 		c += w
 	}
@@ -184,11 +190,12 @@ func sliceStats[T kernels.Float](o *batchStats, n0, n1, c0, c1 int, m float64, x
 
 // mergeStats merges the slices of the channels [c0, c1).
 func mergeStats[T kernels.Float](o *batchStats, c0, c1 int, y, partial []T) {
+	slices, length := o.slices(), o.sliceLen()
 	for c := c0; c < c1; c++ {
 		var count, mean, m2 float64
-		for s := range o.slices() {
+		for s := range slices {
 			p := partial[3*(o.c*s+c):][:3]
-			m := float64((min((s+1)*o.sliceLen(), o.n) - s*o.sliceLen()) * o.s)
+			m := float64((min((s+1)*length, o.n) - s*length) * o.s)
 			if m == 0 {
 				continue
 			}

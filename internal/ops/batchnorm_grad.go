@@ -69,8 +69,9 @@ func sliceParamsGrad[T kernels.Float](o *normParamsGrad, n0, n1, c0, c1 int, in 
 			}
 			sum[0], dot[0] = s.Totals()
 		}
+		dots, sums := partial[c:c+w], partial[o.c+c:o.c+c+w]
 		for i := range w {
-			partial[c+i], partial[o.c+c+i] = T(dot[i]), T(sum[i])
+			dots[i], sums[i] = T(dot[i]), T(sum[i])
 		}
 		c += w
 	}
@@ -78,10 +79,14 @@ func sliceParamsGrad[T kernels.Float](o *normParamsGrad, n0, n1, c0, c1 int, in 
 
 // mergeParamsGrad adds up the slices' sum(dy*(x-mean)) and sum(dy) of the channels [c0, c1).
 func mergeParamsGrad[T kernels.Float](o *normParamsGrad, c0, c1 int, params, variance, partial []T) {
+	size := 2 * o.c * o.slices()
 	for c := c0; c < c1; c++ {
-		dot := kernels.SumStrided(partial[c:], o.slices(), 2*o.c)
-		params[c] = T(dot / math.Sqrt(float64(variance[c])+o.eps))
-		params[o.c+c] = T(kernels.SumStrided(partial[o.c+c:], o.slices(), 2*o.c))
+		var dot, sum float64
+		for at := c; at < size; at += 2 * o.c {
+			dot += float64(partial[at])
+			sum += float64(partial[at+o.c])
+		}
+		params[c], params[o.c+c] = T(dot/math.Sqrt(float64(variance[c])+o.eps)), T(sum)
 	}
 }
 
@@ -157,14 +162,15 @@ func normGradPart[T kernels.Float](o *normGrad, phase, part int, out *Buf, in []
 // gradFactors sets factors of the channels [c0, c1) to a, b and c of kernels.NormaliseGrad, from operands like those of normGrad.
 func gradFactors[T kernels.Float](d channels, eps float64, train bool, in []*Buf, factors []T, c0, c1 int) {
 	scale, variance, params := floats[T](in[1]), floats[T](in[3]), floats[T](in[4])
-	a, b, k := factors[:d.c], factors[d.c:2*d.c], factors[2*d.c:3*d.c]
+	scale, variance = scale[c0:c1], variance[c0:c1]
+	a, b, k := factors[c0:c1], factors[d.c+c0:d.c+c1], factors[2*d.c+c0:2*d.c+c1]
+	dscale, dbias := params[c0:c1], params[d.c+c0:d.c+c1]
 	m := float64(max(1, d.count()))
-	for c := c0; c < c1; c++ {
-		r := 1 / math.Sqrt(float64(variance[c])+eps)
-		a[c], b[c], k[c] = T(float64(scale[c])*r), 0, 0
+	for i, v := range variance {
+		r := 1 / math.Sqrt(float64(v)+eps)
+		a[i], b[i], k[i] = T(float64(scale[i])*r), 0, 0
 		if train {
-			b[c] = T(float64(params[d.c+c]) / m)
-			k[c] = T(float64(params[c]) * r / m)
+			b[i], k[i] = T(float64(dbias[i])/m), T(float64(dscale[i])*r/m)
 		}
 	}
 }
