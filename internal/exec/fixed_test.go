@@ -2,6 +2,7 @@ package exec
 
 import (
 	"context"
+	"math"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -110,6 +111,43 @@ func TestFixedInputs(t *testing.T) {
 		}
 		kept.Check = nil
 		compare("after a run that was cut off")
+	}
+}
+
+// TestFixedBehindDirect has a value of a fixed input that is wanted in the caller's memory, so that every run computes it, and what
+// depends on it.
+func TestFixedBehindDirect(t *testing.T) {
+	m := must(t)
+	n := &network{g: gorgonia.NewGraph(), values: map[*gorgonia.Node]*tensor.Dense{}, rand: rand.New(rand.NewPCG(5, 7))}
+	x, w := n.input(t, "x", 3), n.input(t, "w", 3)
+	e := m(ops.Exp(w))
+	z := m(ops.Add(x, m(ops.Tanh(e))))
+	p, err := Compile(gorgonia.Nodes{z}, Options{Direct: []*gorgonia.Node{e}, Fixed: []*gorgonia.Node{w}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	vm := p.New(parallel.New(1))
+	for node, v := range n.values {
+		h, _ := vm.Input(node)
+		if err := vm.BindF32(h, v.Float32s()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	exp := make([]float32, 3)
+	if err := vm.BindF32(vm.Direct(e), exp); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if err := vm.Run(context.Background(), Draw{}); err != nil {
+			t.Fatal(err)
+		}
+		for i, v := range n.values[w].Float32s() {
+			want := math.Exp(float64(v))
+			sum := float64(n.values[x].Float32s()[i]) + math.Tanh(want)
+			if math.Abs(float64(exp[i])-want) > 1e-6*want || math.Abs(float64(vm.Buf(z).F32[i])-sum) > 1e-6 {
+				t.Errorf("element %d: %v and %v, want %v and %v", i, exp[i], vm.Buf(z).F32[i], want, sum)
+			}
+		}
 	}
 }
 

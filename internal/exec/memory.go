@@ -51,7 +51,7 @@ func (p *Plan) place(results, direct []*gorgonia.Node) {
 		c := &p.code[i]
 		out := &p.slots[c.out]
 		if out.home == arena {
-			if from := p.overwritten(i, last); from >= 0 {
+			if from := p.taken(c, func(root int) bool { return last[root] == i }); from >= 0 {
 				// The result takes over the operand's memory and its lifetime.
 				out.home, out.root, out.offset = alias, from, 0
 				last[from] = last[c.out]
@@ -81,9 +81,9 @@ func (p *Plan) place(results, direct []*gorgonia.Node) {
 	}
 }
 
-// overwritten returns the arena root whose memory instruction i may use for its result, or -1.
-func (p *Plan) overwritten(i int, last []int) int {
-	c := &p.code[i]
+// taken returns the arena root whose memory c may use for its result, or -1: an operand's for which free says that nobody reads it
+// later.
+func (p *Plan) taken(c *instr, free func(root int) bool) int {
 	op, ok := c.op.(ops.InPlacer)
 	if !ok {
 		return -1
@@ -93,7 +93,7 @@ func (p *Plan) overwritten(i int, last []int) int {
 		in := p.slots[c.in[operand]]
 		root := in.root
 		r := p.slots[root]
-		if r.home != arena || r.kind != out.kind || r.len != out.len || in.len != out.len || last[root] != i {
+		if r.home != arena || r.kind != out.kind || r.len != out.len || in.len != out.len || !free(root) {
 			continue
 		}
 		shared := false

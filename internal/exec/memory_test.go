@@ -162,7 +162,8 @@ func randomNetwork(t *testing.T, seed uint64) *network {
 }
 
 // TestReadSoon has values whose readers come as soon as they can: a sum, though a product was built before it, and what takes the
-// memory of an operand, but not before the other readers of that. What is small only beside an input stays where it is.
+// memory of an operand, but not before the other readers of that. What is small only beside an input stays where it is, and what
+// can't take memory, since its operand is a result or the value of a fixed input.
 func TestReadSoon(t *testing.T) {
 	m := must(t)
 	n := &network{g: gorgonia.NewGraph(), values: map[*gorgonia.Node]*tensor.Dense{}, rand: rand.New(rand.NewPCG(3, 9))}
@@ -176,7 +177,16 @@ func TestReadSoon(t *testing.T) {
 	h := m(ops.Exp(few))
 	again := m(ops.Exp(h))
 	small := m(ops.MatMul(h, w))
-	p, err := Compile(gorgonia.Nodes{sumOfProduct, last, sum, over, again, small}, Options{})
+	kept := m(ops.Tanh(few))
+	next := m(ops.MatMul(kept, w))
+	relu := m(ops.Relu(kept))
+	value := m(ops.Sigmoid(w)) // fixed
+	b := m(ops.Tanh(x))
+	square := m(ops.MatMul(b, b))
+	late := m(ops.Add(value, b))
+	end := m(ops.Sub(b, late))
+	results := gorgonia.Nodes{sumOfProduct, last, sum, over, again, small, kept, next, relu, square, end}
+	p, err := Compile(results, Options{Fixed: gorgonia.Nodes{w}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -184,11 +194,12 @@ func TestReadSoon(t *testing.T) {
 	for _, c := range p.code {
 		got = append(got, c.node)
 	}
-	if want := (gorgonia.Nodes{a, sum, product, sumOfProduct, last, over, h, again, small}); !slices.Equal(got, want) {
+	if want := (gorgonia.Nodes{value, a, sum, product, sumOfProduct, last, over, h, again, small, kept, next, relu, b, square, late, end}); !slices.Equal(got, want) {
 		t.Errorf("order %v, want %v", got, want)
 	}
-	// Both take their operand's memory: beside a and the product only small values have their own.
-	if most := 4 * (2*64*64 + 2*64 + 3*2*64); p.ArenaBytes() > most {
+	// Three take their operand's memory: beside a, the product, the fixed value, b, its square and the sum of two that are read
+	// elsewhere only small values have their own.
+	if most := 4 * (6*64*64 + 2*64 + 6*2*64); p.ArenaBytes() > most {
 		t.Errorf("%d bytes, want at most %d", p.ArenaBytes(), most)
 	}
 }

@@ -113,11 +113,11 @@ func Compile(results []*gorgonia.Node, o Options) (*Plan, error) {
 		if err := p.lower(n, slices.Contains(o.Fixed, n)); err != nil {
 			return nil, fmt.Errorf("exec: %s: %w", describe(n), err)
 		}
+		if slices.Contains(o.Direct, n) {
+			p.slots[p.values[n]].fixed = false // its memory is not the machine's
+		}
 	}
-	for _, n := range o.Direct {
-		p.slots[p.values[n]].fixed = false // its memory is not the machine's
-	}
-	p.prepare()
+	p.prepare(all)
 	for _, c := range p.code {
 		k := p.slots[c.out].kind
 		p.worker[k] = max(p.worker[k], c.worker)
@@ -197,8 +197,8 @@ func (p *Plan) special(c instr) instr {
 // mostKept is the most elements that are kept for the first phases of instructions: of float32 512 MB.
 const mostKept = 1 << 27
 
-// prepare finds out what need not be computed in every run, and moves instructions that need not to the front.
-func (p *Plan) prepare() {
+// prepare finds out what need not be computed in every run, moves instructions that need not to the front, and orders the others.
+func (p *Plan) prepare(results []*gorgonia.Node) {
 	var first, rest []instr
 	for _, c := range p.code {
 		if p.slots[c.out].fixed {
@@ -217,15 +217,17 @@ func (p *Plan) prepare() {
 		rest = append(rest, c)
 	}
 	p.setup = len(first)
-	p.code = append(first, p.soon(rest)...)
+	p.code = append(first, p.soon(rest, results)...)
 }
 
 // soon orders instructions such that values are read from a cache while they are there: one whose result is much smaller than what it
-// reads, or takes the memory of an operand that nobody reads later, comes as soon as its operands are made. So memory lives no longer
-// than it would. Values that are there before count as large as nothing.
-func (p *Plan) soon(code []instr) []instr {
+// reads, or takes the memory of an operand that nobody reads later, comes as soon as its operands are made. So only small values
+// can live longer than they would. Inputs, and what is computed once, don't count.
+func (p *Plan) soon(code []instr, results []*gorgonia.Node) []instr {
 	const much = 8
-	madeBy, lastRead, read := make([]int, len(p.slots)), make([]int, len(p.slots)), make([]int, len(p.slots)) // of each root
+	// Of each root: the instruction that makes it, -1 for none of these, and the last one that reads it, in the old order and, so
+	// far, in the new one.
+	madeBy, lastRead, lastPlaced := make([]int, len(p.slots)), make([]int, len(p.slots)), make([]int, len(p.slots))
 	for s := range madeBy {
 		madeBy[s] = -1
 	}
@@ -233,6 +235,9 @@ func (p *Plan) soon(code []instr) []instr {
 		for _, s := range c.in {
 			lastRead[p.slots[s].root] = i
 		}
+	}
+	for _, n := range results {
+		lastRead[p.slots[p.values[n]].root] = len(code)
 	}
 	follows := make([]int, len(code))     // the instruction that one comes after, or itself
 	followers := make([][]int, len(code)) // in order
@@ -245,19 +250,20 @@ func (p *Plan) soon(code []instr) []instr {
 			}
 		}
 		follows[i] = i
-		switch over := p.lastOperand(c, lastRead, i); {
+		taken := p.taken(&code[i], func(root int) bool { return madeBy[root] >= 0 && lastRead[root] == i })
+		switch {
 		case made < 0:
 		case much*p.slots[c.out].len <= largest:
 			follows[i] = made
-		case over >= 0:
-			follows[i] = max(made, read[over])
+		case taken >= 0:
+			follows[i] = max(made, lastPlaced[taken])
 		}
 		if f := follows[i]; f != i {
 			followers[f] = append(followers[f], i)
 		}
 		for _, s := range c.in {
 			root := p.slots[s].root
-			read[root] = max(read[root], follows[i])
+			lastPlaced[root] = max(lastPlaced[root], follows[i])
 		}
 		madeBy[p.slots[c.out].root] = i
 	}
@@ -271,19 +277,6 @@ func (p *Plan) soon(code []instr) []instr {
 		}
 	}
 	return ordered
-}
-
-// lastOperand returns the root of an operand whose memory instruction c, number i, may take since nobody reads it later, or -1.
-func (p *Plan) lastOperand(c instr, lastRead []int, i int) int {
-	if op, ok := c.op.(ops.InPlacer); ok {
-		for _, operand := range op.InPlace() {
-			s := p.slots[c.in[operand]]
-			if r := p.slots[s.root]; r.home == arena && r.len == p.slots[c.out].len && lastRead[s.root] == i {
-				return s.root
-			}
-		}
-	}
-	return -1
 }
 
 // lower makes the slot of n and, if n computes something, its instruction. fixed says that n is a fixed input.
