@@ -38,6 +38,9 @@ func prepared(t *testing.T) (n *network, results gorgonia.Nodes) {
 	h = m(ops.Gemm(h, w("w6", 11, 6), w("b6", 11), 1, 1, false, true))
 	h = m(ops.MatMul(m(ops.Reshape(h, []int{1, 30, 11})), w("w7", 11, 4)))
 	h = m(ops.Reshape(h, []int{6, 20}))
+	wide := m(ops.MatMul(m(ops.MatMul(m(ops.Reshape(h, []int{60, 2})), w("w8", 2, 128))), w("w9", 128, 1030))) // many blocks
+	wide = m(ops.Gemm(wide, w("w10", 140, 1030), nil, 1, 0, false, true))                                      // few rows, turned if not packed
+	h = m(ops.Add(h, m(ops.ReduceMean(wide, nil, false))))
 	drop := m(ops.Dropout(m(ops.Mul(v, v)), 0.5, 0))
 	h = m(ops.Add(h, m(ops.ReduceSum(drop, []int{0}, true))))
 	return n, gorgonia.Nodes{h, m(ops.Sqrt(m(ops.Exp(v))))}

@@ -45,7 +45,7 @@ func NormaliseGrad[T Float](dx, x, dy []T, mean, a, b, c T) {
 }
 
 // NormaliseGradRows is NormaliseGrad for len(mean) columns of a number of rows that are ld elements apart, each column with numbers
-// of its own. Unless y is nil, dy is replaced by what RectifiedGrad gives of y and dy.
+// of its own. Unless y is nil, dy is replaced by what RectifiedGrad gives of y, dy and scale. dx may be the same slice as x or dy.
 func NormaliseGradRows[T Float](dx, x, dy, y []T, ld, rows int, mean, a, b, c []T, scale T) {
 	n := len(mean)
 	if rows < 1 || n < 1 {

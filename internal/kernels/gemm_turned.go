@@ -8,12 +8,15 @@ const (
 	// The rows of a product that is turned: with fewer, most of a tile is empty; with more, nothing is gained. 32 x 1024 x 1024
 	// products take 0.79 of the time, those of 64 rows 0.88, of 96 0.95.
 	leastTurned, mostTurned = 12, 128
+	// turnedDepth times as many products as rows make up for the transposition of C: of 64 x 1024 elements, sums of 64 take 1.3 times as
+	// long turned, of 256 as long.
+	turnedDepth = 6
 	// maxTurnedCols is the largest width of a block: so many rows of B are gone through for each panel of A.
 	maxTurnedCols = 8 * maxTileRows
 )
 
 func (g *Gemm) turned() bool {
-	return g.TransB && !g.TransA && !g.PackB && !g.Accumulate && g.M >= leastTurned && g.M <= mostTurned && g.K > 0 &&
+	return g.TransB && !g.TransA && !g.PackB && !g.Accumulate && g.M >= leastTurned && g.M <= mostTurned && g.K >= turnedDepth*g.M &&
 		g.N > 2*stripCols && g.slices() == 1
 }
 
@@ -42,16 +45,15 @@ func turnedBlock[T Float](g *Gemm, part int, c, packed, b, bias, worker []T) {
 	cols, step, ld := col1-col0, blockStep(g.K, kBlock), g.turnedLD()
 	room := packedA(cols, step)
 	sums := worker[room:]
-	right := g.rightA()
+	right, axes := g.rightA(), *g
+	axes.Bias = [...]BiasAxis{NoBias: NoBias, ColumnBias: RowBias, RowBias: ColumnBias}[g.Bias]
 	for k0 := 0; k0 < g.K; k0 += step {
 		k := min(step, g.K-k0)
 		left := leftOperand(worker[:room], b[col0*g.LDB+k0:], g.LDB, false, cols, k, false)
 		for row := 0; row < g.M; row += packedCols {
 			e := epilogue[T]{accumulate: k0 > 0}
 			if k0+k == g.K {
-				turned := *g
-				turned.Bias = [...]BiasAxis{NoBias: NoBias, ColumnBias: RowBias, RowBias: ColumnBias}[g.Bias]
-				e.finish(&turned, bias, col0, row)
+				e.finish(&axes, bias, col0, row)
 			}
 			multiplyTiles(cols, min(packedCols, g.M-row), k, left, packedPanel(right, packed, row, k0), sums[row:], ld, &e)
 		}

@@ -144,7 +144,7 @@ func normaliseGradAVX2(y *float32, x *float32, dy *float32, mean float32, a floa
 //go:noescape
 func normaliseRowsAVX2(to *float32, x *float32, mean *float32, a *float32, b *float32, n int, ld int, rows int)
 
-// normaliseReluRowsAVX2 is NormaliseReluRows.
+// normaliseReluRowsAVX2 is NormaliseRows with relu.
 //
 //go:noescape
 func normaliseReluRowsAVX2(to *float32, x *float32, mean *float32, a *float32, b *float32, n int, ld int, rows int)
@@ -154,7 +154,7 @@ func normaliseReluRowsAVX2(to *float32, x *float32, mean *float32, a *float32, b
 //go:noescape
 func normaliseGradRowsAVX2(to *float32, x *float32, dy *float32, mean *float32, a *float32, b *float32, c *float32, n int, ld int, rows int)
 
-// rectifiedNormGradRowsAVX2 is RectifiedNormGradRows.
+// rectifiedNormGradRowsAVX2 is NormaliseGradRows with y.
 //
 //go:noescape
 func rectifiedNormGradRowsAVX2(to *float32, x *float32, dy *float32, y *float32, mean *float32, a *float32, b *float32, c *float32, scale float32, n int, ld int, rows int)
@@ -164,7 +164,7 @@ func rectifiedNormGradRowsAVX2(to *float32, x *float32, dy *float32, y *float32,
 //go:noescape
 func normaliseRowsAVX512(to *float32, x *float32, mean *float32, a *float32, b *float32, n int, ld int, rows int)
 
-// normaliseReluRowsAVX512 is NormaliseReluRows.
+// normaliseReluRowsAVX512 is NormaliseRows with relu.
 //
 //go:noescape
 func normaliseReluRowsAVX512(to *float32, x *float32, mean *float32, a *float32, b *float32, n int, ld int, rows int)
@@ -174,7 +174,7 @@ func normaliseReluRowsAVX512(to *float32, x *float32, mean *float32, a *float32,
 //go:noescape
 func normaliseGradRowsAVX512(to *float32, x *float32, dy *float32, mean *float32, a *float32, b *float32, c *float32, n int, ld int, rows int)
 
-// rectifiedNormGradRowsAVX512 is RectifiedNormGradRows.
+// rectifiedNormGradRowsAVX512 is NormaliseGradRows with y.
 //
 //go:noescape
 func rectifiedNormGradRowsAVX512(to *float32, x *float32, dy *float32, y *float32, mean *float32, a *float32, b *float32, c *float32, scale float32, n int, ld int, rows int)

@@ -84,9 +84,13 @@ func (d channels) sliceLen() int {
 
 func (d channels) slices() int { return max(1, ceilDiv(d.n, d.sliceLen())) }
 
-// block is the number of channels of a part.
+// block is the number of channels of a part: whole tiles, where loops take channels by tiles.
 func (d channels) block() int {
-	return max(1, min(d.c, chunk/max(1, d.sliceLen()*d.s)))
+	block := chunk / max(1, d.sliceLen()*d.s)
+	if d.s == 1 && block > kernels.Tile {
+		block -= block % kernels.Tile
+	}
+	return max(1, min(d.c, block))
 }
 
 func (d channels) blocks() int { return ceilDiv(d.c, d.block()) }
@@ -127,8 +131,13 @@ type batchStats struct {
 
 func (o *batchStats) Phases() []int { return o.sumPhases() }
 
-// A slice leaves for each channel k, mean-k and the variance.
-func (o *batchStats) Scratch() (shared, worker int) { return 3 * o.c * o.slices(), 0 }
+// A slice of several leaves for each channel k, mean-k and the variance.
+func (o *batchStats) Scratch() (shared, worker int) {
+	if slices := o.slices(); slices > 1 {
+		shared = 3 * o.c * slices
+	}
+	return shared, 0
+}
 
 func (o *batchStats) Run(env *Env, _, phase, part int, out *Buf, in []*Buf) error {
 	if o.dt == tensor.Float64 {
@@ -148,15 +157,16 @@ func batchStatsPart[T kernels.Float](o *batchStats, phase, part int, y, x, parti
 	slice, n0, n1, c0, c1 := o.part(part)
 	switch m := float64((n1 - n0) * o.s); {
 	case m > 0:
-		sliceStats(o, n0, n1, c0, c1, m, x, y, partial[3*o.c*slice:])
+		sliceStats(o, n0, n1, c0, c1, m, x, y, partial, 3*o.c*slice)
 	case o.slices() == 1:
-		clear(y)
+		clear(y[c0:c1])
+		clear(y[o.c+c0 : o.c+c1])
 	}
 }
 
 // sliceStats leaves in partial what the samples [n0, n1), m elements a channel, give for the channels [c0, c1), or in y if they
-// are all samples.
-func sliceStats[T kernels.Float](o *batchStats, n0, n1, c0, c1 int, m float64, x, y, partial []T) {
+// are all samples. at is where the slice begins in partial.
+func sliceStats[T kernels.Float](o *batchStats, n0, n1, c0, c1 int, m float64, x, y, partial []T, at int) {
 	whole := o.slices() == 1
 	var sum, square [kernels.Tile]float64
 	for c := c0; c < c1; {
@@ -180,7 +190,7 @@ func sliceStats[T kernels.Float](o *batchStats, n0, n1, c0, c1 int, m float64, x
 			if whole {
 				means[i], variances[i] = T(float64(k)+delta), T(variance)
 			} else {
-				p := partial[3*(c+i):][:3]
+				p := partial[at+3*(c+i):][:3]
 				p[0], p[1], p[2] = k, T(delta), T(variance)
 			}
 		}

@@ -104,9 +104,14 @@ type normGrad struct {
 	rectified
 }
 
-func (o *normGrad) InPlace() []int                { return []int{5, 0} }
-func (o *normGrad) Phases() []int                 { return o.elementPhases() }
-func (o *normGrad) Scratch() (shared, worker int) { return 3 * o.c, o.worker() }
+func (o *normGrad) InPlace() []int { return []int{5, 0} }
+func (o *normGrad) Phases() []int  { return o.elementPhases() }
+func (o *normGrad) Scratch() (shared, worker int) {
+	if o.train && o.s == 1 {
+		return 3 * o.c, 0
+	}
+	return 3 * o.c, o.worker()
+}
 
 func (o *normGrad) Run(env *Env, worker, phase, part int, out *Buf, in []*Buf) error {
 	if o.dt == tensor.Float64 {

@@ -3,6 +3,7 @@ package ops
 import (
 	"fmt"
 	"math"
+	"slices"
 	"testing"
 
 	"gorgonia.org/gorgonia"
@@ -28,6 +29,30 @@ func buildStats(_ *gorgonia.ExprGraph, in []*gorgonia.Node) (*gorgonia.Node, err
 }
 
 var normShapes = [][]int{{5, 3}, {4, 1}, {4, 2, 3}, {3, 2, 2, 3}, {2, 3, 1, 1}, {2, 2, 1, 2, 3}, {1, 2, 5}}
+
+// TestBatchNormOfNothing has batches without samples, of so many channels that they are several parts, and tensors without channels
+// or elements: the statistics are zeros.
+func TestBatchNormOfNothing(t *testing.T) {
+	for _, shape := range [][]int{{0, 40000}, {3, 0}, {0, 3, 5}, {3, 40, 0}} {
+		g := gorgonia.NewGraph()
+		channels := newInput(g, tensor.Float32, "channels", shape[1:2])
+		y, stats, err := BatchNormTrain(newInput(g, tensor.Float32, "x", shape), channels, channels, 1e-2)
+		if err != nil {
+			t.Fatal(err)
+		}
+		nothing, zeros := NewBuf(tensor.Float32, shape), NewBuf(tensor.Float32, shape[1:2])
+		got, err := Eval(stats.Op().(Op), []*Buf{nothing})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(got.F32) != 2*shape[1] || slices.ContainsFunc(got.F32, func(v float32) bool { return v != 0 }) {
+			t.Errorf("shape %v: statistics %v", shape, got.F32)
+		}
+		if _, err = Eval(y.Op().(Op), []*Buf{nothing, zeros, zeros, zeros, zeros}); err != nil {
+			t.Error(err)
+		}
+	}
+}
 
 func TestBatchNorm(t *testing.T) {
 	for _, shape := range normShapes {

@@ -175,6 +175,42 @@ func TestMatMulValue(t *testing.T) {
 	}
 }
 
+// TestMatMulOfTransposed has stacks of products as the derivative by the left operand takes them: few rows, and the right matrices
+// transposed.
+func TestMatMulOfTransposed(t *testing.T) {
+	for _, s := range [][2][]int{{{3, 20, 150}, {3, 131, 150}}, {{1, 12, 80}, {7, 140, 80}}, {{2, 1, 30, 190}, {3, 129, 190}}, {{3, 13, 40}, {1, 131, 40}}} {
+		a, b := randn(3, s[0]...), randn(4, s[1]...)
+		got, err := forward(t, tensor.Float64, func(_ *gorgonia.ExprGraph, in []*gorgonia.Node) (*gorgonia.Node, error) {
+			o, err := newMatmul(in[0].Shape(), in[1].Shape(), false, true)
+			if err != nil {
+				return nil, err
+			}
+			o.out = o.prod
+			return apply(o, in...)
+		}, a, b)
+		if err != nil {
+			t.Fatalf("%v: %v", s, err)
+		}
+		upright := fill(func(int) float64 { return 0 }, s[1][0], s[1][2], s[1][1])
+		for m := range s[1][0] {
+			for i := range s[1][1] {
+				for j := range s[1][2] {
+					upright.Float64s()[(m*s[1][2]+j)*s[1][1]+i] = b.Float64s()[(m*s[1][1]+i)*s[1][2]+j]
+				}
+			}
+		}
+		shape, want := naiveMatMul(a, upright)
+		if !sameShape(got.Shape, shape) {
+			t.Fatalf("%v: shape %v, want %v", s, got.Shape, shape)
+		}
+		for i, v := range want {
+			if d := got.F64[i] - v; math.Abs(d) > 1e-12 {
+				t.Fatalf("%v: element %d is %v, want %v", s, i, got.F64[i], v)
+			}
+		}
+	}
+}
+
 func TestGemmErrors(t *testing.T) {
 	g := gorgonia.NewGraph()
 	node := func(dt tensor.Dtype, shape ...int) *gorgonia.Node {

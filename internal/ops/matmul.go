@@ -121,12 +121,16 @@ func (o *matmul) Specialized(fixed []bool) Op {
 	}
 	p := *o
 	p.g.PackB = true
+	p.each = p.g.Phases()
 	return &p
 }
 
 func (o *matmul) Scratch() (shared, worker int) {
 	shared, worker = o.g.Scratch()
-	return shared * max(o.slabs, len(o.atA)), worker
+	if o.each[0] > 0 {
+		return shared * o.slabs, worker
+	}
+	return shared * len(o.atA), worker
 }
 
 func (o *matmul) Run(env *Env, worker, phase, part int, out *Buf, in []*Buf) error {

@@ -94,7 +94,7 @@ const (
 )
 
 // pieceOf is how many neighbouring outputs a unit has at most. Of few rows, such as those of a batch, it is less than of many, so that
-// no sum is sliced, and the columns of a part are those of other loops over a batch: a processor's own cache has them.
+// no sum is sliced, and the columns of a part are mostly those of BatchNorm's parts: a processor's own cache has them.
 func pieceOf(count int) int {
 	if whole := chunk / max(1, count) / kernels.Tile * kernels.Tile; whole >= 2*kernels.Tile {
 		return min(whole, reduceWidth)

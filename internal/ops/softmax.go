@@ -20,7 +20,7 @@ func columnsOf(shape tensor.Shape, axis int) columns {
 func (c columns) tiles() int { return ceilDiv(c.inner, kernels.Tile) }
 
 // group is the number of units of a part. An exponential takes as long as several elements of a simple loop, and so do the
-// logarithm or the division that each column has besides.
+// logarithm or the division that each column has besides. Losses of given logarithms are cut alike.
 func (c columns) group() int { return max(1, chunk/8/((c.n+8)*max(1, min(c.inner, kernels.Tile)))) }
 
 func (c columns) parts() int { return max(1, ceilDiv(c.outer*c.tiles(), c.group())) }

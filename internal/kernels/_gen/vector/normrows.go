@@ -14,14 +14,14 @@ func normalisationRows() {
 		wide = level == "AVX512"
 		normalise := func(x, k []vec) vec { return normalised(x[0], k[0], k[1], k[2]) }
 		elementRows("normaliseRows"+level, "is NormaliseRows", "x", "mean a b", "", normalise)
-		elementRows("normaliseReluRows"+level, "is NormaliseReluRows", "x", "mean a b", "", func(x, k []vec) vec {
+		elementRows("normaliseReluRows"+level, "is NormaliseRows with relu", "x", "mean a b", "", func(x, k []vec) vec {
 			y := normalise(x, k)
 			return wherePositive(y, y)
 		})
 		elementRows("normaliseGradRows"+level, "is NormaliseGradRows", "x dy", "mean a b c", "", func(x, k []vec) vec {
 			return normalisedGrad(x[0], x[1], k[0], k[1], k[2], k[3])
 		})
-		elementRows("rectifiedNormGradRows"+level, "is RectifiedNormGradRows", "x dy y", "mean a b c", "scale", func(x, k []vec) vec {
+		elementRows("rectifiedNormGradRows"+level, "is NormaliseGradRows with y", "x dy y", "mean a b c", "scale", func(x, k []vec) vec {
 			return normalisedGrad(x[0], wherePositive(x[2], mul(x[1], k[4])), k[0], k[1], k[2], k[3])
 		})
 	}
