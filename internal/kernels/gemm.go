@@ -287,11 +287,12 @@ func (g *Gemm) block() (rows, cols int) {
 	return max(rows, 1), cols
 }
 
-// enough is the number of blocks from which on they don't get smaller. Where both operands are read along their rows, wide blocks take
-// B in long pieces: 128 x 1024 x 1024 products take 0.965 of the time with half as many blocks, those of 32 rows 0.94, on two threads.
-// More than 16 threads would want more.
+// enough is the number of blocks from which on they don't get smaller. Where both operands are read along their rows, and A has few, wide
+// blocks take B in long pieces: 128 x 1024 x 1024 products take 0.965 of the time with half as many blocks, 128 x 512 x 128 and
+// 32 x 1024 x 1024 products 0.92 and 0.94, on two threads; 768 x 768 x 768 products take 1.02. More than 16 threads would want more.
 func (g *Gemm) enough() int {
-	if !g.TransA && !g.TransB && !g.PackB {
+	const fewRows = 384 // all in one block
+	if !g.TransA && !g.TransB && !g.PackB && g.M <= fewRows {
 		return enoughParts / 2
 	}
 	return enoughParts
