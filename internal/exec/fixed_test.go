@@ -57,12 +57,7 @@ func TestFixedInputs(t *testing.T) {
 				t.Fatal(err)
 			}
 			vm := plan.New(parallel.New(threads))
-			for node, v := range n.values {
-				h, _ := vm.Input(node)
-				if err := vm.BindF32(h, v.Float32s()); err != nil {
-					t.Fatal(err)
-				}
-			}
+			n.bind(t, vm)
 			return vm
 		}
 		all, kept := machine(Options{}), machine(Options{Fixed: n.weights})
@@ -130,12 +125,7 @@ func TestFixedBehindDirect(t *testing.T) {
 		t.Fatal(err)
 	}
 	vm := p.New(parallel.New(1))
-	for node, v := range n.values {
-		h, _ := vm.Input(node)
-		if err := vm.BindF32(h, v.Float32s()); err != nil {
-			t.Fatal(err)
-		}
-	}
+	n.bind(t, vm)
 	exp := make([]float32, 3)
 	if err := vm.BindF32(vm.Direct(e), exp); err != nil {
 		t.Fatal(err)
@@ -162,12 +152,7 @@ func TestKeptRunAllocatesNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	vm := plan.New(parallel.New(2))
-	for node, v := range n.values {
-		h, _ := vm.Input(node)
-		if err := vm.BindF32(h, v.Float32s()); err != nil {
-			t.Fatal(err)
-		}
-	}
+	n.bind(t, vm)
 	ctx := context.Background()
 	if a := testing.AllocsPerRun(20, func() {
 		vm.Changed()

@@ -95,21 +95,7 @@ func (n *network) machineOf(t *testing.T, threads int, results ...*gorgonia.Node
 		t.Fatal(err)
 	}
 	vm := plan.New(parallel.New(threads))
-	for node, v := range n.values {
-		h, ok := vm.Input(node)
-		if !ok {
-			t.Fatalf("%s is not in the plan", node.Name())
-		}
-		switch d := v.Data().(type) {
-		case []float32:
-			err = vm.BindF32(h, d)
-		case []int64:
-			err = vm.BindI64(h, d)
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
+	n.bind(t, vm)
 	var grads [][]float32
 	for _, g := range n.grads {
 		h := vm.Direct(g)
@@ -120,6 +106,27 @@ func (n *network) machineOf(t *testing.T, threads int, results ...*gorgonia.Node
 		grads = append(grads, out)
 	}
 	return vm, grads
+}
+
+// bind gives vm the values of all inputs.
+func (n *network) bind(t *testing.T, vm *VM) {
+	t.Helper()
+	for node, v := range n.values {
+		h, ok := vm.Input(node)
+		if !ok {
+			t.Fatalf("%s is not in the plan", node.Name())
+		}
+		var err error
+		switch d := v.Data().(type) {
+		case []float32:
+			err = vm.BindF32(h, d)
+		case []int64:
+			err = vm.BindI64(h, d)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
 }
 
 // TestMachineEqualsTapeMachine runs one graph in both, with dropout, whose masks are those of seed 0 and

@@ -14,7 +14,7 @@ func (c *Conv) gathered() bool {
 	return c.Groups == 1 && q < gatheredPositions && c.M >= gatheredRows && q*c.taps() <= gatheredRoom
 }
 
-// gatheredGrid returns boxes, so many that there are enoughParts with the bands.
+// gatheredGrid returns boxes, so many that there are convParts with the bands.
 func (c *Conv) gatheredGrid() boxes {
 	n := c.N * c.area() * ceilDiv(c.M, packRows) / convParts
 	return c.boxes(0, c.N, max(roundUp(n, maxTileCols), gatheredBox))

@@ -157,7 +157,7 @@ func batchStatsPart[T kernels.Float](o *batchStats, phase, part int, y, x, parti
 	slice, n0, n1, c0, c1 := o.part(part)
 	switch m := float64((n1 - n0) * o.s); {
 	case m > 0:
-		sliceStats(o, n0, n1, c0, c1, m, x, y, partial, 3*o.c*slice)
+		sliceStats(o, n0, n1, c0, c1, m, x, y, partial[3*o.c*slice:])
 	case o.slices() == 1:
 		clear(y[c0:c1])
 		clear(y[o.c+c0 : o.c+c1])
@@ -165,8 +165,8 @@ func batchStatsPart[T kernels.Float](o *batchStats, phase, part int, y, x, parti
 }
 
 // sliceStats leaves in partial what the samples [n0, n1), m elements a channel, give for the channels [c0, c1), or in y if they
-// are all samples. at is where the slice begins in partial.
-func sliceStats[T kernels.Float](o *batchStats, n0, n1, c0, c1 int, m float64, x, y, partial []T, at int) {
+// are all samples.
+func sliceStats[T kernels.Float](o *batchStats, n0, n1, c0, c1 int, m float64, x, y, partial []T) {
 	whole := o.slices() == 1
 	var sum, square [kernels.Tile]float64
 	for c := c0; c < c1; {
@@ -190,7 +190,7 @@ func sliceStats[T kernels.Float](o *batchStats, n0, n1, c0, c1 int, m float64, x
 			if whole {
 				means[i], variances[i] = T(float64(k)+delta), T(variance)
 			} else {
-				p := partial[at+3*(c+i):][:3]
+				p := partial[3*(c+i):][:3]
 				p[0], p[1], p[2] = k, T(delta), T(variance)
 			}
 		}

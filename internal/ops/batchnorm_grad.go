@@ -79,14 +79,11 @@ func sliceParamsGrad[T kernels.Float](o *normParamsGrad, n0, n1, c0, c1 int, in 
 
 // mergeParamsGrad adds up the slices' sum(dy*(x-mean)) and sum(dy) of the channels [c0, c1).
 func mergeParamsGrad[T kernels.Float](o *normParamsGrad, c0, c1 int, params, variance, partial []T) {
-	size := 2 * o.c * o.slices()
+	slices := o.slices()
 	for c := c0; c < c1; c++ {
-		var dot, sum float64
-		for at := c; at < size; at += 2 * o.c {
-			dot += float64(partial[at])
-			sum += float64(partial[at+o.c])
-		}
-		params[c], params[o.c+c] = T(dot/math.Sqrt(float64(variance[c])+o.eps)), T(sum)
+		dot := kernels.SumStrided(partial[c:], slices, 2*o.c)
+		params[c] = T(dot / math.Sqrt(float64(variance[c])+o.eps))
+		params[o.c+c] = T(kernels.SumStrided(partial[o.c+c:], slices, 2*o.c))
 	}
 }
 

@@ -2,6 +2,7 @@ package main
 
 import (
 	. "github.com/mmcloughlin/avo/build"
+	"github.com/mmcloughlin/avo/operand"
 )
 
 func arithmetic() {
@@ -33,10 +34,10 @@ func arithmetic() {
 }
 
 func activations() {
-	kernel("relu", "is Relu.", "x", "", 4, func(x, _ []vec) vec { return and(x[0], compare(notAtMost, x[0], zero())) })
-	kernel("reluGrad", "is ReluGrad.", "x dy", "", 4, func(x, _ []vec) vec { return and(x[1], compare(notAtMost, x[0], zero())) })
+	kernel("relu", "is Relu.", "x", "", 4, func(x, _ []vec) vec { return wherePositive(x[0], x[0]) })
+	kernel("reluGrad", "is ReluGrad.", "x dy", "", 4, func(x, _ []vec) vec { return wherePositive(x[0], x[1]) })
 	kernel("rectifiedGrad", "is RectifiedGrad.", "out dy", "scale", 4, func(x, s []vec) vec {
-		return and(mul(x[1], s[0]), compare(notAtMost, x[0], zero()))
+		return wherePositive(x[0], mul(x[1], s[0]))
 	})
 	slope := func(x, alpha vec) vec { return choose(compare(moreThan, x, zero()), constant(1), alpha) }
 	kernel("leakyRelu", "is LeakyRelu.", "x", "alpha", 4, func(x, s []vec) vec { return mul(x[0], slope(x[0], s[0])) })
@@ -57,6 +58,17 @@ func activations() {
 	kernel("within", "sets y = dy where lo <= x <= hi, else 0.", "x dy", "lo hi", 2, func(x, s []vec) vec {
 		return and(x[1], and(compare(atLeast, x[0], s[0]), compare(atMost, x[0], s[1])))
 	})
+}
+
+// wherePositive is v where x is positive or NaN, else 0.
+func wherePositive(x, v vec) vec {
+	if !wide {
+		return and(v, compare(notAtMost, x, zero()))
+	}
+	kept, r := K(), newVec()
+	VCMPPS(operand.Imm(notAtMost), zero(), x, kept)
+	VMOVAPS_Z(v, kept, r)
+	return r
 }
 
 func normalisation() {

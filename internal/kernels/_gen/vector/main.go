@@ -114,12 +114,7 @@ func kernel(name, doc, inputs, scalars string, unroll int, f body) {
 	for _, v := range in {
 		from = append(from, Load(Param(v), GP64()))
 	}
-	var s []vec
-	for _, v := range sc {
-		r := YMM()
-		VBROADCASTSS(address(v), r)
-		s = append(s, r)
-	}
+	s := everywhere(sc)
 	n := Load(Param("n"), GP64())
 	step := func(blocks int) {
 		var out []vec
@@ -161,6 +156,16 @@ func kernel(name, doc, inputs, scalars string, unroll int, f body) {
 	Label("done")
 	VZEROUPPER()
 	RET()
+}
+
+// everywhere returns parameters of float32, each in all lanes.
+func everywhere(names []string) (s []vec) {
+	for _, v := range names {
+		r := newVec()
+		VBROADCASTSS(address(v), r)
+		s = append(s, r)
+	}
+	return s
 }
 
 // address is where a parameter lies.

@@ -28,17 +28,6 @@ func normalisationRows() {
 	wide = false
 }
 
-// wherePositive is v where x is positive or NaN, else 0.
-func wherePositive(x, v vec) vec {
-	if !wide {
-		return and(v, compare(notAtMost, x, zero()))
-	}
-	kept, r := K(), newVec()
-	VCMPPS(operand.Imm(notAtMost), zero(), x, kept)
-	VMOVAPS_Z(v, kept, r)
-	return r
-}
-
 // elementRows writes func name(to, inputs, fixed *float32, scalars float32, n, ld, rows int), a loop over the rows of n columns that are ld
 // elements apart in to and in the inputs. fixed has a number for each column; those of a block of columns stay in registers for all
 // rows. f gets what fixed has, then the scalars.
@@ -62,44 +51,35 @@ func elementRows(name, doc, inputs, fixed, scalars string, f body) {
 		return r
 	}
 	matrices, perColumn := pointers(append([]string{"to"}, in...)), pointers(numbers)
-	var s []vec
-	for _, v := range sc {
-		r := newVec()
-		VBROADCASTSS(address(v), r)
-		s = append(s, r)
-	}
+	s := everywhere(sc)
 	n, ld, count, at := Load(Param("n"), GP64()), Load(Param("ld"), GP64()), GP64(), GP64()
 	SHLQ(operand.Imm(2), ld)
 	block := func(label string, vectors int) {
-		Label(label)
-		CMPQ(n, operand.U32(uint32(lanes*vectors)))
-		JL(operand.LabelRef(label + "Done"))
 		k := make([][]vec, vectors)
-		for j := range k {
-			for _, p := range perColumn {
-				k[j] = append(k[j], load(operand.Mem{Base: p, Disp: 4 * lanes * j}))
+		before := func() {
+			for j := range k {
+				for _, p := range perColumn {
+					k[j] = append(k[j], load(operand.Mem{Base: p, Disp: 4 * lanes * j}))
+				}
+				k[j] = append(k[j], s...)
 			}
-			k[j] = append(k[j], s...)
+			XORQ(at, at)
 		}
-		XORQ(at, at)
-		Load(Param("rows"), count)
-		Label(label + "Row")
-		for j := range vectors {
-			var x []vec
-			for _, p := range matrices[1:] {
-				x = append(x, load(operand.Mem{Base: p, Index: at, Scale: 1, Disp: 4 * lanes * j}))
+		row := func() {
+			for j := range vectors {
+				var x []vec
+				for _, p := range matrices[1:] {
+					x = append(x, load(operand.Mem{Base: p, Index: at, Scale: 1, Disp: 4 * lanes * j}))
+				}
+				VMOVUPS(f(x, k[j]), operand.Mem{Base: matrices[0], Index: at, Scale: 1, Disp: 4 * lanes * j})
 			}
-			VMOVUPS(f(x, k[j]), operand.Mem{Base: matrices[0], Index: at, Scale: 1, Disp: 4 * lanes * j})
+			ADDQ(ld, at)
 		}
-		ADDQ(ld, at)
-		DECQ(count)
-		JNZ(operand.LabelRef(label + "Row"))
-		for _, p := range append(append([]reg.GPVirtual(nil), matrices...), perColumn...) {
-			ADDQ(operand.U32(uint32(4*lanes*vectors)), p)
-		}
-		SUBQ(operand.U32(uint32(lanes*vectors)), n)
-		JMP(operand.LabelRef(label))
-		Label(label + "Done")
+		columnBlocks(label, lanes*vectors, n, count, before, row, func() {
+			for _, p := range append(append([]reg.GPVirtual(nil), matrices...), perColumn...) {
+				ADDQ(operand.U32(uint32(4*lanes*vectors)), p)
+			}
+		})
 	}
 	block("block", ofBlock)
 	block("vector", 1)
